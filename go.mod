@@ -1,0 +1,3 @@
+module github.com/taskvisor/taskvisor-go
+
+go 1.25.0

@@ -1,0 +1,485 @@
+package taskvisor
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"syscall"
+	"time"
+)
+
+// The defaults of a supervisor and its tasks.
+const (
+	defaultFirstBackoff = 200 * time.Millisecond
+	defaultMaxBackoff   = 30 * time.Second
+	defaultGrace        = 60 * time.Second
+	defaultStuckAfter   = 5 * time.Second
+	defaultDrain        = 5 * time.Second
+	defaultCapacity     = 1024 // events a queued subscriber may fall behind
+	defaultMaxQueue     = 100  // submissions that may wait for one slot
+	minResetAfter       = 60 * time.Second
+
+	// restartFloor is the least time between the starts of two attempts of a
+	// task: a loop that fails at once then costs a thousand attempts a second
+	// and no more.
+	restartFloor = time.Millisecond
+)
+
+// TaskOption configures one task, or, through [WithTaskDefaults], every task of
+// a supervisor that does not say otherwise. [RestartPolicy], [BackoffPolicy]
+// and the values of the With functions are TaskOptions; the interface is
+// sealed.
+type TaskOption interface{ applyTask(p *policy) }
+
+// Option configures a supervisor; see [New]. The interface is sealed.
+type Option interface{ applySupervisor(c *config) }
+
+// SubscriberOption configures one subscriber; see [WithSubscriber]. The
+// interface is sealed.
+type SubscriberOption interface {
+	applySubscriber(c *subscriberConfig)
+}
+
+// policy holds the options of one task. Bits of set tell what was said; what
+// was not is inherited.
+type policy struct {
+	set        settings
+	restart    RestartPolicy
+	backoff    BackoffPolicy
+	timeout    time.Duration // per attempt; with limitTimeout only
+	retries    int           // per streak; with limitRetries only
+	resetAfter time.Duration
+	stuckAfter time.Duration
+	grace      time.Duration
+	err        error // the first misuse
+}
+
+type settings uint16
+
+const (
+	setRestart settings = 1 << iota
+	setBackoff
+	setTimeout
+	setRetries
+	setReset
+	setStuck
+	setGrace
+
+	pinRestart   // Once and Periodic: the restart policy is part of the kind
+	limitTimeout // timeout is a limit, not "none"
+	limitRetries // retries is a limit, not "unlimited"
+	noFloor
+	releaseOnAbandon
+	essential
+	resolved // every field is filled in: the policy in force
+)
+
+func (p *policy) fail(err error) {
+	if p.err == nil {
+		p.err = err
+	}
+}
+
+// resolve returns what is in force for a task with the options own under a
+// supervisor with the given defaults; either may be nil.
+func resolve(defaults, own *policy) *policy {
+	r := &policy{
+		set:        resolved,
+		backoff:    ExponentialBackoff(defaultFirstBackoff, defaultMaxBackoff),
+		stuckAfter: defaultStuckAfter,
+		grace:      defaultGrace,
+	}
+	for _, p := range []*policy{defaults, own} {
+		if p != nil {
+			r.overlay(p)
+		}
+	}
+	if r.set&setReset == 0 {
+		r.resetAfter = minResetAfter
+		if twice := 2 * r.backoff.Max; twice > minResetAfter {
+			r.resetAfter = twice
+		}
+	}
+	return r
+}
+
+// overlay takes from p what p says.
+func (r *policy) overlay(p *policy) {
+	if p.set&setRestart != 0 {
+		r.restart = p.restart
+	}
+	if p.set&setBackoff != 0 {
+		r.backoff = p.backoff
+	}
+	if p.set&setTimeout != 0 {
+		r.timeout = p.timeout
+		r.set = r.set&^limitTimeout | p.set&limitTimeout
+	}
+	if p.set&setRetries != 0 {
+		r.retries = p.retries
+		r.set = r.set&^limitRetries | p.set&limitRetries
+	}
+	if p.set&setReset != 0 {
+		r.resetAfter = p.resetAfter
+	}
+	if p.set&setStuck != 0 {
+		r.stuckAfter = p.stuckAfter
+	}
+	if p.set&setGrace != 0 {
+		r.grace = p.grace
+	}
+	r.set |= p.set & (setRestart | setBackoff | setTimeout | setRetries | setReset | setStuck | setGrace |
+		noFloor | releaseOnAbandon | essential)
+}
+
+type taskOption func(p *policy)
+
+func (o taskOption) applyTask(p *policy) { o(p) }
+
+// WithTimeout limits each attempt to d. When it has passed, the attempt's
+// context is cancelled with [ErrAttemptTimeout]; the attempt itself ends when
+// the work returns, with the result [ResultTimeout] whatever it returns. A d of
+// 0 or less is an error when the task is added: see [WithoutTimeout].
+func WithTimeout(d time.Duration) TaskOption {
+	return taskOption(func(p *policy) {
+		if d <= 0 {
+			p.fail(fmt.Errorf("timeout %s is not positive: use WithoutTimeout for none", d))
+			return
+		}
+		p.timeout = d
+		p.set |= setTimeout | limitTimeout
+	})
+}
+
+// WithoutTimeout lets attempts take as long as they want, also where the
+// supervisor's defaults have a timeout.
+func WithoutTimeout() TaskOption {
+	return taskOption(func(p *policy) {
+		p.timeout = 0
+		p.set = (p.set | setTimeout) &^ limitTimeout
+	})
+}
+
+// WithMaxRetries allows n retries in each streak of failures, hence n+1
+// attempts when all fail. A success starts a new streak, and so does a failure
+// after a long run: see [WithResetAfter]. A negative n is an error when the
+// task is added: see [WithUnlimitedRetries].
+func WithMaxRetries(n int) TaskOption {
+	return taskOption(func(p *policy) {
+		if n < 0 {
+			p.fail(fmt.Errorf("retry limit %d is negative: use WithUnlimitedRetries for none", n))
+			return
+		}
+		p.retries = n
+		p.set |= setRetries | limitRetries
+	})
+}
+
+// WithUnlimitedRetries retries for ever, also where the supervisor's defaults
+// have a limit.
+func WithUnlimitedRetries() TaskOption {
+	return taskOption(func(p *policy) {
+		p.retries = 0
+		p.set = (p.set | setRetries) &^ limitRetries
+	})
+}
+
+// WithResetAfter says how long an attempt must have run for its failure to be
+// the first of a new streak instead of one more of the old. The default, for
+// tasks without a timeout only, is the larger of 60 s and twice the backoff's
+// maximum. A d of 0 or less is an error when the task is added.
+func WithResetAfter(d time.Duration) TaskOption {
+	return taskOption(func(p *policy) {
+		if d <= 0 {
+			p.fail(fmt.Errorf("reset after %s is not positive", d))
+			return
+		}
+		p.resetAfter = d
+		p.set |= setReset
+	})
+}
+
+// WithStuckAfter says how long past its deadline or its stop a body may still
+// run before [TaskStuck] reports it, with its stacks; 5 s by default. A d of 0
+// or less is an error when the task is added.
+func WithStuckAfter(d time.Duration) TaskOption {
+	return taskOption(func(p *policy) {
+		if d <= 0 {
+			p.fail(fmt.Errorf("stuck after %s is not positive", d))
+			return
+		}
+		p.stuckAfter = d
+		p.set |= setStuck
+	})
+}
+
+// WithoutRestartFloor lets attempts of the task follow each other without the
+// millisecond that is otherwise kept between their starts. A task that returns
+// at once then occupies a processor.
+func WithoutRestartFloor() TaskOption {
+	return taskOption(func(p *policy) { p.set |= noFloor })
+}
+
+// WithReleaseOnAbandon frees the name, permit and slot of an abandoned task at
+// once, although its body still runs. The next task of that name or slot then
+// overlaps with the old body: use it only where two of them do no harm.
+func WithReleaseOnAbandon() TaskOption {
+	return taskOption(func(p *policy) { p.set |= releaseOnAbandon })
+}
+
+// WithEssential marks the task that the process exists for: when it ends
+// failed, fatal, or canceled by its own [ErrCanceled], the supervisor begins a
+// graceful shutdown, and [Supervisor.Run] returns an error that unwraps to the
+// task's.
+func WithEssential() TaskOption {
+	return taskOption(func(p *policy) { p.set |= essential })
+}
+
+type graceOption time.Duration
+
+func (g graceOption) applyTask(p *policy) {
+	if g < 0 {
+		p.fail(fmt.Errorf("negative grace %s", time.Duration(g)))
+		return
+	}
+	p.grace = time.Duration(g)
+	p.set |= setGrace
+}
+
+func (g graceOption) applySupervisor(c *config) {
+	if g < 0 {
+		c.fail(fmt.Errorf("negative grace %s", time.Duration(g)))
+		return
+	}
+	c.grace = time.Duration(g)
+}
+
+// WithGrace says how long a stopped body has to return before it is abandoned;
+// 60 s by default. As an [Option] it is the grace of the shutdown and what
+// tasks inherit; as a [TaskOption] it is that of an individual stop of the
+// task, and never lengthens a shutdown. 0 abandons at once; a negative d is an
+// error.
+func WithGrace(d time.Duration) interface {
+	TaskOption
+	Option
+} {
+	return graceOption(d)
+}
+
+// config holds the options of one supervisor.
+type config struct {
+	name          string
+	grace         time.Duration
+	drain         time.Duration
+	maxConcurrent int // 0: no limit
+	maxQueue      int
+	defaults      policy
+	subscribers   []subscriberConfig
+	signals       []os.Signal
+	err           error
+}
+
+func (c *config) fail(err error) {
+	if c.err == nil {
+		c.err = err
+	}
+}
+
+type option func(c *config)
+
+func (o option) applySupervisor(c *config) { o(c) }
+
+type nameOption string
+
+func (n nameOption) applySupervisor(c *config) {
+	if err := validName("supervisor name", string(n)); err != nil {
+		c.fail(err)
+		return
+	}
+	c.name = string(n)
+}
+
+func (n nameOption) applySubscriber(c *subscriberConfig) {
+	if err := validName("subscriber name", string(n)); err != nil {
+		c.fail(err)
+		return
+	}
+	c.name = string(n)
+}
+
+// WithName names a supervisor ("taskvisor" by default) or a subscriber (its
+// type by default). The supervisor's name is on every event, metric, span and
+// log line, and tells several supervisors of one process apart; two of one name
+// that export to the same place are an error of [New].
+func WithName(name string) interface {
+	Option
+	SubscriberOption
+} {
+	return nameOption(name)
+}
+
+// WithSubscriberDrain says how long a shutdown waits, from its verdict on, for
+// queued subscribers to consume what they have; 5 s by default, shared by all.
+// A negative d is an error.
+func WithSubscriberDrain(d time.Duration) Option {
+	return option(func(c *config) {
+		if d < 0 {
+			c.fail(fmt.Errorf("negative subscriber drain %s", d))
+			return
+		}
+		c.drain = d
+	})
+}
+
+// WithMaxConcurrent limits the attempts that run at the same time to n; waiting
+// tasks are served first in, first out. There is no limit by default. An n
+// below 1 is an error.
+//
+// A permit is held while an attempt runs and only then. An attempt that waits
+// for another task of the same supervisor keeps its own permit meanwhile: if
+// that task needs the last one, both wait for ever.
+func WithMaxConcurrent(n int) Option {
+	return option(func(c *config) {
+		if n < 1 {
+			c.fail(fmt.Errorf("concurrency limit %d is less than 1", n))
+			return
+		}
+		c.maxConcurrent = n
+	})
+}
+
+// WithMaxQueue says how many submissions may wait for one slot; 100 by default.
+// A negative n is an error.
+func WithMaxQueue(n int) Option {
+	return option(func(c *config) {
+		if n < 0 {
+			c.fail(fmt.Errorf("queue limit %d is negative", n))
+			return
+		}
+		c.maxQueue = n
+	})
+}
+
+// WithTaskDefaults sets what tasks inherit that do not say otherwise. Options
+// without a meaning for a task, such as the retry limit of a [Once], are
+// ignored there.
+func WithTaskDefaults(opts ...TaskOption) Option {
+	return option(func(c *config) {
+		for _, o := range opts {
+			o.applyTask(&c.defaults)
+		}
+		if c.defaults.err != nil {
+			c.fail(fmt.Errorf("task defaults: %w", c.defaults.err))
+		}
+	})
+}
+
+// WithSubscriber adds a subscriber; see [Subscribe]. Options given here win
+// over those of its [Preferences]. It panics if s is nil.
+func WithSubscriber(s Subscribe, opts ...SubscriberOption) Option {
+	if s == nil {
+		panic("taskvisor: nil subscriber")
+	}
+	return option(func(c *config) {
+		sc := newSubscriberConfig(s)
+		if p, ok := s.(Preferences); ok {
+			for _, o := range p.Preferences() {
+				o.applySubscriber(&sc)
+			}
+		}
+		for _, o := range opts {
+			o.applySubscriber(&sc)
+		}
+		if sc.err != nil {
+			c.fail(fmt.Errorf("subscriber %q: %w", sc.name, sc.err))
+			return
+		}
+		c.subscribers = append(c.subscribers, sc)
+	})
+}
+
+// WithSignals makes Run and Start stop gracefully on any of sigs, by default
+// [os.Interrupt] and SIGTERM. A second signal cuts the grace to zero and gives
+// the signals back to the process, so that a third has its usual effect; they
+// are given back at the latest when the shutdown has ended.
+func WithSignals(sigs ...os.Signal) Option {
+	if len(sigs) == 0 {
+		sigs = []os.Signal{os.Interrupt, syscall.SIGTERM}
+	}
+	return option(func(c *config) {
+		for _, s := range sigs {
+			if s == nil {
+				c.fail(errors.New("nil signal"))
+				return
+			}
+		}
+		c.signals = sigs
+	})
+}
+
+// subscriberConfig holds the options of one subscriber.
+type subscriberConfig struct {
+	sub      Subscribe
+	name     string
+	inline   bool
+	capacity int
+	patience int
+	err      error
+}
+
+func (c *subscriberConfig) fail(err error) {
+	if c.err == nil {
+		c.err = err
+	}
+}
+
+func newSubscriberConfig(s Subscribe) subscriberConfig {
+	return subscriberConfig{sub: s, name: fmt.Sprintf("%T", s), capacity: defaultCapacity, patience: defaultPatience}
+}
+
+type subscriberOption func(c *subscriberConfig)
+
+func (o subscriberOption) applySubscriber(c *subscriberConfig) { o(c) }
+
+// Inline has the subscriber called on the goroutine that made the transition,
+// at once and for every event. It is for work that takes about a microsecond
+// and cannot block: a slow inline subscriber slows every task, one that blocks
+// stops the task that it was called for.
+func Inline() SubscriberOption {
+	return subscriberOption(func(c *subscriberConfig) { c.inline = true })
+}
+
+// Queued gives the subscriber a worker of its own and lets it fall capacity
+// events behind before it loses the oldest; 1024 is the default. A capacity
+// below 1 is an error.
+func Queued(capacity int) SubscriberOption {
+	return subscriberOption(func(c *subscriberConfig) {
+		if capacity < 1 {
+			c.fail(fmt.Errorf("capacity %d is less than 1", capacity))
+			return
+		}
+		c.inline = false
+		c.capacity = capacity
+	})
+}
+
+// defaultPatience is the credit, in yields, that a queued subscriber may have
+// in hand. A publisher that outruns a trivial consumer on two cores needed a
+// few dozen yields per half of the default capacity.
+const defaultPatience = 1024
+
+// Patience bounds how often publishers may step aside for a queued subscriber
+// that is more than half of its capacity behind: each event that it consumes
+// earns some yields of the processor, of which it has at most yields in hand.
+// Nothing is read from a clock, and a subscriber that consumes nothing earns
+// nothing, so nobody waits for one that blocks. 0 turns it off; a negative
+// number is an error.
+func Patience(yields int) SubscriberOption {
+	return subscriberOption(func(c *subscriberConfig) {
+		if yields < 0 {
+			c.fail(fmt.Errorf("patience %d is negative", yields))
+			return
+		}
+		c.patience = yields
+	})
+}
