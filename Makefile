@@ -1,0 +1,34 @@
+# Short names for the commands of this repository. Each is one line that can be
+# typed as well; .ci/run is what a change has to pass.
+
+.PHONY: help ci format vet test race lint bench fuzz soak
+
+help: ## list these targets
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
+
+ci: ## everything that a change has to pass
+	.ci/run
+
+format: ## rewrite all Go files as gofmt wants them
+	gofmt -w .
+
+vet: ## go vet in every module
+	go vet work
+
+test: ## the tests of every module
+	go test work
+
+race: ## the core and the subscribers under the race detector
+	.ci/run race
+
+lint: ## golangci-lint, built on first use
+	.ci/run lint
+
+bench: ## the benchmarks of the core, six rounds, for benchstat
+	go test -run='^$$' -bench=. -count=6 ./taskvisor
+
+fuzz: ## every fuzz target, half a minute each, six minutes at most
+	.ci/run fuzz
+
+soak: ## five minutes of random faults; SOAK=1h for more
+	SOAK=$${SOAK:-5m} .ci/run soak
