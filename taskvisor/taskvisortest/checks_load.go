@@ -1,0 +1,145 @@
+package taskvisortest
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing/synctest"
+	"time"
+
+	"github.com/taskvisor/taskvisor-go/taskvisor"
+)
+
+// The checks of this file are about many of everything at the same time.
+
+// concurrent runs some dozens of restless tasks while others come and go.
+func concurrent(r *rig) {
+	sup, _ := r.start(taskvisor.WithMaxConcurrent(16))
+	for i := range 32 {
+		r.add(sup, taskvisor.Restartable(fmt.Sprintf("loop-%d", i),
+			Script(Fail(errScripted), Succeed(), Panic(i), Succeed(), Goexit(), Succeed()),
+			taskvisor.RestartAlways(5*time.Millisecond), quick))
+	}
+	var callers sync.WaitGroup
+	for i := range 8 {
+		callers.Go(func() {
+			for n := range 25 {
+				h, err := sup.Add(context.Background(), taskvisor.Once(fmt.Sprintf("visitor-%d-%d", i, n), Script(Block())))
+				if err != nil {
+					r.t.Errorf("taskvisortest: %v", err)
+					return
+				}
+				sub := taskvisor.Submission{Task: taskvisor.Once(fmt.Sprintf("job-%d-%d", i, n), Script(Succeed())),
+					Slot: fmt.Sprintf("slot-%d", n%4), Admission: taskvisor.Admission(n % 5)}
+				if _, err := sup.Submit(context.Background(), sub); err != nil {
+					r.t.Errorf("taskvisortest: %v", err)
+				}
+				h.Stop()
+			}
+		})
+	}
+	callers.Wait()
+	time.Sleep(100 * time.Millisecond)
+	r.shutdown(sup, false)
+}
+
+// meddler is an inline subscriber beside the one under test. It does what
+// inline subscribers may do, so that events arise while others are delivered.
+type meddler struct {
+	sup   atomic.Pointer[taskvisor.Supervisor]
+	added atomic.Int32
+}
+
+func (m *meddler) Preferences() []taskvisor.SubscriberOption {
+	return []taskvisor.SubscriberOption{taskvisor.Inline()}
+}
+
+func (m *meddler) OnEvent(_ context.Context, e taskvisor.Event) {
+	sup := m.sup.Load()
+	if sup == nil {
+		return
+	}
+	switch e.Kind {
+	case taskvisor.TaskStarting:
+		sup.Snapshot()
+		if h, ok := sup.Lookup(e.Task); ok && e.Attempt > 3 {
+			h.Stop()
+		}
+	case taskvisor.TaskAdded, taskvisor.TaskFailed, taskvisor.TaskRemoved:
+		m.meddle(sup)
+	}
+}
+
+// meddle adds a task, up to a hundred of them. Refusals at the end are part of
+// the game.
+func (m *meddler) meddle(sup *taskvisor.Supervisor) {
+	if n := m.added.Add(1); n <= 100 {
+		name := fmt.Sprintf("added-%d", n)
+		if n%2 == 0 {
+			sup.Add(context.Background(), taskvisor.Once(name, Script(Fail(errScripted))))
+		} else {
+			sup.Submit(context.Background(), taskvisor.Submission{Task: taskvisor.Once(name, Script(Succeed())), Slot: "meddled"})
+		}
+	}
+}
+
+// talkative is an error whose text is made by code that uses the supervisor,
+// as a user's may: whoever prints it must hold no lock that OnEvent needs.
+type talkative struct{ m *meddler }
+
+func (t talkative) Error() string {
+	if sup := t.m.sup.Load(); sup != nil {
+		t.m.meddle(sup)
+	}
+	return "talkative error"
+}
+
+// reentrant has events arise inside the delivery of others.
+func reentrant(r *rig) {
+	m := &meddler{}
+	sup, _ := r.start(taskvisor.WithSubscriber(m))
+	m.sup.Store(sup)
+	for i := range 8 {
+		r.add(sup,
+			taskvisor.Restartable(fmt.Sprintf("talks-%d", i), Script(Fail(talkative{m})), quick, taskvisor.WithMaxRetries(5)),
+			taskvisor.Restartable(fmt.Sprintf("panics-%d", i), Script(Panic(talkative{m})), quick, taskvisor.WithMaxRetries(5)),
+		)
+	}
+	time.Sleep(time.Minute)
+	r.shutdown(sup, false)
+}
+
+// overflow has the subscriber called from a queue of one event, whatever it
+// prefers, and late: it loses most events and is told so.
+func overflow(r *rig) {
+	sup, p := r.supervisor([]taskvisor.SubscriberOption{taskvisor.Queued(1), taskvisor.Patience(0)})
+	p.hold = make(chan struct{})
+	if err := sup.Start(context.Background()); err != nil {
+		r.t.Fatalf("taskvisortest: Start: %v", err)
+	}
+	for i := range 100 {
+		r.add(sup, taskvisor.Once(fmt.Sprintf("task-%d", i), Script(Succeed())))
+	}
+	synctest.Wait()
+	close(p.hold)
+	synctest.Wait()
+	for _, s := range sup.Snapshot().Subscribers {
+		if s.Name == p.name && len(s.Dropped) == 0 {
+			r.t.Errorf("taskvisortest: a queue of 1 dropped none of %d events", len(p.seen.Events()))
+		}
+	}
+	r.shutdown(sup, false)
+}
+
+// thousandSupervisors makes, runs and ends a thousand supervisors, each with a
+// fresh subscriber. What each of them leaves behind adds up.
+func thousandSupervisors(r *rig) {
+	for range 1000 {
+		sup, p := r.start()
+		r.add(sup, taskvisor.Restartable("task", Script(Fail(errScripted), Succeed()), quick), taskvisor.Once("resident", Script(Block())))
+		time.Sleep(time.Second)
+		r.shutdown(sup, false)
+		p.seen = Recorder{} // nobody reads it
+	}
+}
