@@ -1,0 +1,157 @@
+package board
+
+import (
+	"github.com/grafana/grafana-foundation-sdk/go/cog"
+	"github.com/grafana/grafana-foundation-sdk/go/units"
+)
+
+func stuck() []ready {
+	running := "(time() - " + ofTask("task_attempt_start_timestamp_seconds") + ")"
+	where := []string{"instance", "supervisor"}
+	return []ready{
+		panel{title: "Stuck and abandoned attempts", unit: units.Short, width: 6, height: 8,
+			desc: "Bodies that run on after their deadline or stop (stuck), or after their grace (abandoned). Go cannot stop them; the event and the log carry their stacks.",
+			targets: []target{
+				{expr: sum(of("stuck_attempts"), where...), legend: "stuck, {{instance}} {{supervisor}}"},
+				{expr: sum(of("abandoned_attempts"), where...), legend: "abandoned, {{instance}} {{supervisor}}"}},
+		}.lines(),
+		panel{title: "Attempts abandoned, by what stopped them", unit: units.OpsPerSecond, width: 6, height: 8,
+			desc:    "Attempts given up after their grace, per second. On an orderly deploy this stays at zero.",
+			targets: []target{{expr: sum(rate(of("attempts_abandoned_total")), "cause"), legend: "{{cause}}"}},
+		}.lines(),
+		panel{title: "Tasks by state", unit: units.Short, width: 6, height: 8, decimals: cog.ToPtr(0.0),
+			desc:    "Registered tasks. Backoff waits after a failure, waiting after a success; pending waits for a permit or for its slot.",
+			targets: []target{{expr: sum(of("tasks"), "state"), legend: "{{state}}"}},
+		}.stacked(byState(taskStates)),
+		panel{title: "State of each supervisor", unit: units.NoUnit, width: 6, height: 8,
+			desc: "Draining is a shutdown in progress, and should last no longer than the grace.",
+			targets: []target{{expr: code(func(m string) string { return of("supervisor_state", m) }, supervisorStates,
+				"instance, supervisor"), legend: "{{instance}} {{supervisor}}"}},
+		}.timeline(supervisorStates),
+		panel{title: "Longest running attempts", unit: units.Seconds, width: 12, height: 8, empty: "No attempt is running.",
+			desc: "How long the current attempt runs. For a resident task, one endless attempt, days are right; for a periodic one it means that the body hangs: give it a timeout.",
+		}.table("Running for", column{"Running for", top10(running), units.Seconds, nil, nil}),
+		panel{title: "Shutdowns", unit: units.Seconds, width: 12, height: 8, empty: "No supervisor is shutting down.",
+			desc: "How long a shutdown has lasted, and how long it took when it is over. Alert: TaskvisorShutdownStuck.",
+			targets: []target{
+				{expr: "(time() - " + of("shutdown_start_timestamp_seconds") + ") unless on (job, instance, supervisor) " +
+					of("shutdown_duration_seconds"), legend: "draining, {{instance}} {{supervisor}}"},
+				{expr: of("shutdown_duration_seconds"), legend: "took, {{instance}} {{supervisor}}"}},
+		}.lines(),
+	}
+}
+
+func retries() []ready {
+	next := ofTask("task_next_start_timestamp_seconds")
+	return []ready{
+		panel{title: "Due next, or overdue", unit: units.Seconds, width: 12, height: 8, empty: "No task waits for its next attempt.",
+			desc: "Tasks that wait, by the time to their next attempt. A delay that has reached the backoff's maximum means that the failure is not passing.",
+		}.table("Failures in a row",
+			column{"Next attempt in", "(" + next + " - time())", units.Seconds, thresholds("transparent"), nil},
+			column{"Delay", only(ofTask("task_backoff_delay_seconds"), next), units.Seconds, nil, nil},
+			column{"Failures in a row", only(ofTask("task_consecutive_failures"), next), units.Short,
+				thresholds("transparent", step{1, orange}, step{5, red}), nil}),
+		panel{title: "Share of time in backoff, ten worst tasks", unit: units.PercentUnit, width: 6, height: 8, links: seriesLink(),
+			desc:    "Planned backoff per second. Near 100 % the task does nothing but wait; a long delay is counted when it is planned, so short peaks above 100 % are possible.",
+			targets: []target{{expr: top10(sum(rate(ofTask("task_backoff_seconds_total")), "task")), legend: "{{task}}"}},
+		}.lines(),
+		panel{title: "Restarts by cause", unit: units.OpsPerSecond, width: 6, height: 8,
+			desc:    "Further attempts per second: after a success (periodic), after a failure, or as the task asked (RetryAfter). For resident tasks this line is their health: it stays flat.",
+			targets: []target{{expr: sum(rate(ofTask("task_restarts_total")), "cause"), legend: "{{cause}}"}},
+		}.stacked(byState(causes)),
+		panel{title: "Oldest successes", unit: units.Seconds, width: 12, height: 8, empty: "No task has succeeded yet.",
+			desc: "Time since the last success of each task that ever had one. Compare with the task's interval; resident tasks have none and are not listed. Alert: TaskvisorTaskNotSucceeding.",
+		}.table("Since last success", column{"Since last success",
+			top10("(time() - " + ofTask("task_last_success_timestamp_seconds") + ")"), units.Seconds,
+			thresholds("transparent", step{900, orange}, step{3600, red}), nil}),
+		panel{title: "Failures in a row, ten worst tasks", unit: units.Short, width: 12, height: 8, links: seriesLink(), decimals: cog.ToPtr(0.0),
+			desc:    "Failures since the last success. It falls to zero with the first success, or after a long run without deadline.",
+			targets: []target{{expr: top10(ofTask("task_consecutive_failures")), legend: "{{task}} {{instance}}"}},
+		}.lines(),
+	}
+}
+
+func admission() []ready {
+	waits := of("admission_wait_seconds")
+	return []ready{
+		panel{title: "Permits", unit: units.Short, width: 6, height: 8, decimals: cog.ToPtr(0.0),
+			desc: "Attempts that run, and how many may (WithMaxConcurrent). At the limit tasks are pending; without a limit there is no limit line.",
+			targets: []target{
+				{expr: sum(of("concurrency_in_use")), legend: "in use"},
+				{expr: sum(of("concurrency_limit")), legend: "limit"}},
+		}.lines(dashed("limit")),
+		panel{title: "Submissions by verdict", unit: units.OpsPerSecond, width: 6, height: 8,
+			desc:    "What became of submissions at once, per second: the offered load.",
+			targets: []target{{expr: sum(rate(of("admission_requests_total")), "result"), legend: "{{result}}"}},
+		}.stacked(byState(verdicts)),
+		panel{title: "Submissions by policy", unit: units.OpsPerSecond, width: 6, height: 8,
+			desc:    "Which admission policies the callers use, per second.",
+			targets: []target{{expr: sum(rate(of("admission_requests_total")), "policy"), legend: "{{policy}}"}},
+		}.stacked(),
+		panel{title: "Refusals by reason", unit: units.OpsPerSecond, width: 6, height: 8,
+			desc:    "Submissions refused, at once or later, per second. slot_busy and superseded are what the policies DropIfRunning, Replace and Coalesce are for; queue_full is lost work.",
+			targets: []target{{expr: sum(rate(of("admission_rejections_total")), "reason"), legend: "{{reason}}"}},
+		}.stacked(),
+		panel{title: "Wait for a slot", unit: units.Seconds, width: 6, height: 8,
+			desc: "How long submissions waited until they were admitted; no line where nobody waited.",
+			targets: []target{
+				{expr: quantile(0.5, waits), legend: "p50"},
+				{expr: quantile(0.95, waits), legend: "p95"},
+				{expr: quantile(0.99, waits), legend: "p99"}},
+		}.lines(),
+		panel{title: "Waiting submissions", unit: units.Short, width: 6, height: 8, decimals: cog.ToPtr(0.0),
+			desc: "All that wait, and the longest queue of a single key. If the second is most of the first, one key is hot.",
+			targets: []target{
+				{expr: sum(of("slot_queue_length")), legend: "all keys"},
+				{expr: "max(" + of("slot_queue_length_max") + ")", legend: "hottest key"}},
+		}.lines(),
+		panel{title: "Longest wait now", unit: units.Seconds, width: 6, height: 8, empty: "Nobody waits.",
+			desc: "Age of the oldest submission that still waits. It climbs without end when the owner of a slot does not return. Alert: TaskvisorQueueStalled.",
+			targets: []target{{expr: "(time() - " + of("slot_queue_oldest_timestamp_seconds") + ")",
+				legend: "{{instance}} {{supervisor}}"}},
+		}.lines(),
+		panel{title: "Slots by state", unit: units.Short, width: 6, height: 8, decimals: cog.ToPtr(0.0),
+			desc:    "Keys with an owner. Terminating waits for an owner to return after its stop; abandoned owners keep their slot.",
+			targets: []target{{expr: sum(of("slots"), "state"), legend: "{{state}}"}},
+		}.stacked(byState(slotStates)),
+	}
+}
+
+func telemetry() []ready {
+	where := []string{"instance", "supervisor", "subscriber"}
+	return []ready{
+		panel{title: "Targets scraped", unit: units.PercentUnit, width: 3, height: 8, empty: "no data",
+			desc:    "Share of the scrape targets that answered. Below 100 % every number here leaves something out.",
+			targets: []target{{expr: `avg(up{job=~"$job", instance=~"$instance"})`}},
+		}.stat(thresholds(red, step{1, green})),
+		panel{title: "Tasks without own series", unit: units.Short, width: 3, height: 8, decimals: cog.ToPtr(0.0), empty: "no data",
+			desc:    `Tasks beyond the cardinality guard (WithMaxTasks); they share task="_other" and cannot be told apart.`,
+			targets: []target{{expr: sum(of("metrics_overflow_tasks"))}},
+		}.stat(thresholds(green, step{0.5, orange})),
+		panel{title: "Fill of the subscribers' queues", unit: units.PercentUnit, width: 6, height: 8,
+			desc: "Events that wait, of those that may. A sink that stays near 100 % loses events next. Inline subscribers have no queue.",
+			targets: []target{{expr: sum(of("subscriber_queue_length"), where...) + " / (" +
+				sum(of("subscriber_queue_capacity"), where...) + " > 0)", legend: "{{subscriber}} {{instance}}"}},
+		}.lines(percent),
+		panel{title: "Events delivered", unit: units.OpsPerSecond, width: 6, height: 8,
+			desc:    "Per second and subscriber. A subscriber at zero while the others are not is dead.",
+			targets: []target{{expr: sum(rate(of("subscriber_events_total")), "subscriber"), legend: "{{subscriber}}"}},
+		}.lines(),
+		panel{title: "Lost events and panics of subscribers", unit: units.OpsPerSecond, width: 6, height: 8,
+			empty: "Nothing was lost.",
+			desc:  "Events lost per second, by subscriber and kind, and panics of a subscriber. Metrics and spans are inline and lose nothing.",
+			targets: []target{
+				{expr: sum(rate(of("subscriber_events_dropped_total")), "subscriber", "kind"), legend: "{{subscriber}} lost {{kind}}"},
+				{expr: sum(rate(of("subscriber_panics_total")), "subscriber"), legend: "{{subscriber}} panics"}},
+		}.lines(),
+		panel{title: "Tasks added and removed", unit: units.OpsPerSecond, width: 12, height: 8,
+			desc: "Churn of the registry, per second. Series of a removed task stay for a grace of minutes, so that its last failure is still scraped.",
+			targets: []target{
+				{expr: sum(rate(of("tasks_added_total"))), legend: "added"},
+				{expr: sum(rate(of("tasks_removed_total"))), legend: "removed"}},
+		}.lines(),
+		panel{title: "Versions", unit: units.Short, width: 12, height: 8, empty: "no data",
+			desc: "Which version runs where. Two versions outside of a deploy mean that a rollout has stopped half way.",
+		}.table("Supervisors", column{"Supervisors", sum(of("build_info"), "job", "instance", "version", "go_version"), units.Short, nil, nil}),
+	}
+}

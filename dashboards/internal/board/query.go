@@ -1,0 +1,64 @@
+package board
+
+import (
+	"fmt"
+	"strings"
+)
+
+// filters select what the variables at the top of a board say.
+const (
+	filters     = `job=~"$job", instance=~"$instance", supervisor=~"$supervisor"`
+	taskFilters = filters + `, task=~"$task"`
+	identity    = "job, instance, supervisor, task" // what tells one task from all others
+	bad         = `outcome=~"failure|fatal|timeout|panic"`
+	judged      = `outcome!="canceled"` // a cancellation by us says nothing about the work
+)
+
+// of selects a metric of a supervisor, of the tasks that the board shows.
+func of(metric string, matchers ...string) string { return selector(metric, filters, matchers) }
+
+// ofTask selects a metric of a task.
+func ofTask(metric string, matchers ...string) string { return selector(metric, taskFilters, matchers) }
+
+func selector(metric, filters string, matchers []string) string {
+	return fmt.Sprintf("taskvisor_%s{%s}", metric, strings.Join(append([]string{filters}, matchers...), ", "))
+}
+
+// rate is the increase per second of a counter around each point of a graph.
+func rate(selector string) string { return "rate(" + selector + "[$__rate_interval])" }
+
+// total is the increase of a counter over the whole time that the board shows.
+func total(selector string) string { return "increase(" + selector + "[$__range])" }
+
+func sum(expr string, by ...string) string {
+	if len(by) == 0 {
+		return "sum(" + expr + ")"
+	}
+	return fmt.Sprintf("sum by (%s) (%s)", strings.Join(by, ", "), expr)
+}
+
+func top10(expr string) string { return "topk(10, " + expr + ")" }
+
+// only keeps the tasks of expr for which condition has a value.
+func only(expr, condition string) string {
+	return fmt.Sprintf("%s and on (%s) %s", expr, identity, condition)
+}
+
+// quantile works with classic histograms, native ones, and both at once: the
+// part after "or" is used where the first has no value.
+func quantile(q float64, native string, by ...string) string {
+	name, labels, _ := strings.Cut(native, "{")
+	classic := name + "_bucket{" + labels
+	return fmt.Sprintf("histogram_quantile(%g, %s) or histogram_quantile(%g, %s)",
+		q, sum(rate(native), by...), q, sum(rate(classic), append(by, "le")...))
+}
+
+// code turns a set of 0/1 series, one for each state, into one series whose
+// value is the number of the state that holds, from 1.
+func code(of func(matcher string) string, states []state, by string) string {
+	terms := make([]string, len(states))
+	for i, s := range states {
+		terms[i] = fmt.Sprintf("%s * %d", of(`state="`+s.label+`"`), i+1)
+	}
+	return sum(strings.Join(terms, " or "), by)
+}
