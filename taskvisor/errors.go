@@ -169,9 +169,10 @@ func (e *PanicError) Unwrap() error {
 func (e *PanicError) Stack() string {
 	var b strings.Builder
 	frames := runtime.CallersFrames(e.pcs)
+	inRuntime := true // recovering and panicking, before the call that panicked
 	for {
 		f, more := frames.Next()
-		if f.Function != "" {
+		if inRuntime = inRuntime && strings.HasPrefix(f.Function, "runtime."); f.Function != "" && !inRuntime {
 			fmt.Fprintf(&b, "%s(...)\n\t%s:%d\n", f.Function, f.File, f.Line)
 		}
 		if !more {

@@ -70,7 +70,8 @@ const (
 	// TaskStopped*: the attempt succeeded. Attempt, Result, Duration.
 	TaskStopped
 	// TaskFailed*: the attempt failed, timed out, panicked or was fatal.
-	// Attempt, Result, Duration, Err, exit code; Stack of a panic.
+	// Attempt, Result, Duration, Err, exit code. The stack of a panic is made on
+	// demand, by the *PanicError in Err.
 	TaskFailed
 	// TaskCanceled*: the attempt was canceled. Attempt, Result, Duration, Err,
 	// Reason, exit code.
@@ -92,7 +93,7 @@ const (
 	// abandoned.
 	TaskReturned
 	// TaskRemoved*: the task is gone and its name free. Attempt is the number of
-	// attempts, Outcome, Reason, Err, Duration since it was added.
+	// attempts, Outcome, Reason, Err.
 	TaskRemoved
 
 	// ControllerSubmitted: a submission was accepted. Slot, Admission, Verdict,

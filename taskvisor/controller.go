@@ -1,0 +1,319 @@
+package taskvisor
+
+import (
+	"cmp"
+	"slices"
+	"sync"
+	"time"
+)
+
+// submitted is what a task knows of its submission. All but state is fixed
+// before anybody else sees the task.
+type submitted struct {
+	slot      string
+	admission Admission
+	at        instant       // when it was made
+	waited    time.Duration // for the slot
+	replaced  TaskID        // the owner that it stopped
+
+	state State // of the slot, as its owner has announced it; guarded by the task's lock
+	queue bool  // waits in its slot's queue; guarded by the controller's lock
+}
+
+// controller decides who owns which slot. Its lock comes before the registry's
+// and the tasks'. A slot exists while it has an owner.
+type controller struct {
+	sup      *Supervisor
+	maxQueue int
+
+	mu    sync.Mutex // guards the fields below
+	slots map[string]*slot
+
+	submitted, rejected, joined, admitted uint64
+}
+
+// slot is a key with an owner and the submissions that wait for it. Its phase is
+// the owner's to say.
+type slot struct {
+	key        string
+	owner      *task
+	head, tail *task // waiting, linked by prev and next
+	queued     int
+	coalesced  *task // the waiting Coalesce submission, if there is one
+}
+
+// occupancy is the phase of a slot as admission sees it: that of its owner.
+type occupancy uint8
+
+const (
+	slotIdle        occupancy = iota
+	slotOwned                 // admitting or running: its owner can be stopped or joined
+	slotTerminating           // its owner was stopped
+	slotAbandoned             // its owner outlived its grace
+)
+
+// admissionInput is all that a verdict depends on.
+type admissionInput struct {
+	slot      occupancy
+	policy    Admission
+	queued    int // submissions that wait
+	limit     int
+	coalesced bool // one of them is a Coalesce submission
+}
+
+// ruling is what becomes of a submission and of others because of it.
+type ruling struct {
+	verdict   Verdict
+	reason    Reason // of a rejection
+	stopOwner bool
+	atHead    bool // takes the head of the queue, displacing who is there
+	displace  bool // takes the place of the waiting Coalesce submission
+}
+
+// rule is the table of admission.
+func rule(in admissionInput) ruling {
+	if in.slot == slotIdle {
+		return ruling{verdict: VerdictStarted}
+	}
+	switch in.policy {
+	case Replace:
+		return ruling{verdict: VerdictQueued, stopOwner: in.slot == slotOwned, atHead: true}
+	case DropIfRunning:
+		return ruling{verdict: VerdictRejected, reason: ErrSlotBusy}
+	case Join:
+		if in.slot == slotOwned {
+			return ruling{verdict: VerdictJoined}
+		}
+		return ruling{verdict: VerdictRejected, reason: ErrSlotBusy}
+	case Coalesce:
+		if in.coalesced {
+			return ruling{verdict: VerdictQueued, displace: true}
+		}
+	}
+	if in.queued >= in.limit {
+		return ruling{verdict: VerdictRejected, reason: ErrQueueFull}
+	}
+	return ruling{verdict: VerdictQueued}
+}
+
+// occupied derives a slot's phase from its owner.
+func (sl *slot) occupied() occupancy {
+	t := sl.owner
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	switch {
+	case t.m.abandoned:
+		return slotAbandoned
+	case t.m.stop != 0:
+		return slotTerminating
+	default:
+		return slotOwned
+	}
+}
+
+// enqueue puts t at the end of the queue, or in the place of old.
+func (sl *slot) enqueue(t, old *task) {
+	t.sub.queue = true
+	sl.queued++
+	if old != nil {
+		t.prev, t.next = old.prev, old.next
+		old.prev, old.next = nil, nil
+		old.sub.queue = false
+		sl.queued--
+	} else {
+		t.prev = sl.tail
+	}
+	if t.prev == nil {
+		sl.head = t
+	} else {
+		t.prev.next = t
+	}
+	if t.next == nil {
+		sl.tail = t
+	} else {
+		t.next.prev = t
+	}
+	if t.sub.admission == Coalesce {
+		sl.coalesced = t
+	} else if sl.coalesced == old {
+		sl.coalesced = nil
+	}
+}
+
+// dequeue takes t out of the queue.
+func (sl *slot) dequeue(t *task) {
+	if t.prev == nil {
+		sl.head = t.next
+	} else {
+		t.prev.next = t.next
+	}
+	if t.next == nil {
+		sl.tail = t.prev
+	} else {
+		t.next.prev = t.prev
+	}
+	t.prev, t.next = nil, nil
+	t.sub.queue = false
+	sl.queued--
+	if sl.coalesced == t {
+		sl.coalesced = nil
+	}
+}
+
+// release takes a slot from the task that has left it and gives it to the first
+// that waits, which is returned for admit. Without one the slot is no more.
+func (c *controller) release(t *task) (successor *task) {
+	if t.sub == nil {
+		return nil
+	}
+	now, at := c.sup.clock.now()
+	c.mu.Lock()
+	sl := c.slots[t.sub.slot]
+	next := sl.head
+	if next == nil {
+		delete(c.slots, sl.key)
+	} else {
+		sl.dequeue(next)
+		sl.owner = next
+	}
+	t.mu.Lock()
+	k := t.ticket
+	t.ticket = nil
+	e := Event{Time: now, Kind: ControllerSlotTransition, Slot: sl.key, From: t.sub.state, To: StateIdle}
+	if next != nil {
+		e.To, e.Owner, e.Queued = StateAdmitting, next.id, sl.queued
+	}
+	t.sub.state = StateIdle
+	t.send(&e)
+	t.mu.Unlock() // who called leave delivers
+	if next != nil && next.succeed(t, at, k) {
+		k = nil
+	}
+	c.mu.Unlock()
+	if k != nil && c.sup.permits.withdraw(k) {
+		c.sup.grant(c.sup.permits.release())
+	}
+	return next
+}
+
+// succeed makes t, which waited, the owner of its slot after old. It reports
+// true if t took over k, old's place in the queue for permits.
+func (t *task) succeed(old *task, at instant, k *ticket) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.m.phase = phaseAdded
+	t.sub.state = StateAdmitting
+	t.sub.waited = time.Duration(at - t.sub.at)
+	if k != nil && t.sub.replaced == old.id && t.sup.permits.reserve(k) {
+		t.ticket = k
+		return true
+	}
+	return false
+}
+
+// slotMoved announces that t's slot changed with t. t's lock is held.
+func (t *task) slotMoved(to State, now time.Time) {
+	from := t.sub.state
+	t.sub.state = to
+	t.send(&Event{Time: now, Kind: ControllerSlotTransition, Slot: t.sub.slot, From: from, To: to, Owner: t.id})
+}
+
+// withdraw rejects a waiting submission that was stopped through its handle. One
+// that waits no more is stopped as the task that it has become.
+func (c *controller) withdraw(t *task) bool {
+	c.mu.Lock()
+	waits := t.sub.queue
+	if waits {
+		c.slots[t.sub.slot].dequeue(t)
+		c.refuse(t, ErrRemoved)
+	}
+	c.mu.Unlock()
+	if waits {
+		t.refused()
+		c.sup.reg.drop()
+		return true
+	}
+	return t.stopFor(ErrRemoved)
+}
+
+// refuse decides that t, which is in no queue any more, never becomes a task.
+// The controller's lock is held; refused follows.
+func (c *controller) refuse(t *task, why Reason) {
+	_, at := c.sup.clock.now()
+	c.rejected++
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.m.stop = why
+	t.m.end(OutcomeRejected, at)
+	t.outErr = &TaskError{Op: "submit", Task: t.spec.name, Err: why}
+}
+
+// refused makes the rejection known and announces it.
+func (t *task) refused() {
+	now, at := t.sup.clock.now()
+	t.mu.Lock()
+	if done := t.knowLocked(); done != nil {
+		t.mu.Unlock()
+		close(done)
+		t.mu.Lock()
+	}
+	t.send(&Event{Time: now, Kind: ControllerRejected, Task: t.spec.name, TaskID: t.id, Slot: t.sub.slot,
+		Admission: t.sub.admission, Reason: t.m.stop, Duration: time.Duration(at - t.sub.at), Err: t.outErr})
+	t.unlock()
+}
+
+// purge refuses all submissions that wait for sl.
+func (c *controller) purge(sl *slot, why Reason) (waiting []*task) {
+	for sl.head != nil {
+		t := sl.head
+		sl.dequeue(t)
+		c.refuse(t, why)
+		waiting = append(waiting, t)
+	}
+	return waiting
+}
+
+// refuseWaiting rejects everything that waits, because of a shutdown, in the
+// order of submission.
+func (c *controller) refuseWaiting() {
+	c.mu.Lock()
+	var waiting []*task
+	for _, sl := range c.slots {
+		waiting = append(waiting, c.purge(sl, ErrShuttingDown)...)
+	}
+	c.mu.Unlock()
+	slices.SortFunc(waiting, func(a, b *task) int { return cmp.Compare(a.id, b.id) })
+	c.sup.announceRefused(waiting)
+}
+
+func (s *Supervisor) announceRefused(waiting []*task) {
+	for _, t := range waiting {
+		s.fan.stepAside()
+		t.refused()
+		s.reg.drop()
+	}
+}
+
+// snapshot adds the controller's part.
+func (c *controller) snapshot(sn *Snapshot, wall func(instant) time.Time) {
+	c.mu.Lock()
+	sn.Submitted, sn.Rejected, sn.Joined, sn.FromSlots = c.submitted, c.rejected, c.joined, c.admitted
+	for _, sl := range c.slots {
+		st := SlotStatus{Key: sl.key, Owner: sl.owner.id, Queued: sl.queued}
+		for t := sl.head; t != nil; t = t.next {
+			// The head need not be the oldest: Replace takes the head.
+			if at := wall(t.sub.at); st.Oldest.IsZero() || at.Before(st.Oldest) {
+				st.Oldest = at
+			}
+			if t.sub.admission == Queue {
+				break // those behind it came later
+			}
+		}
+		sl.owner.mu.Lock()
+		st.State = sl.owner.sub.state
+		sl.owner.mu.Unlock()
+		sn.Slots = append(sn.Slots, st)
+	}
+	c.mu.Unlock()
+	slices.SortFunc(sn.Slots, func(a, b SlotStatus) int { return cmp.Compare(a.Key, b.Key) })
+}

@@ -1,0 +1,396 @@
+package taskvisor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"runtime/pprof"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// linger is how often a worker that has just had work yields before it parks.
+// Waking a parked goroutine costs the publisher some 2 µs, a yield the worker
+// a tenth of that.
+const linger = 64
+
+// fanout carries events from their owners (the tasks and the supervisor) to
+// subscribers. Queued ones read the ring, each with a worker. Inline ones are
+// called through the owner's outbox, after its lock was released.
+type fanout struct {
+	supervisor string
+	clock      *clock
+	drainCtx   context.Context // ends when subscribers have no time left
+	silent     bool            // nobody listens: only numbers are given out
+
+	ring     ring
+	seq      atomic.Uint64 // numbers, where nobody listens
+	sinks    []*sink       // all subscribers
+	inline   []*sink
+	brackets []*sink
+
+	undelivered atomic.Int64  // events in outboxes
+	workers     atomic.Int64  // that have not ended
+	quiet       chan struct{} // capacity 1: one of the two may have dropped to 0
+
+	mu   sync.Mutex // owner of the events that belong to no task
+	root outbox     // guarded by mu
+	bufs sync.Pool  // of *outbuf
+}
+
+// sink is one subscriber.
+type sink struct {
+	subscriberConfig
+	bracket AttemptBracket // nil if it is none
+	reader  *reader        // nil if inline
+	called  atomic.Uint64  // inline deliveries
+	panics  atomic.Uint64
+}
+
+// outbox holds an owner's events on their way to inline subscribers. It is
+// guarded by the owner's lock; whoever releases that lock and finds it full and
+// unattended delivers, so that order holds and a re-entrant call returns.
+type outbox struct {
+	buf      *outbuf
+	attended bool
+}
+
+type outbuf struct {
+	list []entry
+	next int // entry being delivered
+	sink int // inline subscriber that it goes to
+}
+
+func (f *fanout) init(name string, c *clock, drain context.Context, subs []subscriberConfig) {
+	f.supervisor, f.clock, f.drainCtx = name, c, drain
+	f.silent = len(subs) == 0
+	f.quiet = make(chan struct{}, 1)
+	names := map[string]int{}
+	for _, sc := range subs {
+		s := &sink{subscriberConfig: sc}
+		if names[sc.name]++; names[sc.name] > 1 {
+			s.name = fmt.Sprintf("%s#%d", sc.name, names[sc.name])
+		}
+		if s.bracket, _ = sc.sub.(AttemptBracket); s.bracket != nil {
+			f.brackets = append(f.brackets, s)
+		}
+		if sc.inline {
+			f.inline = append(f.inline, s)
+		} else {
+			s.reader = f.ring.add(sc.capacity, sc.patience)
+		}
+		f.sinks = append(f.sinks, s)
+	}
+}
+
+// start begins delivery to queued subscribers.
+func (f *fanout) start() {
+	for _, s := range f.sinks {
+		if s.reader != nil {
+			f.workers.Add(1)
+			f.spawnWorker(s)
+		}
+	}
+}
+
+func (f *fanout) spawnWorker(s *sink) {
+	// Started with the supervisor, or by a worker that runtime.Goexit ends; ends
+	// when the ring is sealed and read, or its reader was cut off; the drain waits
+	// for it, up to its deadline.
+	go f.work(s)
+}
+
+// publish numbers e, which is the owner's next event, and hands it on. The
+// owner's lock is held.
+func (f *fanout) publish(o *outbox, ctx context.Context, e *Event) {
+	if f.silent {
+		e.Seq = f.seq.Add(1)
+		return
+	}
+	e.Supervisor = f.supervisor
+	if !f.ring.publish(ctx, e) || len(f.inline) == 0 {
+		return
+	}
+	if o.buf == nil {
+		if o.buf, _ = f.bufs.Get().(*outbuf); o.buf == nil {
+			o.buf = &outbuf{}
+		}
+	}
+	o.buf.list = append(o.buf.list, entry{ctx, *e})
+	f.undelivered.Add(1)
+}
+
+// announce publishes an event that belongs to no task. No lock is held.
+func (f *fanout) announce(e Event) {
+	e.Time, _ = f.clock.now()
+	f.mu.Lock()
+	f.publish(&f.root, nil, &e)
+	f.unlock(&f.mu, &f.root)
+}
+
+// last returns the number of the last event.
+func (f *fanout) last() uint64 {
+	if f.silent {
+		return f.seq.Load()
+	}
+	return f.ring.head.Load()
+}
+
+// stepAside yields to subscribers that are falling behind and have credit. It is
+// called by publishers before a transition, without any lock.
+func (f *fanout) stepAside() {
+	for f.ring.pressed.Load() && f.ring.yield() {
+		runtime.Gosched()
+	}
+}
+
+// unlock releases an owner's lock and delivers what the owner published.
+func (f *fanout) unlock(mu *sync.Mutex, o *outbox) {
+	buf := f.detach(o)
+	mu.Unlock()
+	f.deliverAfter(mu, o, buf)
+}
+
+// detach takes what is in the outbox unless somebody attends to it already. The
+// owner's lock is held; after releasing it the caller owes a deliverAfter.
+func (f *fanout) detach(o *outbox) *outbuf {
+	if o.buf == nil || o.attended {
+		return nil
+	}
+	buf := o.buf
+	o.buf = nil
+	o.attended = true
+	return buf
+}
+
+// deliverAfter wakes workers and delivers what detach returned. It calls
+// subscribers: the caller holds no lock and has nothing left to do that others
+// wait for.
+func (f *fanout) deliverAfter(mu *sync.Mutex, o *outbox, buf *outbuf) {
+	if f.silent {
+		return
+	}
+	f.ring.wakeParked()
+	if buf != nil {
+		f.attend(mu, o, buf)
+	}
+}
+
+// attend delivers buf and what came meanwhile. An inline subscriber that calls
+// runtime.Goexit ends the goroutine that this runs on, so another takes over.
+func (f *fanout) attend(mu *sync.Mutex, o *outbox, buf *outbuf) {
+	finished := false
+	defer func() {
+		if !finished {
+			// Started by a goroutine that ends; ends when the outbox is empty; the
+			// drain waits for what is undelivered.
+			go f.attend(mu, o, buf)
+		}
+	}()
+	for {
+		f.deliver(buf)
+		mu.Lock()
+		buf, o.buf = o.buf, nil
+		if buf == nil {
+			o.attended = false
+			mu.Unlock()
+			finished = true
+			return
+		}
+		mu.Unlock()
+	}
+}
+
+func (f *fanout) deliver(buf *outbuf) {
+	for ; buf.next < len(buf.list); buf.next, buf.sink = buf.next+1, 0 {
+		en := &buf.list[buf.next]
+		for buf.sink < len(f.inline) {
+			s := f.inline[buf.sink]
+			buf.sink++ // first: a call that does not come back is not repeated
+			s.called.Add(1)
+			f.call(s, en)
+		}
+	}
+	n := len(buf.list)
+	clear(buf.list)
+	buf.list, buf.next = buf.list[:0], 0
+	f.bufs.Put(buf)
+	if f.undelivered.Add(-int64(n)) == 0 {
+		f.signalQuiet()
+	}
+}
+
+func (f *fanout) signalQuiet() {
+	select {
+	case f.quiet <- struct{}{}:
+	default:
+	}
+}
+
+// call delivers one event and contains what the subscriber does.
+func (f *fanout) call(s *sink, en *entry) {
+	returned := false
+	defer func() {
+		if !returned {
+			f.contain(s, en.e.Kind, recover())
+		}
+	}()
+	ctx := en.ctx
+	if ctx == nil {
+		ctx = f.drainCtx
+	}
+	s.sub.OnEvent(ctx, en.e)
+	returned = true
+}
+
+// contain counts and reports a panic (v is what was recovered) or a Goexit (v is
+// nil) of a subscriber. One about a diagnostic event is only counted, or it
+// would beget the next.
+func (f *fanout) contain(s *sink, kind EventKind, v any) {
+	s.panics.Add(1)
+	if kind == SubscriberPanicked || kind == SubscriberOverflow {
+		return
+	}
+	if v == nil {
+		f.report(s, ErrGoexit, "")
+		return
+	}
+	err := newPanicError(v)
+	f.report(s, err, err.Stack())
+}
+
+func (f *fanout) report(s *sink, err error, stack string) {
+	f.announce(Event{Kind: SubscriberPanicked, Subscriber: s.name, Err: err, Stack: stack})
+}
+
+// work delivers s's events until there are none any more.
+func (f *fanout) work(s *sink) {
+	ended := false
+	defer func() {
+		if !ended { // runtime.Goexit: it costs the event and this goroutine
+			f.spawnWorker(s)
+			return
+		}
+		f.workers.Add(-1)
+		f.signalQuiet()
+	}()
+	pprof.SetGoroutineLabels(pprof.WithLabels(context.Background(),
+		pprof.Labels("taskvisor_subscriber", s.name, "taskvisor_supervisor", f.supervisor)))
+	for {
+		f.deliverBatch(s)
+		if ended = f.refill(s); ended {
+			return
+		}
+	}
+}
+
+// deliverBatch delivers what is in hand. The position is advanced first, so that
+// whoever cuts the reader off, or takes over from a worker that was ended, goes
+// on behind the event that did not come back.
+func (f *fanout) deliverBatch(s *sink) {
+	rd := s.reader
+	for i := rd.pos.Load(); i >= 0 && int(i) < rd.size; i++ {
+		if !rd.pos.CompareAndSwap(i, i+1) {
+			return // cut off
+		}
+		en := &rd.batch[i]
+		en.e.Supervisor = f.supervisor
+		f.call(s, en)
+	}
+}
+
+// refill waits for the next batch and reports whether there will be none.
+func (f *fanout) refill(s *sink) (ended bool) {
+	rd := s.reader
+	seen := f.ring.head.Load()
+	some, ended := f.ring.take(rd, s.name, f.clock, false)
+	for i := 0; i < linger && !some && !ended; i++ {
+		runtime.Gosched()
+		if now := f.ring.head.Load(); now != seen {
+			seen = now
+			some, ended = f.ring.take(rd, s.name, f.clock, false)
+		}
+	}
+	if some || ended {
+		return ended
+	}
+	if some, ended = f.ring.take(rd, s.name, f.clock, true); !some && !ended {
+		<-rd.wake
+	}
+	return ended
+}
+
+// drain waits until inline and queued subscribers have seen everything, after
+// the ring was sealed, or until drainCtx ends; then it gives up those that have
+// not.
+func (f *fanout) drain(deadline time.Time) {
+	f.ring.wakeSealed()
+	timer := time.NewTimer(time.Until(deadline))
+	defer timer.Stop()
+	for f.workers.Load() > 0 || f.undelivered.Load() > 0 {
+		select {
+		case <-f.quiet:
+		case <-timer.C:
+			for _, s := range f.sinks {
+				if s.reader != nil {
+					f.ring.cut(s.reader)
+				}
+			}
+			f.ring.wakeSealed()
+			return
+		}
+	}
+}
+
+var errForeignContext = errors.New("BeginAttempt returned a context that is not derived from the one it was given")
+
+// beginBracket calls s's BeginAttempt and returns its context, or nil if it has
+// none to give.
+func (f *fanout) beginBracket(s *sink, ctx context.Context, a *Attempt) (derived context.Context) {
+	returned := false
+	defer func() {
+		if !returned {
+			derived = nil
+			f.contain(s, 0, recover())
+		}
+	}()
+	derived = s.bracket.BeginAttempt(ctx, *a)
+	returned = true
+	return derived
+}
+
+func (f *fanout) endBracket(s *sink, ctx context.Context, a *Attempt, r *Result) {
+	returned := false
+	defer func() {
+		if !returned {
+			f.contain(s, 0, recover())
+		}
+	}()
+	s.bracket.EndAttempt(ctx, *a, *r)
+	returned = true
+}
+
+// eventCtx is what subscribers get: the values of an attempt's context, and the
+// end of the time for draining. It refers to nothing that is ever changed.
+type eventCtx struct {
+	context.Context // the drain context
+	values          context.Context
+}
+
+func (c *eventCtx) Value(key any) any {
+	if v := c.values.Value(key); v != nil {
+		return v
+	}
+	return c.Context.Value(key)
+}
+
+// view returns the context for events about something whose values are given;
+// nil stands for the drain context itself.
+func (f *fanout) view(values context.Context) context.Context {
+	if values == nil || f.silent {
+		return nil
+	}
+	return &eventCtx{f.drainCtx, context.WithoutCancel(values)}
+}

@@ -1,0 +1,194 @@
+package taskvisor
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// Handle is one registered task, or one submission: its identity, its state,
+// its end. It is safe for concurrent use and stays valid after the task is gone.
+type Handle struct {
+	sup  *Supervisor
+	id   TaskID
+	spec TaskSpec        // with the policy in force
+	base context.Context // values given to Add; nil: none
+	view context.Context // what subscribers get; nil: the drain context
+	sub  *submitted      // nil unless it was submitted to a slot
+
+	mu       sync.Mutex // guards the fields below
+	m        machine
+	cur      *attemptCtx     // of the attempt that runs
+	live     *liveCtx        // the same, once somebody has looked at it
+	labelled context.Context // values with pprof labels, while a goroutine runs
+	evctx    context.Context // view of what brackets made of the context; nil: view
+	out      outbox
+	seq      uint64        // number of the last event
+	lastErr  error         // of the last attempt that did not succeed
+	outErr   error         // of the outcome
+	exit     exitCode      // of the last attempt
+	ticket   *ticket       // while it waits for a permit
+	queuedAt instant       // when it began to wait for a permit
+	waited   time.Duration // for the current attempt's permit
+	timer    *time.Timer
+	timerAt  instant       // when the timer fires; 0: it does not
+	permit   bool          // holds one
+	known    bool          // the outcome was delivered
+	released bool          // removed before its body came back
+	done     chan struct{} // closed when the outcome is known; made when asked for
+	x        *extra        // nil for most tasks
+
+	prev, next *task // in the registry, or in the queue of a slot; guarded by their locks
+
+	fresh ctxNode    // what attempt contexts point to until somebody looks
+	first attemptCtx // of the first attempt, so that a task that runs once allocates none
+}
+
+// task is what the package calls a Handle inside.
+type task = Handle
+
+// extra holds what few tasks have.
+type extra struct {
+	value   any      // returned by a Returning body
+	stack   string   // of a stuck or abandoned body
+	outcome *Outcome // of an abandoned task; others derive theirs
+}
+
+func (t *task) extraLocked() *extra {
+	if t.x == nil {
+		t.x = &extra{}
+	}
+	return t.x
+}
+
+// values returns the context that carries the values given to Add.
+func (t *task) values() context.Context {
+	if t.base == nil {
+		return context.Background()
+	}
+	return t.base
+}
+
+// ID returns the task's id.
+func (h *Handle) ID() TaskID { return h.id }
+
+// Name returns the task's name.
+func (h *Handle) Name() string { return h.spec.name }
+
+// Done returns a channel that is closed when the outcome is known.
+func (h *Handle) Done() <-chan struct{} {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.done == nil {
+		h.done = make(chan struct{})
+		if h.known {
+			close(h.done)
+		}
+	}
+	return h.done
+}
+
+// Outcome returns how the task ended, and whether it has. A task whose policy
+// restarts it without end has an outcome only after it was stopped.
+func (h *Handle) Outcome() (Outcome, bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if !h.known {
+		return Outcome{}, false
+	}
+	return h.outcomeLocked(), true
+}
+
+func (t *task) outcomeLocked() Outcome {
+	if t.x != nil && t.x.outcome != nil {
+		return *t.x.outcome
+	}
+	wall := t.sup.clock.time
+	o := Outcome{Kind: t.m.outcome, Err: t.outErr, Reason: t.m.stop, Attempts: t.m.attempt, Ended: wall(t.m.since), exit: t.exit}
+	if o.Kind == OutcomeCanceled && o.Reason == 0 {
+		o.Reason = ErrCanceled
+	}
+	if t.m.first != 0 {
+		o.Started = wall(t.m.first)
+	}
+	if t.x != nil && o.Kind == OutcomeCompleted {
+		o.Value = t.x.value
+	}
+	return o
+}
+
+// Stop tells the task to end and returns at once: the context of its attempt is
+// cancelled with ErrRemoved, a delay or a wait for a permit is cut short, and a
+// submission that waits for its slot is rejected. It reports whether this call
+// was the one that claimed the stop.
+func (h *Handle) Stop() bool { return h.stopFor(ErrRemoved) }
+
+// Cancel is Stop followed by Wait.
+func (h *Handle) Cancel(ctx context.Context) (Outcome, error) {
+	h.Stop()
+	return h.wait(ctx, "cancel")
+}
+
+// Wait returns the outcome when it is known. The error is about the waiting
+// only: the cause of ctx if that ended first, or ErrWouldWaitForSelf if ctx
+// comes from an attempt of this task. It panics if ctx is nil.
+func (h *Handle) Wait(ctx context.Context) (Outcome, error) { return h.wait(ctx, "wait") }
+
+func (t *task) wait(ctx context.Context, op string) (Outcome, error) {
+	mustContext(ctx)
+	if o, known := t.Outcome(); known {
+		return o, nil
+	}
+	for c := attemptFrom(ctx); c != nil; c = c.node.Load().t.sup.enclosing {
+		if c.node.Load().t == t {
+			return Outcome{}, &TaskError{Op: op, Task: t.spec.name, Err: ErrWouldWaitForSelf}
+		}
+	}
+	select {
+	case <-t.Done():
+	case <-ctx.Done():
+		if o, known := t.Outcome(); known {
+			return o, nil
+		}
+		return Outcome{}, &TaskError{Op: op, Task: t.spec.name, Err: context.Cause(ctx)}
+	}
+	o, _ := t.Outcome()
+	return o, nil
+}
+
+// Status returns the task as it is now. After the end it keeps showing the
+// state in which the task was left: finished, or abandoned.
+func (h *Handle) Status() TaskStatus {
+	now := time.Now()
+	return h.status(h.sup.clock.wall(now))
+}
+
+func (t *task) status(wall func(instant) time.Time) TaskStatus {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	m := &t.m
+	st := TaskStatus{
+		ID: t.id, Name: t.spec.name, Seq: t.seq, State: m.state(), Since: wall(m.since),
+		Attempt: m.attempt, Streak: int(m.streak), Stuck: m.stuck && m.phase.running(), Delay: m.delay,
+		LastErr: t.lastErr, LastSuccess: wall(m.success), Spec: t.spec,
+	}
+	switch m.phase {
+	case phaseActive, phaseEnded:
+		st.AttemptStart = wall(m.started)
+	case phaseBackoff, phaseWaiting:
+		st.NextStart = wall(m.due)
+	}
+	if t.sub != nil {
+		st.Slot = t.sub.slot
+	}
+	if t.x != nil {
+		st.Stack = t.x.stack
+	}
+	return st
+}
+
+func mustContext(ctx context.Context) {
+	if ctx == nil {
+		panic("taskvisor: nil context")
+	}
+}

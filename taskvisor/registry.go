@@ -1,0 +1,287 @@
+package taskvisor
+
+import (
+	"slices"
+	"sync"
+)
+
+// registry is the only authority on who is registered and on whether anybody
+// still can be. Its lock is taken before a task's and never while one is held.
+type registry struct {
+	mu         sync.Mutex // guards the fields below
+	state      State      // StateNew, StateRunning, StateDraining, StateStopped
+	natural    bool       // Run: the end of the last live task is the end
+	names      map[string]*task
+	head, tail *task // registered tasks, in order of registration
+	count      int   // of these
+	live       int   // what keeps Run going: tasks that are neither abandoned nor removed, waiting submissions
+
+	added, removed, started, ended uint64 // started, ended: attempts of removed tasks
+
+	quiet chan struct{} // capacity 1: live has dropped to 0
+}
+
+func (r *registry) init() {
+	r.state = StateNew
+	r.names = make(map[string]*task)
+	r.quiet = make(chan struct{}, 1)
+}
+
+// open makes a registry accept tasks, with first among them: all or, if one of
+// the names is refused, none.
+func (r *registry) open(natural bool, first []*task, opened func()) (conflict *task, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	switch r.state {
+	case StateNew:
+	case StateRunning:
+		return nil, ErrAlreadyRunning
+	default:
+		return nil, ErrShuttingDown
+	}
+	if conflict = r.addLocked(first); conflict != nil {
+		return conflict, ErrTaskExists
+	}
+	r.state = StateRunning
+	r.natural = natural
+	opened()
+	return nil, nil
+}
+
+// add registers all of ts or none; conflict is the first whose name is taken.
+func (r *registry) add(ts ...*task) (conflict *task, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if err := r.openLocked(); err != nil {
+		return nil, err
+	}
+	if conflict = r.addLocked(ts); conflict != nil {
+		return conflict, ErrTaskExists
+	}
+	return nil, nil
+}
+
+// add1 is add for one task.
+func (r *registry) add1(t *task) error {
+	ts := [1]*task{t}
+	_, err := r.add(ts[:]...)
+	return err
+}
+
+// check returns why nobody is admitted, if so.
+func (r *registry) check() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.openLocked()
+}
+
+func (r *registry) openLocked() error {
+	switch r.state {
+	case StateNew:
+		return ErrNotStarted
+	case StateRunning:
+		return nil
+	default:
+		return ErrShuttingDown
+	}
+}
+
+func (r *registry) addLocked(ts []*task) (conflict *task) {
+	for i, t := range ts {
+		if _, taken := r.names[t.spec.name]; taken {
+			for _, u := range ts[:i] {
+				delete(r.names, u.spec.name)
+			}
+			return t
+		}
+		r.names[t.spec.name] = t
+	}
+	for _, t := range ts {
+		t.prev = r.tail
+		if r.tail == nil {
+			r.head = t
+		} else {
+			r.tail.next = t
+		}
+		r.tail = t
+	}
+	n := len(ts)
+	r.count += n
+	r.live += n
+	r.added += uint64(n)
+	return nil
+}
+
+// admit registers a submission whose slot became free; it counts as live
+// already. It is refused if its name is taken, or by a shutdown.
+func (r *registry) admit(t *task) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if err := r.openLocked(); err != nil {
+		return err
+	}
+	if r.addLocked([]*task{t}) != nil {
+		return ErrTaskExists
+	}
+	r.live--
+	return nil
+}
+
+// hold counts a waiting submission as live.
+func (r *registry) hold() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if err := r.openLocked(); err != nil {
+		return err
+	}
+	r.live++
+	return nil
+}
+
+// free takes t off the list and frees its name.
+func (r *registry) free(t *task) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.names, t.spec.name)
+	if t.prev == nil {
+		r.head = t.next
+	} else {
+		t.prev.next = t.next
+	}
+	if t.next == nil {
+		r.tail = t.prev
+	} else {
+		t.next.prev = t.prev
+	}
+	t.prev, t.next = nil, nil
+	r.count--
+}
+
+// retire counts a task as removed, after TaskRemoved.
+func (r *registry) retire(attempts, running int, alive bool) {
+	r.mu.Lock()
+	r.removed++
+	r.started += uint64(attempts)
+	r.ended += uint64(attempts - running)
+	r.mu.Unlock()
+	if alive {
+		r.drop()
+	}
+}
+
+// attemptEnded counts an attempt of a task that was removed before it ended.
+func (r *registry) attemptEnded() {
+	r.mu.Lock()
+	r.ended++
+	r.mu.Unlock()
+}
+
+// drop counts one live thing less. The last one ends Run, in the same step that
+// closes the registry.
+func (r *registry) drop() {
+	r.mu.Lock()
+	r.live--
+	quiet := r.live == 0
+	if quiet && r.natural && r.state == StateRunning {
+		r.state = StateDraining
+	}
+	r.mu.Unlock()
+	if quiet {
+		r.signalQuiet()
+	}
+}
+
+func (r *registry) signalQuiet() {
+	select {
+	case r.quiet <- struct{}{}:
+	default:
+	}
+}
+
+// endIfIdle is drop for a Run that has nothing to do.
+func (r *registry) endIfIdle() {
+	r.mu.Lock()
+	idle := r.live == 0 && r.natural && r.state == StateRunning
+	if idle {
+		r.state = StateDraining
+	}
+	r.mu.Unlock()
+	if idle {
+		r.signalQuiet()
+	}
+}
+
+// close admits nobody any more. before is the state that it found.
+func (r *registry) close() (before State) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	before = r.state
+	switch before {
+	case StateNew:
+		r.state = StateStopped
+	case StateRunning:
+		r.state = StateDraining
+	}
+	return before
+}
+
+func (r *registry) stopped() {
+	r.mu.Lock()
+	r.state = StateStopped
+	r.mu.Unlock()
+}
+
+// closedBySelf reports whether the end of the last task has closed the registry.
+func (r *registry) closedBySelf() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.natural && r.state == StateDraining && r.live == 0
+}
+
+func (r *registry) isLive() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.live > 0
+}
+
+func (r *registry) current() State {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.state
+}
+
+func (r *registry) lookup(name string) *task {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.names[name]
+}
+
+// snapshot adds the registry's part and returns the registered tasks by id.
+func (r *registry) snapshot(sn *Snapshot) []*task {
+	r.mu.Lock()
+	sn.State = r.state
+	sn.Added, sn.Removed, sn.Started, sn.Ended = r.added, r.removed, r.started, r.ended
+	r.mu.Unlock()
+	return r.list()
+}
+
+// list returns the registered tasks by id. They are nearly in that order
+// already: only submissions that waited are not.
+func (r *registry) list() []*task {
+	r.mu.Lock()
+	ts := make([]*task, 0, r.count)
+	for t := r.head; t != nil; t = t.next {
+		ts = append(ts, t)
+	}
+	r.mu.Unlock()
+	byID := func(a, b *task) int {
+		if a.id < b.id {
+			return -1
+		}
+		return 1
+	}
+	if !slices.IsSortedFunc(ts, byID) {
+		slices.SortFunc(ts, byID)
+	}
+	return ts
+}

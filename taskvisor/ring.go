@@ -1,0 +1,300 @@
+package taskvisor
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+)
+
+const (
+	firstRing = 64 // entries a ring begins with; it grows when a reader needs it
+	batchSize = 16 // entries a reader takes per lock
+	yieldsPer = 64 // yields that one consumed event earns
+)
+
+// entry is one published event with the context that its readers get.
+type entry struct {
+	ctx context.Context
+	e   Event
+}
+
+// ring is the broadcast queue: one array of entries, which every reader walks
+// with a cursor of its own. Publishing costs the same for one reader and for
+// many, and a reader that falls too far behind is moved on: a jump of its
+// cursor, counted exactly.
+type ring struct {
+	mu      sync.Mutex // guards the fields below; a leaf: nothing is called under it
+	entries []entry    // a power of two; number n is at n & (len−1)
+	tight   uint64     // some reader may be out of room once head reaches this
+	half    uint64     // some reader may be half full once head passes this
+	sealed  bool       // the verdict was published: nothing follows
+	readers []*reader
+	parked  int // readers that wait to be woken
+
+	head    atomic.Uint64 // number of the last entry, which is its event's; written under mu
+	wake    atomic.Bool   // entries came while a reader was parked
+	pressed atomic.Bool   // a reader is more than half full
+}
+
+// reader is one queued subscriber's place in the ring.
+type reader struct {
+	capacity int
+	patience int
+	batchMax int
+
+	// Guarded by ring.mu.
+	cursor  uint64  // number of the last entry taken or lost
+	saved   []entry // terminal events that were overwritten, oldest first
+	dropped [kindCount]uint64
+	lost    struct{ n, first, last uint64 } // since the last SubscriberOverflow
+	taken   uint64                          // published events handed to the worker, before this batch
+	batch   [batchSize]entry
+	size    int // entries in batch
+	unsung  int // of these, SubscriberOverflow events, which nobody published
+	parked  bool
+	credit  int
+
+	pos  atomic.Int32  // next entry of batch; negative: cut off
+	wake chan struct{} // capacity 1: one sender per park
+}
+
+func (r *ring) add(capacity, patience int) *reader {
+	rd := &reader{capacity: capacity, patience: patience, credit: patience, wake: make(chan struct{}, 1)}
+	// A batch in hand is out of the ring's accounts; it stays small beside the capacity.
+	rd.batchMax = min(batchSize, max(1, capacity/8))
+	r.readers = append(r.readers, rd)
+	return rd
+}
+
+// publish gives e the next number and every reader a copy. The lock of e's owner
+// is held, so that the numbers follow the transitions. It reports false after
+// the seal.
+func (r *ring) publish(ctx context.Context, e *Event) bool {
+	r.mu.Lock()
+	if r.sealed {
+		r.mu.Unlock()
+		return false
+	}
+	head := r.head.Load()
+	if len(r.readers) > 0 {
+		if head >= r.tight {
+			r.makeRoom()
+		}
+		if head >= r.half {
+			r.press()
+		}
+	}
+	head++
+	e.Seq = head
+	r.head.Store(head)
+	if len(r.readers) > 0 {
+		en := &r.entries[head&uint64(len(r.entries)-1)]
+		en.ctx, en.e = ctx, *e
+		if r.parked > 0 {
+			r.wake.Store(true)
+		}
+	}
+	if e.Kind == AllStoppedWithinGrace || e.Kind == GraceExceeded {
+		r.sealed = true
+	}
+	r.mu.Unlock()
+	return true
+}
+
+// makeRoom lets one more entry in: by a larger array as long as a reader's
+// capacity asks for one, then at the cost of the readers that are full.
+func (r *ring) makeRoom() {
+	head := r.head.Load()
+	r.tight = ^uint64(0)
+	for _, rd := range r.readers {
+		for len(r.entries) < rd.capacity && head-rd.cursor >= uint64(len(r.entries)) {
+			r.grow()
+		}
+		for head-rd.cursor >= uint64(rd.capacity) {
+			rd.cursor++
+			rd.lose(&r.entries[rd.cursor&uint64(len(r.entries)-1)])
+		}
+	}
+	for _, rd := range r.readers {
+		r.tight = min(r.tight, rd.cursor+uint64(min(rd.capacity, len(r.entries))))
+	}
+}
+
+func (r *ring) grow() {
+	old, head := r.entries, r.head.Load()
+	r.entries = make([]entry, max(firstRing, 2*len(old)))
+	for n := head; n > 0 && head-n < uint64(len(old)); n-- {
+		r.entries[n&uint64(len(r.entries)-1)] = old[n&uint64(len(old)-1)]
+	}
+}
+
+// lose drops an entry that rd did not reach, or saves it if it is terminal; the
+// saved ones may fill a quarter of the capacity.
+func (rd *reader) lose(en *entry) {
+	if en.e.Kind.Terminal() {
+		if len(rd.saved) < max(1, rd.capacity/4) {
+			rd.saved = append(rd.saved, *en)
+			return
+		}
+		oldest := rd.saved[0]
+		// Shifting would cost the publisher a copy of all: move the slice on and
+		// let append find new room now and then.
+		rd.saved = append(rd.saved[1:], *en)
+		en = &oldest
+	}
+	rd.dropped[en.e.Kind]++
+	if rd.lost.n == 0 || en.e.Seq < rd.lost.first {
+		rd.lost.first = en.e.Seq
+	}
+	rd.lost.last = max(rd.lost.last, en.e.Seq)
+	rd.lost.n++
+}
+
+func (r *ring) press() {
+	head := r.head.Load()
+	r.half = ^uint64(0)
+	pressed := false
+	for _, rd := range r.readers {
+		if rd.capacity > 1 && head-rd.cursor >= uint64(rd.capacity/2) {
+			pressed = true
+		} else {
+			r.half = min(r.half, rd.cursor+uint64(rd.capacity/2))
+		}
+	}
+	if pressed {
+		r.half = head // look again at the next event
+	}
+	r.pressed.Store(pressed)
+}
+
+// yield reports whether a publisher should step aside once more: a reader is
+// more than half full and has credit left.
+func (r *ring) yield() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.press()
+	for _, rd := range r.readers {
+		if rd.credit > 0 && r.head.Load()-rd.cursor > uint64(rd.capacity/2) {
+			rd.credit--
+			return true
+		}
+	}
+	return false
+}
+
+// take fills rd's batch and reports whether there is anything in it; ended means
+// that there never will be.
+func (r *ring) take(rd *reader, name string, clock *clock, park bool) (some, ended bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	rd.taken += uint64(rd.size - rd.unsung)
+	rd.size, rd.unsung = 0, 0
+	switch {
+	case rd.pos.Load() < 0:
+		return false, true
+	case len(rd.saved) > 0:
+		rd.size = copy(rd.batch[:rd.batchMax], rd.saved)
+		clear(rd.saved[:rd.size])
+		if rd.saved = rd.saved[rd.size:]; len(rd.saved) == 0 {
+			rd.saved = nil
+		}
+	case rd.lost.n > 0:
+		now, _ := clock.now()
+		rd.batch[0] = entry{nil, Event{Time: now, Kind: SubscriberOverflow, Subscriber: name,
+			Dropped: rd.lost.n, FirstSeq: rd.lost.first, LastSeq: rd.lost.last}}
+		rd.lost.n, rd.lost.first, rd.lost.last = 0, 0, 0
+		rd.size, rd.unsung = 1, 1
+	default:
+		for rd.size < rd.batchMax && rd.cursor < r.head.Load() {
+			rd.cursor++
+			rd.batch[rd.size] = r.entries[rd.cursor&uint64(len(r.entries)-1)]
+			rd.size++
+		}
+	}
+	if rd.size == 0 {
+		if park && !r.sealed {
+			rd.parked = true
+			r.parked++
+		}
+		return false, r.sealed
+	}
+	rd.credit = min(rd.patience, rd.credit+yieldsPer*rd.size)
+	rd.pos.Store(0)
+	return true, false
+}
+
+// wakeParked sends for the readers that wait. The caller holds no lock.
+func (r *ring) wakeParked() {
+	if !r.wake.Load() {
+		return
+	}
+	r.mu.Lock()
+	r.wake.Store(false)
+	var buf [8]*reader
+	woken := buf[:0]
+	for _, rd := range r.readers {
+		if rd.parked {
+			rd.parked = false
+			r.parked--
+			woken = append(woken, rd)
+		}
+	}
+	r.mu.Unlock()
+	for _, rd := range woken {
+		rd.wake <- struct{}{} // one sender per park, capacity 1: never blocks
+	}
+}
+
+// cut ends a reader that was given up: what it did not begin to deliver is
+// dropped.
+func (r *ring) cut(rd *reader) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if at := rd.pos.Swap(-1); at >= 0 {
+		for i := int(at); i < rd.size; i++ {
+			if e := &rd.batch[i].e; e.Kind != SubscriberOverflow {
+				rd.dropped[e.Kind]++
+				rd.unsung++
+			}
+		}
+	}
+	for i := range rd.saved {
+		rd.dropped[rd.saved[i].e.Kind]++
+	}
+	rd.saved = nil
+	for ; rd.cursor < r.head.Load(); rd.cursor++ {
+		rd.dropped[r.entries[(rd.cursor+1)&uint64(len(r.entries)-1)].e.Kind]++
+	}
+}
+
+// status reports rd's accounts: delivered + dropped + queued is what was
+// published.
+func (r *ring) status(rd *reader, st *SubscriberStatus) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	begun := uint64(rd.size - rd.unsung)
+	if at := rd.pos.Load(); at >= 0 {
+		begun = min(begun, uint64(at))
+	}
+	st.Delivered = rd.taken + begun
+	st.Capacity = rd.capacity
+	for k, n := range rd.dropped {
+		if n > 0 {
+			if st.Dropped == nil {
+				st.Dropped = make(map[EventKind]uint64)
+			}
+			st.Dropped[EventKind(k)] = n
+		}
+	}
+	var dropped uint64
+	for _, n := range rd.dropped {
+		dropped += n
+	}
+	st.Queued = int(r.head.Load() - dropped - st.Delivered)
+}
+
+// wakeSealed wakes every reader that waits, to see that the ring is sealed.
+func (r *ring) wakeSealed() {
+	r.wake.Store(true)
+	r.wakeParked()
+}

@@ -1,0 +1,457 @@
+package taskvisor
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"runtime/pprof"
+	"runtime/trace"
+	"strconv"
+	"time"
+)
+
+// maxSpare bounds the attempt contexts that are made at a time.
+const maxSpare = 64
+
+// step is the next thing that an attempt's goroutine does. It is set before any
+// code of the user's is called, so that a goroutine that runtime.Goexit ends is
+// replaced by one that goes on behind the call.
+type step uint8
+
+const (
+	stepBegin    step = iota // give the attempt its context
+	stepBrackets             // begin brackets
+	stepStart                // announce it
+	stepBody                 // call the body
+	stepReturn               // decide the result
+	stepEnd                  // end brackets
+	stepSettle               // announce the end, begin what follows
+	stepDone
+)
+
+// runner is the state of the goroutine that runs a task's attempts, one after
+// the other as long as no delay is between them.
+type runner struct {
+	t        *task
+	step     step
+	ctx      context.Context // given to the body: c, or what brackets made of it
+	c        *attemptCtx
+	spare    []attemptCtx // for the next attempts
+	chunk    int          // size of the next spare
+	brackets *bracketing  // nil if there are none
+	now      time.Time    // of the last transition
+	at       instant
+	e        ending
+}
+
+// bracketing is what a runner needs where there are brackets.
+type bracketing struct {
+	attempt Attempt
+	result  Result
+	next    int               // bracket to begin or to end
+	begun   []context.Context // what each returned; nil: it is not to be ended
+}
+
+// run executes attempts until the task has to wait or is gone.
+func (t *task) run() {
+	r := runner{t: t, chunk: 1}
+	if n := len(t.sup.fan.brackets); n > 0 {
+		r.brackets = &bracketing{begun: make([]context.Context, n)}
+	}
+	r.resume()
+}
+
+func (r *runner) resume() {
+	defer r.handOver()
+	r.loop()
+	r.step = stepDone
+}
+
+// handOver goes on with the task on a new goroutine if this one is being ended.
+func (r *runner) handOver() {
+	if r.step != stepDone {
+		successor := *r
+		// Started by a goroutine that runtime.Goexit ends; lives on as its
+		// predecessor did.
+		go successor.resume()
+	}
+}
+
+func (r *runner) loop() {
+	for {
+		switch r.step {
+		case stepBegin:
+			r.begin()
+		case stepBrackets:
+			r.beginBrackets()
+		case stepStart:
+			r.start()
+		case stepBody:
+			r.step = stepReturn
+			r.call()
+		case stepReturn:
+			r.returned()
+		case stepEnd:
+			r.endBrackets()
+		case stepSettle:
+			r.settle()
+		default:
+			return
+		}
+	}
+}
+
+// begin gives the attempt, which has its permit, a context and labels.
+func (r *runner) begin() {
+	t := r.t
+	labelled := t.label()
+	r.now, r.at = t.sup.clock.now()
+	t.mu.Lock()
+	t.labelled = labelled
+	r.beginLocked()
+	t.unlock()
+}
+
+// beginLocked leaves the lock to the caller; without brackets it also starts.
+func (r *runner) beginLocked() {
+	t := r.t
+	t.m.prepare(r.at)
+	t.waited = 0
+	if t.queuedAt != 0 {
+		t.waited = time.Duration(r.at - t.queuedAt)
+		t.queuedAt = 0
+	}
+	r.c = r.nextCtx(t.m.attempt + 1)
+	r.ctx = r.c
+	t.cur, t.live, t.evctx = r.c, nil, nil
+	r.e = ending{}
+	if r.brackets == nil {
+		r.startLocked()
+		return
+	}
+	r.brackets.attempt = t.describe(t.infoLocked())
+	r.brackets.next = 0
+	clear(r.brackets.begun)
+	r.step = stepBrackets
+}
+
+// nextCtx returns the context of the next attempt. Those of a loop are made in
+// chunks that grow, the very first one is part of the task.
+func (r *runner) nextCtx(number int) *attemptCtx {
+	t := r.t
+	if number == 1 && t.first.number == 0 {
+		t.first.number = 1
+		t.first.node.Store(&t.fresh)
+		return &t.first
+	}
+	if len(r.spare) == 0 {
+		r.spare = make([]attemptCtx, r.chunk)
+		r.chunk = min(2*r.chunk, maxSpare)
+	}
+	c := &r.spare[0]
+	r.spare = r.spare[1:]
+	c.number = number
+	c.node.Store(&t.fresh)
+	return c
+}
+
+// label returns the context that carries the task's pprof labels: one set per
+// task, on its goroutines and in its attempts' contexts. It is made anew for each
+// goroutine, since a task that waits should not pay for 170 bytes of labels.
+func (t *task) label() context.Context {
+	return pprof.WithLabels(t.values(), pprof.Labels(
+		"taskvisor_supervisor", t.sup.fan.supervisor,
+		"taskvisor_task", t.spec.name,
+		labelTaskID, strconv.FormatUint(uint64(t.id), 10)))
+}
+
+// beginBrackets lets each bracket see the attempt and derive a context.
+func (r *runner) beginBrackets() {
+	t, b := r.t, r.brackets
+	f := &t.sup.fan
+	for b.next < len(f.brackets) {
+		i := b.next
+		b.next++
+		s := f.brackets[i]
+		ctx := f.beginBracket(s, r.ctx, &b.attempt)
+		if ctx == nil {
+			continue
+		}
+		if attemptFrom(ctx) != r.c {
+			f.report(s, errForeignContext, "")
+			ctx = r.ctx
+		}
+		b.begun[i] = ctx
+		r.ctx = ctx
+	}
+	r.step = stepStart
+}
+
+// start announces the attempt.
+func (r *runner) start() {
+	t := r.t
+	var view context.Context
+	if r.ctx != context.Context(r.c) {
+		view = t.sup.fan.view(r.ctx)
+	}
+	t.sup.fan.stepAside()
+	t.mu.Lock()
+	t.evctx = view
+	r.startLocked()
+	t.unlock()
+}
+
+func (r *runner) startLocked() {
+	t := r.t
+	a := t.m.start()
+	if a&doAbort != 0 {
+		r.abortLocked()
+		return
+	}
+	r.step = stepBody
+	t.emit(a, r.now, r.at, nil)
+	t.armLocked(r.at)
+}
+
+// abortLocked skips the body: a stop came first. The attempt did not happen;
+// brackets that were begun are ended.
+func (r *runner) abortLocked() {
+	t := r.t
+	r.e = ending{kind: ResultCanceled, err: t.stopErr()}
+	r.step = stepSettle
+	if r.brackets != nil {
+		r.brackets.result = Result{Kind: ResultCanceled, Err: r.e.err, Reason: t.m.stop}
+		r.step = stepEnd
+	}
+}
+
+// call calls the body and classifies what it does. The frames from here to the
+// goroutine's entry are all that a running task has on its stack.
+func (r *runner) call() {
+	defer r.caught()
+	r.e = ending{kind: ResultFailure, goexit: true, err: ErrGoexit} // until proved otherwise
+	pprof.SetGoroutineLabels(r.t.labelled)
+	var err error
+	if trace.IsEnabled() {
+		err = r.traced()
+	} else {
+		err = r.t.spec.fn(r.ctx)
+	}
+	r.e = classify(err)
+}
+
+// traced is a frame of its own, for the sake of those that are not.
+//
+//go:noinline
+func (r *runner) traced() error {
+	defer trace.StartRegion(r.ctx, "taskvisor.attempt").End()
+	trace.Log(r.ctx, "taskvisor.task", r.t.spec.name)
+	return r.t.spec.fn(r.ctx)
+}
+
+func (r *runner) caught() {
+	if v := recover(); v != nil {
+		r.e = ending{kind: ResultPanic, err: newPanicError(v)}
+	}
+}
+
+// classify reads a body's error. It calls the methods of the user's error types,
+// hence on the attempt's goroutine, without a lock, where panics are recovered.
+func classify(err error) ending {
+	if err == nil {
+		return ending{kind: ResultSuccess}
+	}
+	return classifyError(err)
+}
+
+func classifyError(err error) ending {
+	e := ending{kind: ResultFailure, err: err}
+	var fatal *fatalError
+	var later *retryAfterError
+	switch {
+	case errors.As(err, &fatal):
+		e.kind = ResultFatal
+	case errors.Is(err, ErrCanceled):
+		e.kind = ResultCanceled
+	case errors.As(err, &later):
+		e.requested, e.after = true, later.delay
+	}
+	e.exit = exitCodeOf(err)
+	return e
+}
+
+// returned decides the result, after the children have been joined.
+func (r *runner) returned() {
+	t := r.t
+	if r.c.node.Load() != &t.fresh {
+		r.join()
+	}
+	t.sup.fan.stepAside()
+	r.now, r.at = t.sup.clock.now()
+	t.mu.Lock()
+	for t.live != nil && !t.live.over() { // somebody looked just now
+		t.mu.Unlock()
+		r.join()
+		t.mu.Lock()
+	}
+	t.m.returned(&r.e, r.at, rand.Float64)
+	t.exit = r.e.exit
+	if t.m.result != ResultSuccess {
+		t.lastErr = r.e.err
+	}
+	if r.brackets == nil {
+		r.settleLocked()
+		return
+	}
+	m := &t.m
+	r.brackets.result = Result{Kind: m.result, Err: r.e.err, Duration: time.Duration(r.at - m.started), Reason: m.stop,
+		Retry: m.source != 0 && m.stop == 0}
+	if r.brackets.result.Retry {
+		r.brackets.result.Delay = m.delay
+	}
+	r.step = stepEnd
+	t.unlock()
+}
+
+// join cancels the attempt's context and waits for its children. A child that
+// failed counts like the body, whose own panic or exit comes first.
+func (r *runner) join() {
+	t := r.t
+	t.mu.Lock()
+	live := t.live
+	if live == nil {
+		t.mu.Unlock()
+		return
+	}
+	t.m.cancel(byEnd)
+	cause := t.causeLocked()
+	t.mu.Unlock()
+	live.end(cause)
+	failure := live.join()
+	if failure != nil && r.e.kind != ResultPanic && !r.e.goexit {
+		r.e = *failure
+	}
+}
+
+// endBrackets runs in reverse order, as deferred calls would.
+func (r *runner) endBrackets() {
+	b, f := r.brackets, &r.t.sup.fan
+	for b.next > 0 {
+		b.next--
+		if ctx := b.begun[b.next]; ctx != nil {
+			f.endBracket(f.brackets[b.next], ctx, &b.attempt, &b.result)
+		}
+	}
+	r.step = stepSettle
+}
+
+func (r *runner) settle() {
+	if r.c.node.Load() != &r.t.fresh { // a bracket of an attempt without a body may have called Go
+		r.join()
+	}
+	r.t.mu.Lock()
+	r.settleLocked()
+}
+
+// settleLocked announces the end of the attempt and begins what follows. It
+// releases the lock.
+func (r *runner) settleLocked() {
+	t := r.t
+	s := t.sup
+	var a actions
+	if t.m.attempt == r.c.number {
+		a = t.m.settle(r.at)
+	} else {
+		a = t.m.aborted(r.at)
+	}
+	if a&doLeave != 0 && !t.m.abandoned {
+		t.outErr = t.endErr(&r.e)
+	}
+	t.emit(a, r.now, r.at, &r.e)
+	if a&doAgain != 0 && !s.permits.contested() {
+		t.m.begin()
+		if r.step = stepBegin; r.brackets == nil {
+			r.beginLocked()
+		}
+		t.unlock()
+		return
+	}
+	r.leaveLocked(a)
+}
+
+// leaveLocked ends the goroutine's work: the task waits, or it is gone.
+func (r *runner) leaveLocked(a actions) {
+	t := r.t
+	s := t.sup
+	r.step = stepDone
+	t.cur, t.live, t.labelled, t.evctx = nil, nil, nil, nil
+	t.armLocked(r.at)
+	var next *task
+	held := t.permit
+	t.permit = false
+	if a&doAgain != 0 {
+		t.queuedAt = r.at
+		if next = s.permits.requeue(t); t.permit {
+			t.m.begin()
+			r.step = stepBegin
+		}
+		held = false
+	}
+	released := t.released
+	buf := s.fan.detach(&t.out)
+	t.mu.Unlock()
+	if held {
+		next = s.permits.release()
+	}
+	s.grant(next)
+	switch {
+	case a&doLeave == 0:
+	case !released:
+		t.leave()
+	case a&doTerminal != 0: // the task left when it was abandoned
+		s.reg.attemptEnded()
+	}
+	s.fan.deliverAfter(&t.mu, &t.out, buf)
+}
+
+// endErr is the outcome's error of a task whose last attempt ended with e.
+func (t *task) endErr(e *ending) error {
+	switch {
+	case t.m.outcome == OutcomeCompleted:
+		return nil
+	case e.err == nil:
+		return t.stopErr()
+	default:
+		return e.err
+	}
+}
+
+// attemptInfo is what differs between the attempts of a task.
+type attemptInfo struct {
+	number, streak int
+	previous       ResultKind
+	waited, delay  time.Duration
+	started        instant
+}
+
+// infoLocked describes the attempt that runs.
+func (t *task) infoLocked() attemptInfo {
+	i := attemptInfo{number: t.cur.number, streak: int(t.m.streak), waited: t.waited, started: t.m.started}
+	if i.number > 1 {
+		i.previous, i.delay = t.m.result, t.m.delay
+	}
+	return i
+}
+
+// describe adds what does not differ. It needs no lock.
+func (t *task) describe(i attemptInfo) Attempt {
+	a := Attempt{Supervisor: t.sup.fan.supervisor, Task: t.spec.name, TaskID: t.id, Spec: t.spec,
+		Number: i.number, Streak: i.streak, Previous: i.previous, PermitWait: i.waited, Delay: i.delay}
+	if i.started != 0 {
+		a.Started = t.sup.clock.time(i.started)
+	}
+	if x := t.sub; x != nil {
+		a.Slot, a.Admission, a.Replaced, a.SlotWait = x.slot, x.admission, x.replaced, x.waited
+	}
+	return a
+}

@@ -1,0 +1,232 @@
+package taskvisor
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// Submit asks for a slot on behalf of a task. It never waits: the handle carries
+// the verdict, at once if it is known already, and a rejected submission's
+// outcome says why. An error means that the submission was not accepted, and
+// then there is no handle and no event: bad input, ErrNotStarted,
+// ErrShuttingDown, or the cause of a ctx that has ended. The attempts carry the
+// values of ctx. A joined handle is the owner's: stopping it stops the work for
+// everybody. Submit panics if ctx is nil.
+func (s *Supervisor) Submit(ctx context.Context, sub Submission) (*Handle, error) {
+	mustContext(ctx)
+	if sub.Slot == "" {
+		sub.Slot = sub.Task.name
+	}
+	err := sub.Task.validate()
+	if err == nil {
+		err = validName("slot", sub.Slot)
+	}
+	if err == nil && int(sub.Admission) >= len(admissionLabels) {
+		err = fmt.Errorf("unknown admission %d", uint8(sub.Admission))
+	}
+	if err == nil && ctx.Err() != nil {
+		err = context.Cause(ctx)
+	}
+	if err != nil {
+		return nil, &TaskError{Op: "submit", Task: sub.Task.name, Err: err}
+	}
+	s.fan.stepAside()
+	t := s.newTask(ctx, sub.Task)
+	t.m.phase = phaseQueued
+	t.sub = &submitted{slot: sub.Slot, admission: sub.Admission}
+	h, err := s.slots.submit(t)
+	if err != nil {
+		return nil, &TaskError{Op: "submit", Task: sub.Task.name, Err: err}
+	}
+	return h, nil
+}
+
+// StopSlot stops the owner of the slot and, if purge is set, rejects what waits
+// for it, in one step: nothing of it starts in between. It reports whether there
+// was anything to stop or to reject.
+func (s *Supervisor) StopSlot(key string, purge bool) bool {
+	c := &s.slots
+	c.mu.Lock()
+	sl := c.slots[key]
+	if sl == nil {
+		c.mu.Unlock()
+		return false
+	}
+	owner := sl.owner
+	var waiting []*task
+	if purge {
+		waiting = c.purge(sl, ErrRemoved)
+	}
+	c.mu.Unlock()
+	stopped := owner.stopFor(ErrRemoved)
+	s.announceRefused(waiting)
+	return stopped || len(waiting) > 0
+}
+
+// followUp is what is left to do about a submission when the controller's lock
+// has been released.
+type followUp struct {
+	handle   *task
+	owner    *task // whose events are to be delivered, or who is to be stopped
+	stop     bool
+	displace *task // superseded
+	launch   bool
+	refused  bool
+	leave    bool
+}
+
+func (c *controller) submit(t *task) (*Handle, error) {
+	s := c.sup
+	now, at := s.clock.now()
+	t.sub.at = at
+	c.mu.Lock()
+	do, err := c.decide(t, now, at)
+	c.mu.Unlock()
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case do.refused:
+		t.refused()
+	case do.launch:
+		if do.leave { // stopped before it was announced
+			t.leave()
+		}
+		t.launch()
+	}
+	if do.displace != nil {
+		do.displace.refused()
+		s.reg.drop()
+	}
+	if do.stop {
+		do.owner.stopFor(ErrReplaced)
+	}
+	do.handle.mu.Lock()
+	do.handle.unlock() // deliver
+	return do.handle, nil
+}
+
+// decide applies the table to t. The lock is held.
+func (c *controller) decide(t *task, now time.Time, at instant) (do followUp, err error) {
+	reg := &c.sup.reg
+	do.handle = t
+	sl := c.slots[t.sub.slot]
+	in := admissionInput{policy: t.sub.admission, limit: c.maxQueue}
+	if sl != nil {
+		in.slot, in.queued, in.coalesced = sl.occupied(), sl.queued, sl.coalesced != nil
+		do.owner = sl.owner
+	}
+	r := rule(in)
+	switch r.verdict {
+	case VerdictStarted:
+		t.m.phase = phaseAdded
+		if err = reg.add1(t); err == ErrTaskExists {
+			r.verdict, r.reason = VerdictRejected, ErrTaskExists
+		}
+	case VerdictQueued:
+		err = reg.hold()
+	default:
+		err = reg.check()
+	}
+	if err != nil && err != ErrTaskExists {
+		return do, err
+	}
+	c.submitted++
+	switch r.verdict {
+	case VerdictStarted:
+		c.own(t, now, at, &do)
+	case VerdictQueued:
+		c.wait(sl, t, r, now, &do)
+	case VerdictJoined:
+		c.joined++
+		do.handle = do.owner
+		do.handle.mu.Lock()
+		c.sendVerdict(do.handle, t, sl, r.verdict, now)
+		do.handle.mu.Unlock()
+	case VerdictRejected:
+		do.refused = true
+		c.refuse(t, r.reason)
+		t.mu.Lock()
+		c.sendVerdict(t, t, sl, r.verdict, now)
+		t.mu.Unlock()
+	}
+	return do, nil
+}
+
+// own makes t the owner of a slot that was idle.
+func (c *controller) own(t *task, now time.Time, at instant, do *followUp) {
+	sl := &slot{key: t.sub.slot, owner: t}
+	c.slots[sl.key] = sl
+	c.admitted++
+	do.launch = true
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	c.sendVerdict(t, t, sl, VerdictStarted, now)
+	t.sub.state = StateIdle
+	t.slotMoved(StateAdmitting, now)
+	do.leave = t.announceLocked(now, at)&doLeave != 0
+}
+
+// wait puts t into the queue of sl.
+func (c *controller) wait(sl *slot, t *task, r ruling, now time.Time, do *followUp) {
+	if t.sub.admission == Replace {
+		t.sub.replaced = sl.owner.id
+	}
+	do.stop = r.stopOwner
+	switch {
+	case r.displace:
+		do.displace = sl.coalesced
+	case r.atHead:
+		do.displace = sl.head
+	}
+	sl.enqueue(t, do.displace)
+	if do.displace != nil {
+		c.refuse(do.displace, ErrSuperseded)
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	c.sendVerdict(t, t, sl, VerdictQueued, now)
+}
+
+// sendVerdict publishes ControllerSubmitted for the submission t as an event of
+// the task h, which is t or the one that it joined. h's lock is held.
+func (c *controller) sendVerdict(h, t *task, sl *slot, v Verdict, now time.Time) {
+	e := Event{Time: now, Kind: ControllerSubmitted, Task: t.spec.name, TaskID: h.id, Slot: t.sub.slot,
+		Admission: t.sub.admission, Verdict: v}
+	if sl != nil {
+		e.Owner, e.Queued = sl.owner.id, sl.queued
+	}
+	h.send(&e)
+}
+
+// admit registers the submission that a slot was given to and lets it begin. One
+// that the registry refuses frees the slot at once, for the next.
+func (s *Supervisor) admit(t *task) {
+	for t != nil {
+		err := s.reg.admit(t)
+		if err == nil {
+			s.slots.countAdmitted()
+			t.announce()
+			t.launch()
+			return
+		}
+		why := ErrShuttingDown
+		if err == ErrTaskExists {
+			why = ErrTaskExists
+		}
+		next := s.slots.release(t)
+		s.slots.mu.Lock()
+		s.slots.refuse(t, why)
+		s.slots.mu.Unlock()
+		t.refused()
+		s.reg.drop()
+		t = next
+	}
+}
+
+func (c *controller) countAdmitted() {
+	c.mu.Lock()
+	c.admitted++
+	c.mu.Unlock()
+}

@@ -1,0 +1,383 @@
+package taskvisor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+)
+
+// Supervisor runs named tasks: it restarts them by their policies, stops them in
+// bounded time, and tells subscribers every step. Make one with [New]. All its
+// methods may be called at any time, from any goroutine, also from tasks; they
+// panic if ctx is nil.
+type Supervisor struct {
+	cfg      config
+	clock    clock
+	onceOnly *policy                // in force for a Once without options
+	inherit  *policy                // in force for a spec without options
+	recent   atomic.Pointer[policy] // the last one resolved: equal ones share it
+
+	reg     registry
+	slots   controller
+	permits permits
+	fan     fanout
+	stacks  stackReader
+
+	enclosing *attemptCtx // of the attempt that called Run, which waits for this supervisor
+	shutdown  shutdown
+}
+
+// New returns a supervisor with the given options. It starts nothing. Errors are
+// those of the options and of subscribers that refuse to be attached.
+func New(opts ...Option) (*Supervisor, error) {
+	c := config{name: "taskvisor", grace: defaultGrace, drain: defaultDrain, maxQueue: defaultMaxQueue}
+	for _, o := range opts {
+		o.applySupervisor(&c)
+	}
+	if c.err != nil {
+		return nil, fmt.Errorf("taskvisor: new: %w", c.err)
+	}
+	if c.defaults.set&setGrace == 0 {
+		graceOption(c.grace).applyTask(&c.defaults)
+	}
+	s := &Supervisor{cfg: c, clock: clock{time.Now()}}
+	s.inherit = resolve(&c.defaults, nil)
+	s.onceOnly = resolve(&c.defaults, oncePolicy)
+	s.reg.init()
+	s.slots = controller{sup: s, maxQueue: c.maxQueue, slots: make(map[string]*slot)}
+	s.permits.limit = c.maxConcurrent
+	s.stacks.clock = &s.clock
+	s.shutdown.init()
+	s.fan.init(c.name, &s.clock, context.WithValue(s.shutdown.drainCtx, callbackKey{}, s), c.subscribers)
+	for i := range s.fan.sinks {
+		sink := s.fan.sinks[i]
+		if a, ok := sink.sub.(Attacher); ok {
+			if err := a.Attach(s.Snapshot); err != nil {
+				return nil, fmt.Errorf("taskvisor: new: attach %q: %w", sink.name, err)
+			}
+		}
+	}
+	return s, nil
+}
+
+// policyOf returns what is in force for a spec with the options own. Tasks with
+// equal policies share one.
+func (s *Supervisor) policyOf(own *policy) *policy {
+	switch own {
+	case nil:
+		return s.inherit
+	case oncePolicy:
+		return s.onceOnly
+	}
+	p := resolve(&s.cfg.defaults, own)
+	if last := s.recent.Load(); last != nil && *last == *p {
+		return last
+	}
+	s.recent.Store(p)
+	return p
+}
+
+// Name returns the supervisor's name.
+func (s *Supervisor) Name() string { return s.cfg.name }
+
+// Run registers specs, all or none, starts the supervisor and blocks until it has
+// ended: by itself when no task is left, or by a stop when ctx ends, Shutdown is
+// called or, with [WithSignals], a signal arrives. Run then returns nil if
+// everything has stopped, even if tasks failed: outcomes are asked for, not
+// guessed. Otherwise its error is or wraps a *GraceExceededError that names what
+// still runs, or the error of a task [WithEssential].
+//
+// If a spec is refused, the supervisor stays unstarted. A second call returns
+// ErrAlreadyRunning, one after the shutdown ErrShuttingDown, and one with a ctx
+// that has ended its cause.
+func (s *Supervisor) Run(ctx context.Context, specs ...TaskSpec) error {
+	mustContext(ctx)
+	if err := s.begin(ctx, "run", true, specs); err != nil {
+		return err
+	}
+	s.reg.endIfIdle()
+	<-s.shutdown.done
+	return s.shutdown.err
+}
+
+// Start starts the supervisor and returns. It never ends by itself; when ctx
+// ends, it shuts down gracefully. Errors are those of [Supervisor.Run].
+func (s *Supervisor) Start(ctx context.Context) error {
+	mustContext(ctx)
+	return s.begin(ctx, "start", false, nil)
+}
+
+func (s *Supervisor) begin(ctx context.Context, op string, natural bool, specs []TaskSpec) error {
+	if err := s.usable(ctx, op); err != nil {
+		return err
+	}
+	tasks, err := s.newTasks(ctx, op, specs)
+	if err != nil {
+		return err
+	}
+	conflict, err := s.reg.open(natural, tasks, func() {
+		if natural {
+			s.enclosing = attemptFrom(ctx)
+		}
+	})
+	if err != nil {
+		return s.refuse(op, tasks, conflict, err)
+	}
+	s.fan.start()
+	signals := s.shutdown.listen(s.cfg.signals)
+	// Started by Run or Start, once; ends when the shutdown has ended, which is
+	// bounded; Run waits for it, and so does who reads Done.
+	go s.supervise(ctx, signals)
+	s.announceAll(tasks)
+	return nil
+}
+
+// usable reports why a supervisor that is asked to begin cannot, as far as that
+// is known before anything is registered.
+func (s *Supervisor) usable(ctx context.Context, op string) error {
+	var err error
+	switch st := s.reg.current(); {
+	case st == StateRunning:
+		err = ErrAlreadyRunning
+	case st != StateNew:
+		err = ErrShuttingDown
+	case ctx.Err() != nil:
+		err = context.Cause(ctx)
+	}
+	if err == nil {
+		return nil
+	}
+	if op == "run" && s.waitsForSelf(ctx) {
+		err = errors.Join(err, ErrWouldWaitForSelf)
+	}
+	return &TaskError{Op: op, Err: err}
+}
+
+// Add registers a task and lets it begin. A nil error means that it is
+// registered, not that it has started. The attempts carry the values of ctx,
+// never its end. Errors: what is wrong with spec, ErrTaskExists, ErrNotStarted,
+// ErrShuttingDown, or the cause of a ctx that has ended.
+func (s *Supervisor) Add(ctx context.Context, spec TaskSpec) (*Handle, error) {
+	mustContext(ctx)
+	if err := checkSpec(ctx, "add", spec); err != nil {
+		return nil, err
+	}
+	s.fan.stepAside()
+	t := s.newTask(ctx, spec)
+	if err := s.reg.add1(t); err != nil {
+		if err == ErrTaskExists {
+			return nil, s.refuse("add", []*task{t}, t, err)
+		}
+		return nil, &TaskError{Op: "add", Task: spec.name, Err: err}
+	}
+	t.announce()
+	t.launch()
+	return t, nil
+}
+
+// AddAll registers all specs or, if one of them is refused, none. No attempt
+// starts before every task has been announced. The handles are in the order of
+// specs. Errors are those of [Supervisor.Add] and name the first conflict.
+func (s *Supervisor) AddAll(ctx context.Context, specs ...TaskSpec) ([]*Handle, error) {
+	mustContext(ctx)
+	tasks, err := s.newTasks(ctx, "add", specs)
+	if err != nil {
+		return nil, err
+	}
+	if conflict, err := s.reg.add(tasks...); err != nil {
+		return nil, s.refuse("add", tasks, conflict, err)
+	}
+	s.announceAll(tasks)
+	return tasks, nil
+}
+
+func checkSpec(ctx context.Context, op string, spec TaskSpec) error {
+	err := spec.validate()
+	if err == nil && ctx.Err() != nil {
+		err = context.Cause(ctx)
+	}
+	if err != nil {
+		return &TaskError{Op: op, Task: spec.name, Err: err}
+	}
+	return nil
+}
+
+// newTasks makes the tasks of a batch, which nobody knows of yet.
+func (s *Supervisor) newTasks(ctx context.Context, op string, specs []TaskSpec) ([]*task, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, &TaskError{Op: op, Err: context.Cause(ctx)}
+	}
+	for _, spec := range specs {
+		if err := checkSpec(ctx, op, spec); err != nil {
+			return nil, err
+		}
+	}
+	tasks := make([]*task, len(specs))
+	for i, spec := range specs {
+		tasks[i] = s.newTask(ctx, spec)
+	}
+	return tasks, nil
+}
+
+// refuse announces a refused registration and returns its error. Tasks are
+// announced only where a name was in the way.
+func (s *Supervisor) refuse(op string, tasks []*task, conflict *task, err error) error {
+	if conflict == nil {
+		return &TaskError{Op: op, Err: err}
+	}
+	for _, t := range tasks {
+		e := Event{Kind: TaskAddFailed, Task: t.spec.name, Reason: ErrBatchRejected}
+		if t == conflict {
+			e.Reason = ErrTaskExists
+		}
+		s.fan.announce(e)
+	}
+	return &TaskError{Op: op, Task: conflict.spec.name, Err: err}
+}
+
+func (s *Supervisor) announceAll(tasks []*task) {
+	for _, t := range tasks {
+		t.announce()
+	}
+	for _, t := range tasks {
+		s.fan.stepAside()
+		t.launch()
+	}
+}
+
+// Lookup returns the registered task of that name.
+func (s *Supervisor) Lookup(name string) (*Handle, bool) {
+	t := s.reg.lookup(name)
+	return t, t != nil
+}
+
+// List returns all registered tasks, by id, those being stopped and abandoned
+// ones included.
+func (s *Supervisor) List() []*Handle { return s.reg.list() }
+
+// Alive reports whether a task of that name is registered and was not abandoned.
+func (s *Supervisor) Alive(name string) bool {
+	t := s.reg.lookup(name)
+	if t == nil {
+		return false
+	}
+	st := t.state()
+	return st != StateAbandoned && st != StateFinished
+}
+
+// Count returns how many registered tasks are in the given state.
+func (s *Supervisor) Count(st State) int {
+	n := 0
+	for _, t := range s.reg.list() {
+		if t.state() == st {
+			n++
+		}
+	}
+	return n
+}
+
+func (t *task) state() State {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.m.state()
+}
+
+// Snapshot returns the state of everything, read from the tasks themselves. It
+// never calls the user's code and never waits for it.
+func (s *Supervisor) Snapshot() Snapshot {
+	now := time.Now()
+	wall := s.clock.wall(now)
+	sn := Snapshot{Supervisor: s.cfg.name, Seq: s.fan.last(), Time: now, MaxConcurrent: s.permits.limit}
+	s.slots.snapshot(&sn, wall)
+	tasks := s.reg.snapshot(&sn)
+	sn.Tasks = make([]TaskStatus, 0, len(tasks))
+	running := 0
+	for _, t := range tasks {
+		begun, now := t.attempts()
+		sn.Started += uint64(begun)
+		sn.Ended += uint64(begun - now)
+		running += now
+		sn.Tasks = append(sn.Tasks, t.status(wall))
+	}
+	sn.InUse = running
+	if s.permits.limit > 0 {
+		sn.InUse = s.permits.used()
+	}
+	for _, sink := range s.fan.sinks {
+		sn.Subscribers = append(sn.Subscribers, s.fan.status(sink))
+	}
+	s.shutdown.snapshot(&sn)
+	return sn
+}
+
+func (t *task) attempts() (begun, running int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.m.attempt, t.runningLocked()
+}
+
+func (f *fanout) status(s *sink) SubscriberStatus {
+	st := SubscriberStatus{Name: s.name, Inline: s.inline, Panics: s.panics.Load(), Delivered: s.called.Load()}
+	if s.reader != nil {
+		f.ring.status(s.reader, &st)
+	}
+	return st
+}
+
+// Shutdown stops the supervisor: nobody is admitted any more, what waits for a
+// slot is rejected, every task is stopped, and bodies that have not returned
+// when the grace has passed are abandoned. It returns when that is done: every
+// caller, an early or a late one, gets the same result, which is Run's. If ctx
+// ends first, only the waiting ends, with its cause; called with a context that
+// comes from an attempt or a callback of this supervisor, it begins the shutdown
+// and returns ErrWouldWaitForSelf. A supervisor that was not started is closed.
+func (s *Supervisor) Shutdown(ctx context.Context) error {
+	mustContext(ctx)
+	s.requestStop(nil, nil)
+	if s.waitsForSelf(ctx) && !s.ended() {
+		return &TaskError{Op: "shutdown", Err: ErrWouldWaitForSelf}
+	}
+	select {
+	case <-s.shutdown.done:
+	default:
+		select {
+		case <-s.shutdown.done:
+		case <-ctx.Done():
+			return &TaskError{Op: "shutdown", Err: context.Cause(ctx)}
+		}
+	}
+	return s.shutdown.err
+}
+
+// Done returns a channel that is closed when the supervisor has ended.
+func (s *Supervisor) Done() <-chan struct{} { return s.shutdown.done }
+
+func (s *Supervisor) ended() bool {
+	select {
+	case <-s.shutdown.done:
+		return true
+	default:
+		return false
+	}
+}
+
+// callbackKey finds the supervisor that a subscriber's context comes from.
+type callbackKey struct{}
+
+// waitsForSelf reports whether ctx comes from something that the end of s waits
+// for: an attempt or a callback of s, or of a supervisor that is run inside one.
+func (s *Supervisor) waitsForSelf(ctx context.Context) bool {
+	if ctx.Value(callbackKey{}) == s {
+		return true
+	}
+	for c := attemptFrom(ctx); c != nil; {
+		sup := c.node.Load().t.sup
+		if sup == s {
+			return true
+		}
+		c = sup.enclosing
+	}
+	return false
+}

@@ -1,0 +1,328 @@
+package taskvisor
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+)
+
+// lastID is the one global: ids are unique in the process, so that a log line or
+// a profile of several supervisors can be told apart.
+var lastID atomic.Uint64
+
+// newTask makes a task that nobody knows of yet.
+func (s *Supervisor) newTask(ctx context.Context, spec TaskSpec) *task {
+	spec.policy = s.policyOf(spec.policy)
+	t := &task{sup: s, id: TaskID(lastID.Add(1)), spec: spec}
+	t.m.policy = spec.policy
+	t.m.phase = phaseAdded
+	t.fresh.t = t
+	if ctx != context.Background() && ctx != context.TODO() {
+		t.base = context.WithoutCancel(ctx)
+		t.view = s.fan.view(t.base)
+	}
+	return t
+}
+
+// unlock releases t's lock and delivers what was published under it.
+func (t *task) unlock() { t.sup.fan.unlock(&t.mu, &t.out) }
+
+// emit publishes the machine's events in a, in their order; e is the attempt's
+// end where there is one. t's lock is held.
+func (t *task) emit(a actions, now time.Time, at instant, e *ending) {
+	if a&doRequested != 0 {
+		t.publish(TaskRemoveRequested, now, at, nil)
+	}
+	if a&doStarting != 0 {
+		t.publish(TaskStarting, now, at, nil)
+		if t.sub != nil && t.sub.state == StateAdmitting {
+			t.slotMoved(StateRunning, now)
+		}
+	}
+	if a&doTimeout != 0 {
+		t.publish(TimeoutHit, now, at, nil)
+	}
+	if a&doTerminal != 0 {
+		t.publish(terminalKind(t.m.result), now, at, e)
+	}
+	if a&doReturned != 0 {
+		t.publish(TaskReturned, now, at, nil)
+	}
+	if a&doExhausted != 0 {
+		t.publish(ActorExhausted, now, at, e)
+	}
+	if a&doDead != 0 {
+		t.publish(ActorDead, now, at, e)
+	}
+	if a&doBackoff != 0 {
+		t.publish(BackoffScheduled, now, at, e)
+	}
+}
+
+func terminalKind(r ResultKind) EventKind {
+	switch r {
+	case ResultSuccess:
+		return TaskStopped
+	case ResultCanceled:
+		return TaskCanceled
+	default:
+		return TaskFailed
+	}
+}
+
+// publish builds one event of the task and hands it on. It is not inlined: the
+// event would take its 240 bytes on the stack of the goroutine that calls the
+// body, for as long as that runs.
+//
+//go:noinline
+func (t *task) publish(kind EventKind, now time.Time, at instant, e *ending) {
+	f := &t.sup.fan
+	if f.silent {
+		t.seq = f.seq.Add(1)
+		return
+	}
+	m := &t.m
+	ev := Event{Time: now, Task: t.spec.name, TaskID: t.id, Kind: kind, Attempt: m.attempt}
+	switch kind {
+	case TaskAdded:
+		ev.Attempt = 0
+		if x := t.sub; x != nil {
+			ev.Slot, ev.Admission, ev.Duration = x.slot, x.admission, x.waited
+		}
+	case TaskStarting, TimeoutHit:
+		ev.Timeout = m.policy.timeout
+		if kind == TimeoutHit {
+			ev.Duration = time.Duration(at - m.started)
+		}
+	case TaskStopped, TaskFailed, TaskCanceled:
+		ev.Result = m.result
+		ev.Duration = time.Duration(at - m.started)
+		ev.Err, ev.exit = e.err, e.exit
+		if kind == TaskCanceled {
+			ev.Reason = t.cancelReason()
+		}
+	case TaskReturned:
+		ev.Duration = time.Duration(at - t.sup.clock.at(t.x.outcome.Ended))
+	case BackoffScheduled:
+		ev.Delay, ev.Source = m.delay, m.source
+		if m.result != ResultSuccess {
+			ev.Err = e.err
+		}
+	case TaskRemoveRequested:
+		ev.Reason = m.stop
+	case ActorExhausted, ActorDead:
+		ev.Outcome, ev.Err = m.outcome, t.outErr
+	case TaskRemoved:
+		ev.Outcome, ev.Reason, ev.Err = m.outcome, m.stop, t.outErr
+		if ev.Outcome == OutcomeCanceled {
+			ev.Reason = t.cancelReason()
+		}
+	}
+	t.send(&ev)
+}
+
+// send publishes ev as the task's next event.
+func (t *task) send(ev *Event) {
+	ctx := t.evctx
+	if ctx == nil {
+		ctx = t.view
+	}
+	t.sup.fan.publish(&t.out, ctx, ev)
+	t.seq = ev.Seq
+}
+
+// cancelReason is the claimed stop, or else the body's own wish.
+func (t *task) cancelReason() Reason {
+	if t.m.stop != 0 {
+		return t.m.stop
+	}
+	return ErrCanceled
+}
+
+// announce publishes TaskAdded. A stop that came in between takes effect.
+func (t *task) announce() {
+	t.sup.fan.stepAside()
+	now, at := t.sup.clock.now()
+	t.mu.Lock()
+	a := t.announceLocked(now, at)
+	buf := t.sup.fan.detach(&t.out)
+	t.mu.Unlock()
+	if a&doLeave != 0 {
+		t.leave()
+	}
+	t.sup.fan.deliverAfter(&t.mu, &t.out, buf)
+}
+
+func (t *task) announceLocked(now time.Time, at instant) actions {
+	t.publish(TaskAdded, now, at, nil)
+	a := t.m.announced(at)
+	t.emit(a, now, at, nil)
+	if a&doLeave != 0 {
+		t.outErr = t.stopErr()
+	}
+	return a
+}
+
+// launch lets a task that was announced begin its first attempt.
+func (t *task) launch() {
+	_, at := t.sup.clock.now()
+	t.mu.Lock()
+	begun := t.m.phase == phaseAdded && t.requestLocked(at)
+	t.mu.Unlock()
+	if begun {
+		t.sup.spawn(t)
+	}
+}
+
+// requestLocked asks for a permit. It reports whether the attempt has begun; the
+// caller then starts its goroutine.
+func (t *task) requestLocked(at instant) bool {
+	t.m.phase = phasePending
+	t.queuedAt = at
+	if !t.sup.permits.acquire(t) {
+		return false
+	}
+	t.permit = true
+	t.m.begin()
+	return true
+}
+
+// grant gives t, which waited, a permit. If it was stopped meanwhile the permit
+// goes to the next.
+func (s *Supervisor) grant(t *task) {
+	for t != nil {
+		t.mu.Lock()
+		t.ticket = nil
+		if t.m.phase == phasePending {
+			t.permit = true
+			t.m.begin()
+			t.mu.Unlock()
+			s.spawn(t)
+			return
+		}
+		t.mu.Unlock()
+		t = s.permits.release()
+	}
+}
+
+// spawn starts the goroutine of an attempt that has begun.
+func (s *Supervisor) spawn(t *task) {
+	// Started by whoever made the attempt due; ends when the task waits or is gone,
+	// or by runtime.Goexit, and is then replaced; nobody waits for it: what it did
+	// is in the machine before it ends, and a shutdown waits for that.
+	go t.run()
+}
+
+// stopFor claims the stop of the task for why.
+func (t *task) stopFor(why Reason) bool {
+	s := t.sup
+	now, at := s.clock.now()
+	t.mu.Lock()
+	if t.m.phase == phaseQueued {
+		t.mu.Unlock()
+		return s.slots.withdraw(t)
+	}
+	a := t.stopLocked(why, now, at)
+	if why != ErrShutdown {
+		t.armLocked(at)
+	}
+	live, cause := t.live, error(nil)
+	if a&doCancel != 0 && live != nil {
+		cause = t.causeLocked()
+	}
+	buf := s.fan.detach(&t.out)
+	t.mu.Unlock()
+	if cause != nil {
+		live.end(cause)
+	}
+	if a&doLeave != 0 {
+		t.leave()
+	}
+	s.fan.deliverAfter(&t.mu, &t.out, buf)
+	return a&claimed != 0
+}
+
+func (t *task) stopLocked(why Reason, now time.Time, at instant) actions {
+	a := t.m.claim(why, at)
+	t.emit(a, now, at, nil)
+	if a&doLeave != 0 {
+		t.outErr = t.stopErr()
+		if k := t.ticket; k != nil && why != ErrReplaced { // a replaced task's place is its successor's
+			t.ticket = nil
+			t.sup.permits.withdraw(k)
+		}
+	}
+	if a&claimed != 0 && t.sub != nil && t.m.phase.running() {
+		t.slotMoved(StateTerminating, now)
+	}
+	return a
+}
+
+// armLocked sets the timer for the machine's next time. A timer that fires
+// earlier than that is left alone: it costs one idle call instead of a reset for
+// every attempt.
+func (t *task) armLocked(at instant) {
+	next := t.m.next()
+	if next == 0 || t.timerAt != 0 && t.timerAt <= next {
+		return
+	}
+	d := max(time.Duration(next-at), 0)
+	t.timerAt = next
+	if t.timer == nil {
+		t.timer = time.AfterFunc(d, t.tick)
+	} else {
+		t.timer.Reset(d)
+	}
+}
+
+// tick is the timer's function.
+func (t *task) tick() {
+	s := t.sup
+	now, at := s.clock.now()
+	t.mu.Lock()
+	t.timerAt = 0
+	a := t.m.tick(at)
+	t.emit(a, now, at, nil)
+	begun := a&doAgain != 0 && t.requestLocked(at)
+	t.armLocked(at)
+	var live *liveCtx
+	var cause error
+	if a&doCancel != 0 && t.live != nil {
+		live, cause = t.live, t.causeLocked()
+	}
+	attempt := t.m.attempt
+	buf := s.fan.detach(&t.out)
+	t.mu.Unlock()
+	if live != nil {
+		live.end(cause)
+	}
+	if begun {
+		s.spawn(t)
+	}
+	s.fan.deliverAfter(&t.mu, &t.out, buf)
+	switch {
+	case a&doAbandon != 0:
+		t.giveUp()
+	case a&doStuck != 0:
+		t.reportStuck(attempt, at)
+	}
+}
+
+// reportStuck publishes TaskStuck, unless the body came back while its stacks
+// were being read.
+func (t *task) reportStuck(attempt int, since instant) {
+	s := t.sup
+	stack := s.stacks.of(t.id, since)
+	now, at := s.clock.now()
+	t.mu.Lock()
+	m := &t.m
+	if m.phase.running() && m.attempt == attempt && !m.stuck && !m.abandoned {
+		m.stuck = true
+		if stack != "" {
+			t.extraLocked().stack = stack
+		}
+		t.send(&Event{Time: now, Kind: TaskStuck, Task: t.spec.name, TaskID: t.id, Attempt: m.attempt,
+			Duration: time.Duration(at - m.started), Reason: m.stop, Stack: stack})
+	}
+	t.unlock()
+}
