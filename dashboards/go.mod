@@ -5,6 +5,8 @@ go 1.25.0
 require (
 	github.com/grafana/grafana-foundation-sdk/go v0.0.18
 	github.com/prometheus/prometheus v0.310.0
+	github.com/taskvisor/taskvisor-go v0.1.0
+	go.yaml.in/yaml/v2 v2.4.3
 )
 
 require (
@@ -19,7 +21,6 @@ require (
 	github.com/prometheus/common v0.67.5 // indirect
 	github.com/prometheus/procfs v0.16.1 // indirect
 	go.uber.org/atomic v1.11.0 // indirect
-	go.yaml.in/yaml/v2 v2.4.3 // indirect
 	golang.org/x/sys v0.40.0 // indirect
 	golang.org/x/text v0.33.0 // indirect
 	google.golang.org/protobuf v1.36.11 // indirect

@@ -23,6 +23,7 @@ type Selector struct {
 // Report is what Check found in one expression.
 type Report struct {
 	Selectors []Selector
+	Raw       []string // counters and histograms read outside of rate and increase
 	Problems  []string
 }
 
@@ -101,15 +102,16 @@ func enclosing(path []parser.Node) (rng time.Duration, function string) {
 }
 
 // checkUse holds counters and histograms inside rate or increase, and gauges
-// outside. Two uses of raw counters are right: asking whether a series existed,
-// and a lifetime mean, which is one counter divided by another.
+// outside. There are uses of raw counters that are right (asking whether a
+// series existed; a lifetime mean, which is one counter divided by another), so
+// they are reported apart from the problems.
 func checkUse(r *Report, typ catalog.Type, s Selector) {
 	overTime := s.Function == "rate" || s.Function == "increase"
 	switch {
 	case typ == catalog.Gauge && overTime:
 		r.problem("%s is a gauge, but inside %s", s.Metric, s.Function)
 	case typ != catalog.Gauge && !overTime:
-		r.problem("%s is a %s, but not inside rate or increase", s.Metric, typ)
+		r.Raw = append(r.Raw, s.Metric)
 	}
 }
 

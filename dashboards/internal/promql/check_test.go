@@ -23,15 +23,20 @@ func TestCheckFindsMistakes(t *testing.T) {
 		{`taskvisor_tasks{task="a"}`, `no label "task"`},
 		{`taskvisor_tasks{state="runing"}`, `never "runing"`},
 		{`taskvisor_tasks{state=~"running|bakoff"}`, `never "bakoff"`},
-		{`taskvisor_tasks_added_total`, "not inside rate or increase"},
-		{`delta(taskvisor_tasks_added_total[5m])`, "not inside rate or increase"},
+		{`taskvisor_tasks_added_total`, "raw taskvisor_tasks_added_total"},
+		{`delta(taskvisor_tasks_added_total[5m])`, "raw taskvisor_tasks_added_total"},
+		{`histogram_sum(taskvisor_admission_wait_seconds)`, "raw taskvisor_admission_wait_seconds"},
 		{`rate(taskvisor_tasks[5m])`, "is a gauge"},
 		{`sum by (task) (taskvisor_tasks)`, "has no such label"},
 		{`sum by (le) (rate(taskvisor_task_attempt_duration_seconds[1m]))`, "has no such label"},
 		{`taskvisor_stuck_attempts and on (task) taskvisor_tasks`, "has no such label"},
 		{`rate(taskvisor_task_attempt_duration_seconds_count[1m])`, "no such metric"},
 	} {
-		got := strings.Join(v.Check(tc.expr).Problems, "; ")
+		r := v.Check(tc.expr)
+		for _, metric := range r.Raw {
+			r.Problems = append(r.Problems, "raw "+metric)
+		}
+		got := strings.Join(r.Problems, "; ")
 		if tc.want == "" && got != "" || !strings.Contains(got, tc.want) {
 			t.Errorf("Check(%s): %q, want %q", tc.expr, got, tc.want)
 		}
