@@ -1,0 +1,103 @@
+// Package promsub exports what a taskvisor supervisor does as Prometheus
+// metrics.
+//
+//	sub := promsub.New(prometheus.DefaultRegisterer)
+//	sup, err := taskvisor.New(taskvisor.WithSubscriber(sub))
+//
+// Counters and histograms follow the events, inline, so that none is lost.
+// Gauges are read from the supervisor's snapshot when they are scraped, so that
+// they cannot drift. Serve the registry with
+// promhttp.HandlerOpts{EnableOpenMetrics: true} if exemplars are wanted, and
+// until the supervisor's shutdown has ended.
+//
+// # Metrics
+//
+// Every metric has the label supervisor, the supervisor's name, so that several
+// share one registry. The labels below come on top of it.
+//
+// The supervisor:
+//
+//	taskvisor_build_info                            gauge      version, go_version  which version runs where?
+//	taskvisor_supervisor_state                      gauge      state                is it up?
+//	taskvisor_tasks                                 gauge      state                how many, doing what?
+//	taskvisor_tasks_added_total                     counter    -                    how much churn? added - removed = sum of tasks
+//	taskvisor_tasks_removed_total                   counter    -                    as above
+//	taskvisor_tasks_finished_total                  counter    outcome              did a task give up?
+//	taskvisor_concurrency_limit                     gauge      -                    how much headroom?
+//	taskvisor_concurrency_in_use                    gauge      -                    how much headroom?
+//	taskvisor_stuck_attempts                        gauge      -                    which bodies ignore their context now?
+//	taskvisor_abandoned_attempts                    gauge      -                    as above, and were given up?
+//	taskvisor_attempts_abandoned_total              counter    cause                does anything ignore its context?
+//	taskvisor_shutdown_start_timestamp_seconds      gauge      -                    draining since when?
+//	taskvisor_shutdown_duration_seconds             gauge      -                    draining for how long?
+//
+// Each task:
+//
+//	taskvisor_task_state                            gauge      task, state          what is a task doing?
+//	taskvisor_task_attempts_total                   counter    task, outcome        error ratio? panics? timeouts?
+//	taskvisor_task_attempt_duration_seconds         histogram  task, outcome        latency? which trace?
+//	taskvisor_task_restarts_total                   counter    task, cause          restart rate?
+//	taskvisor_task_consecutive_failures             gauge      task                 crash loop?
+//	taskvisor_task_backoff_delay_seconds            gauge      task                 how escalated?
+//	taskvisor_task_backoff_seconds_total            counter    task                 share of time in backoff?
+//	taskvisor_task_last_success_timestamp_seconds   gauge      task                 stale?
+//	taskvisor_task_next_start_timestamp_seconds     gauge      task                 due?
+//	taskvisor_task_attempt_start_timestamp_seconds  gauge      task                 hung?
+//
+// Admission:
+//
+//	taskvisor_admission_requests_total              counter    policy, result       offered load?
+//	taskvisor_admission_rejections_total            counter    reason               why refused?
+//	taskvisor_admission_wait_seconds                histogram  -                    queueing delay?
+//	taskvisor_slots                                 gauge      state                how many active keys?
+//	taskvisor_slot_queue_length                     gauge      -                    how deep are the queues?
+//	taskvisor_slot_queue_length_max                 gauge      -                    is one key hot?
+//	taskvisor_slot_queue_oldest_timestamp_seconds   gauge      -                    does anything starve?
+//
+// The subscribers, and this one:
+//
+//	taskvisor_subscriber_queue_length               gauge      subscriber           slow sink?
+//	taskvisor_subscriber_queue_capacity             gauge      subscriber           slow sink?
+//	taskvisor_subscriber_events_total               counter    subscriber           does it get anything?
+//	taskvisor_subscriber_events_dropped_total       counter    subscriber, kind     are logs lossy?
+//	taskvisor_subscriber_panics_total               counter    subscriber           is a subscriber broken?
+//	taskvisor_metrics_overflow_tasks                gauge      -                    is the limit of tasks hit?
+//
+// # Labels
+//
+//	task     name of the task, or what WithTaskLabel makes of it; "_other" beyond WithMaxTasks
+//	outcome  of an attempt: success, failure, fatal, timeout, panic, canceled;
+//	         of a task: completed, failed, fatal, canceled, abandoned
+//	state    of a task: pending, running, backoff, waiting, stopping, abandoned;
+//	         of the supervisor: running, draining, stopped;
+//	         of a slot: admitting, running, terminating, abandoned
+//	cause    of a restart: success, failure, requested; of a stop: shutdown, removed, replaced
+//	policy   queue, replace, drop_if_running, coalesce, join
+//	result   of a submission: started, queued, joined, rejected
+//	reason   already_exists, slot_busy, queue_full, superseded, removed, shutting_down
+//	kind     of an event, as taskvisor.EventKind names it
+//
+// There is no label for ids, attempt numbers, slot keys or errors: their values
+// have no bound.
+//
+// # Reading them
+//
+// A task that runs for as long as the process does has one attempt that never
+// ends: nothing in task_attempts_total or the durations speaks of its health.
+// Look at task_state, and at task_restarts_total, which should be flat. The
+// health of a periodic task is the age of its last success. Count attempts with
+// task_attempts_total, which is at zero for every outcome from the moment that a
+// task is added; a duration's series begins with its first attempt, except for
+// successes.
+//
+// A metric that has no meaning yet is absent and not 0: no time of the last
+// success before the first, no limit where there is none. The metrics of a
+// subscriber's queue are there for queued subscribers only.
+//
+// # Life of a series
+//
+// When the last task with a label is removed, its gauges go at once. Its
+// counters and histograms stay for a grace, so that what it did last is still
+// scraped, and continue where they were if a task of that label is added
+// meanwhile. See [WithSeriesGrace] and [WithMaxTasks].
+package promsub

@@ -1,0 +1,90 @@
+package promsub
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
+	"github.com/taskvisor/taskvisor-go/taskvisor"
+)
+
+// sample is a counter or a gauge at one instant.
+type sample struct {
+	desc   *prometheus.Desc
+	kind   prometheus.ValueType
+	labels []*dto.LabelPair // shared and never changed
+	value  float64
+}
+
+// Desc implements prometheus.Metric.
+func (s *sample) Desc() *prometheus.Desc { return s.desc }
+
+// Write implements prometheus.Metric.
+func (s *sample) Write(out *dto.Metric) error {
+	out.Label = s.labels
+	if s.kind == counter {
+		out.Counter = &dto.Counter{Value: &s.value}
+	} else {
+		out.Gauge = &dto.Gauge{Value: &s.value}
+	}
+	return nil
+}
+
+// pairTable holds the label pairs that the series of all tasks share.
+type pairTable struct {
+	static   []*dto.LabelPair // on every series
+	outcomes [resultCount]*dto.LabelPair
+	causes   [sourceCount]*dto.LabelPair
+	states   [len(taskStates)]*dto.LabelPair
+}
+
+// taskPairs are the label pairs of the series of one task, sorted by name, as
+// scrapes send them time and again.
+type taskPairs struct {
+	task     []*dto.LabelPair
+	attempts [resultCount][]*dto.LabelPair
+	restarts [sourceCount][]*dto.LabelPair
+	states   [len(taskStates)][]*dto.LabelPair
+}
+
+func newPairTable(labels prometheus.Labels) *pairTable {
+	pt := new(pairTable)
+	for name, value := range labels {
+		pt.static = append(pt.static, pair(name, value))
+	}
+	for r := taskvisor.ResultSuccess; int(r) < resultCount; r++ {
+		pt.outcomes[r] = pair("outcome", r.String())
+	}
+	for b := taskvisor.BackoffSuccess; int(b) < sourceCount; b++ {
+		pt.causes[b] = pair("cause", b.String())
+	}
+	for i, st := range taskStates {
+		pt.states[i] = pair("state", st.String())
+	}
+	return pt
+}
+
+func (pt *pairTable) of(label string) *taskPairs {
+	task := pair("task", label)
+	p := &taskPairs{task: pt.joined(task)}
+	for r := 1; r < resultCount; r++ {
+		p.attempts[r] = pt.joined(task, pt.outcomes[r])
+	}
+	for b := 1; b < sourceCount; b++ {
+		p.restarts[b] = pt.joined(task, pt.causes[b])
+	}
+	for i := range taskStates {
+		p.states[i] = pt.joined(task, pt.states[i])
+	}
+	return p
+}
+
+// joined returns the given pairs and those of every series, sorted by name.
+func (pt *pairTable) joined(more ...*dto.LabelPair) []*dto.LabelPair {
+	all := slices.Clip(slices.Concat(pt.static, more))
+	slices.SortFunc(all, func(a, b *dto.LabelPair) int { return strings.Compare(a.GetName(), b.GetName()) })
+	return all
+}
+
+func pair(name, value string) *dto.LabelPair { return &dto.LabelPair{Name: &name, Value: &value} }
