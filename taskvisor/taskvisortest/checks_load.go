@@ -44,18 +44,36 @@ func concurrent(r *rig) {
 	r.shutdown(sup, false)
 }
 
-// meddler is an inline subscriber beside the one under test. It does what
-// inline subscribers may do, so that events arise while others are delivered.
+// meddler adds tasks to its supervisor where callbacks may, up to a limit.
+// Refusals at the end are part of the game.
 type meddler struct {
-	sup   atomic.Pointer[taskvisor.Supervisor]
-	added atomic.Int32
+	name string
+	sup  *atomic.Pointer[taskvisor.Supervisor]
+	n    atomic.Int32
 }
 
-func (m *meddler) Preferences() []taskvisor.SubscriberOption {
+func (m *meddler) add() {
+	sup, n := m.sup.Load(), m.n.Add(1)
+	if sup == nil || n > 50 {
+		return
+	}
+	name := fmt.Sprintf("%s-%d", m.name, n)
+	if n%2 == 0 {
+		sup.Add(context.Background(), taskvisor.Once(name, Script(Fail(errScripted))))
+	} else {
+		sup.Submit(context.Background(), taskvisor.Submission{Task: taskvisor.Once(name, Script(Succeed())), Slot: m.name})
+	}
+}
+
+// neighbor is an inline subscriber beside the one under test that does what
+// inline subscribers may do, so that events arise while others are delivered.
+type neighbor struct{ meddler }
+
+func (m *neighbor) Preferences() []taskvisor.SubscriberOption {
 	return []taskvisor.SubscriberOption{taskvisor.Inline()}
 }
 
-func (m *meddler) OnEvent(_ context.Context, e taskvisor.Event) {
+func (m *neighbor) OnEvent(_ context.Context, e taskvisor.Event) {
 	sup := m.sup.Load()
 	if sup == nil {
 		return
@@ -67,43 +85,31 @@ func (m *meddler) OnEvent(_ context.Context, e taskvisor.Event) {
 			h.Stop()
 		}
 	case taskvisor.TaskAdded, taskvisor.TaskFailed, taskvisor.TaskRemoved:
-		m.meddle(sup)
-	}
-}
-
-// meddle adds a task, up to a hundred of them. Refusals at the end are part of
-// the game.
-func (m *meddler) meddle(sup *taskvisor.Supervisor) {
-	if n := m.added.Add(1); n <= 100 {
-		name := fmt.Sprintf("added-%d", n)
-		if n%2 == 0 {
-			sup.Add(context.Background(), taskvisor.Once(name, Script(Fail(errScripted))))
-		} else {
-			sup.Submit(context.Background(), taskvisor.Submission{Task: taskvisor.Once(name, Script(Succeed())), Slot: "meddled"})
-		}
+		m.add()
 	}
 }
 
 // talkative is an error whose text is made by code that uses the supervisor,
 // as a user's may: whoever prints it must hold no lock that OnEvent needs.
-type talkative struct{ m *meddler }
+type talkative struct{ *meddler }
 
 func (t talkative) Error() string {
-	if sup := t.m.sup.Load(); sup != nil {
-		t.m.meddle(sup)
-	}
+	t.add()
 	return "talkative error"
 }
 
-// reentrant has events arise inside the delivery of others.
+// reentrant has events arise inside the delivery of others, to a neighbor and
+// in the text of errors.
 func reentrant(r *rig) {
-	m := &meddler{}
-	sup, _ := r.start(taskvisor.WithSubscriber(m))
-	m.sup.Store(sup)
+	var current atomic.Pointer[taskvisor.Supervisor]
+	beside := &neighbor{meddler{name: "beside", sup: &current}}
+	inText := &meddler{name: "in-text", sup: &current}
+	sup, _ := r.start(taskvisor.WithSubscriber(beside))
+	current.Store(sup)
 	for i := range 8 {
 		r.add(sup,
-			taskvisor.Restartable(fmt.Sprintf("talks-%d", i), Script(Fail(talkative{m})), quick, taskvisor.WithMaxRetries(5)),
-			taskvisor.Restartable(fmt.Sprintf("panics-%d", i), Script(Panic(talkative{m})), quick, taskvisor.WithMaxRetries(5)),
+			taskvisor.Restartable(fmt.Sprintf("talks-%d", i), Script(Fail(talkative{inText})), quick, taskvisor.WithMaxRetries(5)),
+			taskvisor.Restartable(fmt.Sprintf("panics-%d", i), Script(Panic(talkative{inText})), quick, taskvisor.WithMaxRetries(5)),
 		)
 	}
 	time.Sleep(time.Minute)

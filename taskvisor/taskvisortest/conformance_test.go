@@ -156,7 +156,7 @@ var broken = map[string]struct {
 		if e.Kind == taskvisor.TaskAdded {
 			panic("oops")
 		}
-	}), `OnEvent(task_added of "completed") panicked: oops`},
+	}), `OnEvent(task_added of "ok") panicked: oops`},
 	"panics on unknown kinds": {events(func(e taskvisor.Event) {
 		_ = [taskvisor.SubscriberPanicked + 1]int{}[e.Kind]
 	}), `OnEvent(unknown_24 of "") panicked: runtime error: index out of range`},
@@ -174,12 +174,12 @@ var broken = map[string]struct {
 		if e.Kind == taskvisor.TaskFailed {
 			select {}
 		}
-	}), "has not returned: it blocks"},
+	}), "has not returned after 10s: it blocks"},
 	"blocks queued": {events(func(e taskvisor.Event) {
 		if e.Kind == taskvisor.TaskRemoved {
 			select {}
 		}
-	}), "has not returned: it blocks"},
+	}), "has not returned after 10s: it blocks"},
 	"deadlocks with itself": {func(*testing.T) taskvisor.Subscribe { return &locked{} }, "hangs, perhaps on a mutex"},
 	"leaks": {events(func(e taskvisor.Event) {
 		if e.Kind == taskvisor.TaskAdded {

@@ -21,7 +21,8 @@ import (
 type rig struct {
 	t             *testing.T
 	newSubscriber func(t *testing.T) taskvisor.Subscribe
-	blocked       bool // belongs to the bubble's first goroutine
+	blocked       bool            // this and the next belong to the bubble's first goroutine
+	before        map[string]bool // ids of the goroutines that the bubble began with
 
 	mu     sync.Mutex // guards the fields below
 	probes []*probe
@@ -151,7 +152,8 @@ func (r *rig) shutdown(sup *taskvisor.Supervisor, want bool) {
 }
 
 // checkLeaks looks for goroutines that the bubble still has when everything is
-// over. The runtime would find them too, but blame the test.
+// over, and for attempts that were never ended. The runtime would find the
+// goroutines too, but blame the test.
 func (r *rig) checkLeaks() {
 	if r.blocked {
 		return // whoever was blocked is still there, and so are its tasks
@@ -159,27 +161,37 @@ func (r *rig) checkLeaks() {
 	time.Sleep(time.Hour) // whatever ends by itself ends now
 	synctest.Wait()
 	r.checkBlocked()
-	left := bubbleGoroutines()
+	for _, p := range r.probes {
+		p.checkBalance()
+	}
+	var left []string
+	for id, stack := range bubbleGoroutines() {
+		if !r.before[id] {
+			left = append(left, stack)
+		}
+	}
 	if len(left) > 0 {
 		r.complain("%d goroutines are left behind\n%s", len(left), strings.Join(left, "\n\n"))
 	}
 }
 
-var bubbleID = regexp.MustCompile(`synctest bubble (\d+)`)
+var (
+	goroutineID = regexp.MustCompile(`^goroutine \d+`)
+	bubbleID    = regexp.MustCompile(`synctest bubble \d+`)
+)
 
-// bubbleGoroutines returns the stacks of the goroutines of the caller's bubble,
-// without the caller's own and that of the goroutine that waits for the bubble.
-func bubbleGoroutines() []string {
+// bubbleGoroutines returns the stacks of the goroutines of the caller's bubble
+// by their ids.
+func bubbleGoroutines() map[string]string {
 	all := goroutines()
-	own := bubbleID.FindStringSubmatch(header(all[0]))
-	var others []string
-	for _, g := range all[1:] {
-		id := bubbleID.FindStringSubmatch(header(g))
-		if own != nil && id != nil && id[1] == own[1] && !strings.Contains(header(g), "synctest.Run") {
-			others = append(others, g)
+	own := bubbleID.FindString(header(all[0]))
+	stacks := make(map[string]string)
+	for _, g := range all {
+		if own != "" && bubbleID.FindString(header(g)) == own {
+			stacks[goroutineID.FindString(g)] = g
 		}
 	}
-	return others
+	return stacks
 }
 
 func header(stack string) string {
