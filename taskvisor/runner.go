@@ -177,7 +177,7 @@ func (r *runner) beginBrackets() {
 		if ctx == nil {
 			continue
 		}
-		if attemptFrom(ctx) != r.c {
+		if ctx != r.ctx && (attemptFrom(ctx) != r.c || ctx.Done() == nil) { // WithoutCancel keeps the values only
 			f.report(s, errForeignContext, "")
 			ctx = r.ctx
 		}
