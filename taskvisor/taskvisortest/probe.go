@@ -128,9 +128,15 @@ func (p *probe) guard(what string, prompt bool, do func()) (returned bool) {
 	return true
 }
 
-// checkBalance reports attempts that were begun and never ended. That would be
-// the supervisor's fault, unless the subscriber ended its goroutine.
-func (p *probe) checkBalance() {
+// checkEnd reports what the supervisor had to say about the subscriber, and
+// attempts that were begun and never ended. The latter would be the
+// supervisor's fault, unless the subscriber ended its goroutine.
+func (p *probe) checkEnd() {
+	for _, e := range p.seen.Events() {
+		if e.Kind == taskvisor.SubscriberPanicked && e.Subscriber == p.name {
+			p.rig.complain("was reported by the supervisor: %v", e.Err)
+		}
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for a := range p.open {

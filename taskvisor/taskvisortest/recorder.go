@@ -70,14 +70,12 @@ func (r *Recorder) Events(tasks ...string) []taskvisor.Event {
 //	G  GraceExceeded
 //	P  SubscriberPanicked     O  SubscriberOverflow
 func (r *Recorder) Trace(task string) string {
-	letters, events := taskLetters, []taskvisor.Event(nil)
+	letters, tasks := taskLetters, []string{task}
 	if task == "" {
-		letters, events = supervisorLetters, r.Events()
-	} else {
-		events = r.Events(task)
+		letters, tasks = supervisorLetters, nil // whatever they concern
 	}
 	var b strings.Builder
-	for _, e := range events {
+	for _, e := range r.Events(tasks...) {
 		letter, ok := letters[e.Kind]
 		if !ok {
 			continue

@@ -162,7 +162,7 @@ func (r *rig) checkLeaks() {
 	synctest.Wait()
 	r.checkBlocked()
 	for _, p := range r.probes {
-		p.checkBalance()
+		p.checkEnd()
 	}
 	var left []string
 	for id, stack := range bubbleGoroutines() {

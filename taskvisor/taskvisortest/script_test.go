@@ -27,7 +27,7 @@ func TestScriptPanicsAndExits(t *testing.T) {
 	fn := taskvisortest.Script(taskvisortest.Panic(errBad), taskvisortest.Goexit())
 	func() {
 		defer func() {
-			if v := recover(); v != error(errBad) {
+			if v := recover(); v != errBad {
 				t.Errorf("panicked with %v, want %v", v, errBad)
 			}
 		}()
