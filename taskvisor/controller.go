@@ -163,9 +163,6 @@ func (sl *slot) dequeue(t *task) {
 // release takes a slot from the task that has left it and gives it to the first
 // that waits, which is returned for admit. Without one the slot is no more.
 func (c *controller) release(t *task) (successor *task) {
-	if t.sub == nil {
-		return nil
-	}
 	now, at := c.sup.clock.now()
 	c.mu.Lock()
 	sl := c.slots[t.sub.slot]
@@ -252,11 +249,10 @@ func (c *controller) refuse(t *task, why Reason) {
 func (t *task) refused() {
 	now, at := t.sup.clock.now()
 	t.mu.Lock()
-	if done := t.knowLocked(); done != nil {
-		t.mu.Unlock()
-		close(done)
-		t.mu.Lock()
-	}
+	done := t.knowLocked()
+	t.mu.Unlock()
+	t.tell(done)
+	t.mu.Lock()
 	t.send(&Event{Time: now, Kind: ControllerRejected, Task: t.spec.name, TaskID: t.id, Slot: t.sub.slot,
 		Admission: t.sub.admission, Reason: t.m.stop, Duration: time.Duration(at - t.sub.at), Err: t.outErr})
 	t.unlock()

@@ -2,7 +2,6 @@ package taskvisor
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"runtime"
 	"strconv"
@@ -251,15 +250,4 @@ func (e *TaskError) Unwrap() error { return e.Err }
 type exitCode struct {
 	code  int32
 	known bool
-}
-
-func exitCodeOf(err error) exitCode {
-	var e interface {
-		error
-		ExitCode() int
-	}
-	if errors.As(err, &e) {
-		return exitCode{int32(e.ExitCode()), true}
-	}
-	return exitCode{}
 }

@@ -63,6 +63,18 @@ type outbuf struct {
 	sink int // inline subscriber that it goes to
 }
 
+// add appends e without a temporary copy.
+func (b *outbuf) add(ctx context.Context, e *Event) {
+	n := len(b.list)
+	if n < cap(b.list) {
+		b.list = b.list[:n+1]
+	} else {
+		b.list = append(b.list, entry{})
+	}
+	b.list[n].ctx = ctx
+	b.list[n].e = *e
+}
+
 func (f *fanout) init(name string, c *clock, drain context.Context, subs []subscriberConfig) {
 	f.supervisor, f.clock, f.drainCtx = name, c, drain
 	f.silent = len(subs) == 0
@@ -118,7 +130,7 @@ func (f *fanout) publish(o *outbox, ctx context.Context, e *Event) {
 			o.buf = &outbuf{}
 		}
 	}
-	o.buf.list = append(o.buf.list, entry{ctx, *e})
+	o.buf.add(ctx, e)
 	f.undelivered.Add(1)
 }
 

@@ -35,10 +35,12 @@ type Handle struct {
 	permit   bool          // holds one
 	known    bool          // the outcome was delivered
 	released bool          // removed before its body came back
-	done     chan struct{} // closed when the outcome is known; made when asked for
+	done     chan struct{} // closed when the outcome is known; made when Done or a Wait that can be cut short asks
 	x        *extra        // nil for most tasks
 
 	prev, next *task // in the registry, or in the queue of a slot; guarded by their locks
+
+	unknown sync.WaitGroup // 1 until the outcome is known: a Wait that nothing cuts short needs no channel
 
 	fresh ctxNode    // what attempt contexts point to until somebody looks
 	first attemptCtx // of the first attempt, so that a task that runs once allocates none
@@ -143,6 +145,11 @@ func (t *task) wait(ctx context.Context, op string) (Outcome, error) {
 		if c.node.Load().t == t {
 			return Outcome{}, &TaskError{Op: op, Task: t.spec.name, Err: ErrWouldWaitForSelf}
 		}
+	}
+	if ctx.Done() == nil {
+		t.unknown.Wait()
+		o, _ := t.Outcome()
+		return o, nil
 	}
 	select {
 	case <-t.Done():

@@ -6,12 +6,14 @@ import "time"
 // freed, then its slot; its outcome is delivered; TaskRemoved follows, and last
 // what waited for its slot. No lock is held, and the user is called only when
 // all is done.
-func (t *task) leave() {
+func (t *task) leave(now time.Time, at instant) {
 	s := t.sup
 	s.reg.free(t)
-	successor := s.slots.release(t)
-	buf := t.deliver()
-	s.reg.retire(t.account())
+	var successor *task
+	if t.sub != nil {
+		successor = s.slots.release(t)
+	}
+	buf := t.deliver(now, at)
 	s.admit(successor)
 	if err := t.essentialEnd(); err != nil {
 		s.requestStop(err, err)
@@ -19,39 +21,39 @@ func (t *task) leave() {
 	s.fan.deliverAfter(&t.mu, &t.out, buf)
 }
 
-// deliver makes the outcome known, then publishes TaskRemoved.
-func (t *task) deliver() *outbuf {
+// deliver makes the outcome known, publishes TaskRemoved and counts the task as
+// gone.
+func (t *task) deliver(now time.Time, at instant) *outbuf {
 	t.mu.Lock()
-	if done := t.knowLocked(); done != nil {
+	if !t.known {
+		done := t.knowLocked()
 		t.mu.Unlock()
-		close(done)
+		t.tell(done)
 		t.mu.Lock()
 	}
-	now, at := t.sup.clock.now()
 	t.publish(TaskRemoved, now, at, nil)
 	if t.timer != nil && !t.m.phase.running() {
 		t.timer.Stop()
 	}
+	attempts, running, alive := t.m.attempt, t.runningLocked(), !t.m.abandoned
 	buf := t.sup.fan.detach(&t.out)
 	t.mu.Unlock()
+	t.sup.reg.retire(attempts, running, alive)
 	return buf
 }
 
-// knowLocked makes the outcome known and returns the channel to close, if there
-// is one that is still open.
-func (t *task) knowLocked() chan struct{} {
-	if t.known {
-		return nil
-	}
+// knowLocked makes the outcome known. Those who wait for it are told after the
+// lock was released.
+func (t *task) knowLocked() (done chan struct{}) {
 	t.known = true
 	return t.done
 }
 
-// account returns what the registry sums up of a removed task.
-func (t *task) account() (attempts, running int, alive bool) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.m.attempt, t.runningLocked(), !t.m.abandoned
+func (t *task) tell(done chan struct{}) {
+	t.unknown.Done()
+	if done != nil {
+		close(done)
+	}
 }
 
 // runningLocked is the number of attempts that were begun and have not ended.
@@ -99,20 +101,21 @@ func (t *task) abandon(stack string, err error) bool {
 	if held {
 		t.permit = false
 	}
+	tell := !t.released // otherwise after the name is free
 	var done chan struct{}
-	if !t.released {
-		done = t.knowLocked() // otherwise after the name is free
+	if tell {
+		done = t.knowLocked()
 	}
 	buf := s.fan.detach(&t.out)
 	t.mu.Unlock()
-	if done != nil {
-		close(done)
+	if tell {
+		t.tell(done)
 	}
 	if held {
 		s.grant(s.permits.release())
 	}
 	if t.spec.policy.set&releaseOnAbandon != 0 {
-		t.leave()
+		t.leave(now, at)
 	}
 	s.reg.drop()
 	s.fan.deliverAfter(&t.mu, &t.out, buf)

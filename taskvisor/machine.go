@@ -95,6 +95,8 @@ const (
 	doStuck                         // take the body's stacks and publish TaskStuck
 	doAbandon                       // take the body's stacks and abandon it: its grace is over
 	claimed                         // this call claimed the stop
+
+	events = doBackoff<<1 - 1
 )
 
 // state is what the machine shows to others.

@@ -464,9 +464,10 @@ func Queued(capacity int) SubscriberOption {
 }
 
 // defaultPatience is the credit, in yields, that a queued subscriber may have
-// in hand. A publisher that outruns a trivial consumer on two cores needed a
-// few dozen yields per half of the default capacity.
-const defaultPatience = 1024
+// in hand. A yield takes about 0.1 µs where nothing else wants to run, so all of
+// it outlasts the few milliseconds for which a busy machine may take a worker's
+// thread off its processor; a subscriber that blocks costs them once.
+const defaultPatience = 1 << 16
 
 // Patience bounds how often publishers may step aside for a queued subscriber
 // that is more than half of its capacity behind: each event that it consumes

@@ -163,9 +163,10 @@ func (r *registry) retire(attempts, running int, alive bool) {
 	r.removed++
 	r.started += uint64(attempts)
 	r.ended += uint64(attempts - running)
+	quiet := alive && r.dropLocked()
 	r.mu.Unlock()
-	if alive {
-		r.drop()
+	if quiet {
+		r.signalQuiet()
 	}
 }
 
@@ -180,15 +181,22 @@ func (r *registry) attemptEnded() {
 // closes the registry.
 func (r *registry) drop() {
 	r.mu.Lock()
-	r.live--
-	quiet := r.live == 0
-	if quiet && r.natural && r.state == StateRunning {
-		r.state = StateDraining
-	}
+	quiet := r.dropLocked()
 	r.mu.Unlock()
 	if quiet {
 		r.signalQuiet()
 	}
+}
+
+func (r *registry) dropLocked() (quiet bool) {
+	r.live--
+	if r.live > 0 {
+		return false
+	}
+	if r.natural && r.state == StateRunning {
+		r.state = StateDraining
+	}
+	return r.state == StateDraining // before that nobody waits for it
 }
 
 func (r *registry) signalQuiet() {

@@ -89,7 +89,8 @@ func (r *ring) publish(ctx context.Context, e *Event) bool {
 	r.head.Store(head)
 	if len(r.readers) > 0 {
 		en := &r.entries[head&uint64(len(r.entries)-1)]
-		en.ctx, en.e = ctx, *e
+		en.ctx = ctx // not one assignment for both: that would copy the event twice
+		en.e = *e
 		if r.parked > 0 {
 			r.wake.Store(true)
 		}

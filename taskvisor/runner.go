@@ -124,15 +124,23 @@ func (r *runner) beginLocked() {
 	r.c = r.nextCtx(t.m.attempt + 1)
 	r.ctx = r.c
 	t.cur, t.live, t.evctx = r.c, nil, nil
-	r.e = ending{}
 	if r.brackets == nil {
 		r.startLocked()
 		return
 	}
-	r.brackets.attempt = t.describe(t.infoLocked())
-	r.brackets.next = 0
-	clear(r.brackets.begun)
+	r.describeLocked()
 	r.step = stepBrackets
+}
+
+// describeLocked prepares what brackets are told. It is not inlined, for the
+// sake of the stack of tasks without any.
+//
+//go:noinline
+func (r *runner) describeLocked() {
+	b := r.brackets
+	b.attempt = r.t.describe(r.t.infoLocked())
+	b.next = 0
+	clear(b.begun)
 }
 
 // nextCtx returns the context of the next attempt. Those of a loop are made in
@@ -266,18 +274,41 @@ func classify(err error) ending {
 
 func classifyError(err error) ending {
 	e := ending{kind: ResultFailure, err: err}
-	var fatal *fatalError
-	var later *retryAfterError
-	switch {
-	case errors.As(err, &fatal):
-		e.kind = ResultFatal
-	case errors.Is(err, ErrCanceled):
+	e.inspect(err)
+	if e.kind == ResultFailure && errors.Is(err, ErrCanceled) {
 		e.kind = ResultCanceled
-	case errors.As(err, &later):
-		e.requested, e.after = true, later.delay
 	}
-	e.exit = exitCodeOf(err)
 	return e
+}
+
+// inspect walks the tree of err, depth first, as errors.As does, but once for
+// all that is looked for, and without allocating. The first RetryAfter and the
+// first exit code count.
+func (e *ending) inspect(err error) {
+	switch x := err.(type) {
+	case *fatalError:
+		e.kind = ResultFatal
+	case *retryAfterError:
+		if !e.requested {
+			e.requested, e.after = true, x.delay
+		}
+	case interface{ ExitCode() int }:
+		if !e.exit.known {
+			e.exit = exitCode{int32(x.ExitCode()), true}
+		}
+	}
+	switch x := err.(type) {
+	case interface{ Unwrap() error }:
+		if next := x.Unwrap(); next != nil {
+			e.inspect(next)
+		}
+	case interface{ Unwrap() []error }:
+		for _, next := range x.Unwrap() {
+			if next != nil {
+				e.inspect(next)
+			}
+		}
+	}
 }
 
 // returned decides the result, after the children have been joined.
@@ -407,7 +438,7 @@ func (r *runner) leaveLocked(a actions) {
 	switch {
 	case a&doLeave == 0:
 	case !released:
-		t.leave()
+		t.leave(r.now, r.at)
 	case a&doTerminal != 0: // the task left when it was abandoned
 		s.reg.attemptEnded()
 	}

@@ -91,7 +91,7 @@ func (c *controller) submit(t *task) (*Handle, error) {
 		t.refused()
 	case do.launch:
 		if do.leave { // stopped before it was announced
-			t.leave()
+			t.leave(now, at)
 		}
 		t.launch()
 	}
@@ -207,8 +207,7 @@ func (s *Supervisor) admit(t *task) {
 		err := s.reg.admit(t)
 		if err == nil {
 			s.slots.countAdmitted()
-			t.announce()
-			t.launch()
+			t.announce(true)
 			return
 		}
 		why := ErrShuttingDown

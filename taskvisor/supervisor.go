@@ -172,8 +172,7 @@ func (s *Supervisor) Add(ctx context.Context, spec TaskSpec) (*Handle, error) {
 		}
 		return nil, &TaskError{Op: "add", Task: spec.name, Err: err}
 	}
-	t.announce()
-	t.launch()
+	t.announce(true)
 	return t, nil
 }
 
@@ -239,7 +238,8 @@ func (s *Supervisor) refuse(op string, tasks []*task, conflict *task, err error)
 
 func (s *Supervisor) announceAll(tasks []*task) {
 	for _, t := range tasks {
-		t.announce()
+		s.fan.stepAside()
+		t.announce(false)
 	}
 	for _, t := range tasks {
 		s.fan.stepAside()

@@ -2,6 +2,7 @@ package taskvisor
 
 import (
 	"context"
+	"math/bits"
 	"sync/atomic"
 	"time"
 )
@@ -17,6 +18,7 @@ func (s *Supervisor) newTask(ctx context.Context, spec TaskSpec) *task {
 	t.m.policy = spec.policy
 	t.m.phase = phaseAdded
 	t.fresh.t = t
+	t.unknown.Add(1)
 	if ctx != context.Background() && ctx != context.TODO() {
 		t.base = context.WithoutCancel(ctx)
 		t.view = s.fan.view(t.base)
@@ -30,6 +32,10 @@ func (t *task) unlock() { t.sup.fan.unlock(&t.mu, &t.out) }
 // emit publishes the machine's events in a, in their order; e is the attempt's
 // end where there is one. t's lock is held.
 func (t *task) emit(a actions, now time.Time, at instant, e *ending) {
+	if t.sup.fan.silent {
+		t.seq = t.sup.fan.seq.Add(uint64(bits.OnesCount32(uint32(a & events))))
+		return
+	}
 	if a&doRequested != 0 {
 		t.publish(TaskRemoveRequested, now, at, nil)
 	}
@@ -82,7 +88,8 @@ func (t *task) publish(kind EventKind, now time.Time, at instant, e *ending) {
 		return
 	}
 	m := &t.m
-	ev := Event{Time: now, Task: t.spec.name, TaskID: t.id, Kind: kind, Attempt: m.attempt}
+	var ev Event
+	ev.Time, ev.Kind, ev.Task, ev.TaskID, ev.Attempt = now, kind, t.spec.name, t.id, m.attempt
 	switch kind {
 	case TaskAdded:
 		ev.Attempt = 0
@@ -139,18 +146,23 @@ func (t *task) cancelReason() Reason {
 	return ErrCanceled
 }
 
-// announce publishes TaskAdded. A stop that came in between takes effect.
-func (t *task) announce() {
-	t.sup.fan.stepAside()
-	now, at := t.sup.clock.now()
+// announce publishes TaskAdded. A stop that came in between takes effect; if
+// none did and the task may begin at once, it does.
+func (t *task) announce(launch bool) {
+	s := t.sup
+	now, at := s.clock.now()
 	t.mu.Lock()
 	a := t.announceLocked(now, at)
-	buf := t.sup.fan.detach(&t.out)
+	begun := launch && t.m.phase == phaseAdded && t.requestLocked(at)
+	buf := s.fan.detach(&t.out)
 	t.mu.Unlock()
-	if a&doLeave != 0 {
-		t.leave()
+	if begun {
+		s.spawn(t)
 	}
-	t.sup.fan.deliverAfter(&t.mu, &t.out, buf)
+	if a&doLeave != 0 {
+		t.leave(now, at)
+	}
+	s.fan.deliverAfter(&t.mu, &t.out, buf)
 }
 
 func (t *task) announceLocked(now time.Time, at instant) actions {
@@ -236,7 +248,7 @@ func (t *task) stopFor(why Reason) bool {
 		live.end(cause)
 	}
 	if a&doLeave != 0 {
-		t.leave()
+		t.leave(now, at)
 	}
 	s.fan.deliverAfter(&t.mu, &t.out, buf)
 	return a&claimed != 0
