@@ -1,7 +1,7 @@
 # Short names for the commands of this repository. Each is one line that can be
 # typed as well; .ci/run is what a change has to pass.
 
-.PHONY: help ci format vet test race lint bench fuzz soak
+.PHONY: help ci format vet test race lint bench fuzz soak e2e stack dashboards
 
 help: ## list these targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -32,3 +32,12 @@ fuzz: ## every fuzz target, half a minute each, six minutes at most
 
 soak: ## five minutes of random faults; SOAK=1h for more
 	SOAK=$${SOAK:-5m} .ci/run soak
+
+e2e: ## the uptime monitor under a real Prometheus and Jaeger, two minutes
+	.ci/run e2e
+
+stack: ## the same to look at, until Ctrl-C
+	scripts/stack.sh
+
+dashboards: ## write the boards anew from their source
+	cd dashboards && go run ./cmd/generate
