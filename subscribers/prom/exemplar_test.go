@@ -188,3 +188,25 @@ func exemplarGateConcurrentSafe(t *testing.T) {
 		t.Error("no exemplar")
 	}
 }
+
+// FuzzExemplar gives labels of any kind to the client library, which panics at
+// those that it cannot carry.
+func FuzzExemplar(f *testing.F) {
+	f.Add("trace_id", "4bf92f3577b34da6a3ce929d0e0e4736", "span_id", "00f067aa0ba902b7")
+	f.Add("", "", "__name__", "\xff")
+	f.Add("é", strings.Repeat("é", 200), "a", strings.Repeat("b", 126))
+	f.Fuzz(func(t *testing.T, name1, value1, name2, value2 string) {
+		given := map[string]string{name1: value1, name2: value2}
+		r := newRig(t, promsub.WithExemplars(func(context.Context) map[string]string { return given }))
+		r.added(1, "a")
+		r.attempt(1, "a", taskvisor.ResultFailure, time.Millisecond)
+		r.want(map[string]float64{"task_attempt_duration_seconds{outcome=failure,task=a}": 1})
+		for _, labels := range r.exemplars("failure") {
+			for name, value := range labels {
+				if given[name] != value {
+					t.Errorf("label %q has the value %q, want %q", name, value, given[name])
+				}
+			}
+		}
+	})
+}

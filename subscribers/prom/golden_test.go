@@ -202,7 +202,9 @@ func TestShutdownDurationStopsAtTheEnd(t *testing.T) {
 		"shutdown_start_timestamp_seconds{}": float64(begin.Unix()),
 		"supervisor_state{state=draining}":   1,
 	})
-	r.snap.State, r.snap.StopTook = taskvisor.StateStopped, 4*time.Second
+	r.snap.State = taskvisor.StateStopped // in no time, as the clock tells
+	r.want(map[string]float64{"shutdown_duration_seconds{}": 0})
+	r.snap.StopTook = 4 * time.Second
 	r.pass(time.Hour)
 	r.want(map[string]float64{
 		"shutdown_duration_seconds{}":      4,

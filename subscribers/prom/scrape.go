@@ -104,7 +104,7 @@ func (c *scrape) supervisor() {
 	}
 	c.timestamp(shutdownStart, s.StopSince)
 	took := s.StopTook
-	if took == 0 {
+	if s.State != taskvisor.StateStopped {
 		took = max(s.Time.Sub(s.StopSince), 0)
 	}
 	c.send(shutdownDuration, took.Seconds())

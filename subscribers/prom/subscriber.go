@@ -88,9 +88,10 @@ func registerError(supervisor string, err error) error {
 }
 
 // Close unregisters the metrics. Call it when the supervisor has ended and its
-// last values have been scraped, if the process and its registry live on. The
-// subscriber can still be collected by hand. Close may be called again, and
-// does nothing where Attach registered nothing.
+// last values have been scraped, or when taskvisor.New failed after Attach, if
+// the process and its registry live on. The subscriber can still be collected by
+// hand. Close may be called again, and does nothing where Attach registered
+// nothing.
 func (s *Subscriber) Close() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
