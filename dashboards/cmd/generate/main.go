@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 
 	"github.com/taskvisor/taskvisor-go/dashboards/internal/board"
+	"github.com/taskvisor/taskvisor-go/dashboards/internal/docs"
+	"github.com/taskvisor/taskvisor-go/dashboards/internal/rules"
 )
 
 func main() {
@@ -20,13 +22,22 @@ func main() {
 	}
 }
 
-func run(dir string) error {
-	boards, err := board.Files()
+func run(module string) error {
+	files, err := board.Files()
 	if err != nil {
 		return err
 	}
-	for name, text := range boards {
-		if err := os.WriteFile(filepath.Join(dir, name), text, 0o644); err != nil {
+	all, err := rules.Load(filepath.Join(module, "rules"))
+	if err != nil {
+		return err
+	}
+	page, err := docs.Page(all)
+	if err != nil {
+		return err
+	}
+	files[filepath.Join("..", "docs", "observability.md")] = page
+	for name, text := range files {
+		if err := os.WriteFile(filepath.Join(module, name), text, 0o644); err != nil {
 			return err
 		}
 	}

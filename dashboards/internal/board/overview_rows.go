@@ -32,11 +32,8 @@ func stuck() []ready {
 			desc: "How long the current attempt runs. For a resident task, one endless attempt, days are right; for a periodic one it means that the body hangs: give it a timeout.",
 		}.table("Running for", column{"Running for", top10(running), units.Seconds, nil, nil}),
 		panel{title: "Shutdowns", unit: units.Seconds, width: 12, height: 8, empty: "No supervisor is shutting down.",
-			desc: "How long a shutdown has lasted, and how long it took when it is over. Alert: TaskvisorShutdownStuck.",
-			targets: []target{
-				{expr: "(time() - " + of("shutdown_start_timestamp_seconds") + ") unless on (job, instance, supervisor) " +
-					of("shutdown_duration_seconds"), legend: "draining, {{instance}} {{supervisor}}"},
-				{expr: of("shutdown_duration_seconds"), legend: "took, {{instance}} {{supervisor}}"}},
+			desc:    "How long a shutdown has lasted; the line stays flat when it is over, until the process ends. Alert: TaskvisorShutdownStuck.",
+			targets: []target{{expr: of("shutdown_duration_seconds"), legend: "{{instance}} {{supervisor}}"}},
 		}.lines(),
 	}
 }

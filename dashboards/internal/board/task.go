@@ -136,7 +136,7 @@ func surroundings() []ready {
 				{expr: sum(of("concurrency_limit"), where...), legend: "limit, {{instance}} {{supervisor}}"}},
 		}.lines(),
 		panel{title: "Stuck and abandoned attempts nearby", unit: units.Short, width: 8, height: 8, decimals: cog.ToPtr(0.0),
-			desc: "Of any task on the same instances. The log line “task stuck” names the task and carries its stack.",
+			desc: "Of any task on the same instances. The log line “attempt stuck” names the task and carries its stack.",
 			targets: []target{
 				{expr: sum(of("stuck_attempts"), where...), legend: "stuck, {{instance}} {{supervisor}}"},
 				{expr: sum(of("abandoned_attempts"), where...), legend: "abandoned, {{instance}} {{supervisor}}"}},

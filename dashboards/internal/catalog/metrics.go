@@ -83,7 +83,7 @@ func supervisorMetrics() []Metric {
 		{"shutdown_start_timestamp_seconds", Gauge, "seconds", nil,
 			"When the shutdown began; absent before.", "Draining for how long?"},
 		{"shutdown_duration_seconds", Gauge, "seconds", nil,
-			"How long the shutdown took; absent until it ended.", "Do deploys fit their grace?"},
+			"How long the shutdown has lasted, or took in all; absent before.", "Do deploys fit their grace?"},
 	}
 }
 
@@ -119,7 +119,7 @@ func admissionMetrics() []Metric {
 			{"policy", []string{"queue", "replace", "drop_if_running", "coalesce", "join"}},
 			{"result", []string{"started", "queued", "joined", "rejected"}}},
 			"Submissions by policy and by what became of them at once.", "What is the offered load?"},
-		{"admission_rejections_total", Counter, "", []Label{{"reason", []string{"already_exists", "batch_rejected",
+		{"admission_rejections_total", Counter, "", []Label{{"reason", []string{"already_exists",
 			"slot_busy", "queue_full", "superseded", "removed", "shutting_down"}}},
 			"Submissions refused, at once or later, by reason.", "Why was it refused?"},
 		{"admission_wait_seconds", Histogram, "seconds", nil,
