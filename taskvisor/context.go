@@ -207,7 +207,9 @@ func FromContext(ctx context.Context) (Attempt, bool) {
 		return Attempt{}, false
 	}
 	live := c.look()
-	return live.t.describe(live.info), true
+	a := live.t.describe(live.info)
+	a.Started = live.t.sup.clock.wall(time.Now())(live.info.started)
+	return a, true
 }
 
 var (

@@ -9,12 +9,13 @@ import (
 // Handle is one registered task, or one submission: its identity, its state,
 // its end. It is safe for concurrent use and stays valid after the task is gone.
 type Handle struct {
-	sup  *Supervisor
-	id   TaskID
-	spec TaskSpec        // with the policy in force
-	base context.Context // values given to Add; nil: none
-	view context.Context // what subscribers get; nil: the drain context
-	sub  *submitted      // nil unless it was submitted to a slot
+	sup    *Supervisor
+	id     TaskID
+	digits string          // id as text, for the pprof label
+	spec   TaskSpec        // with the policy in force
+	base   context.Context // values given to Add; nil: none
+	view   context.Context // what subscribers get; nil: the drain context
+	sub    *submitted      // nil unless it was submitted to a slot
 
 	mu       sync.Mutex // guards the fields below
 	m        machine
@@ -38,6 +39,7 @@ type Handle struct {
 	done     chan struct{} // closed when the outcome is known; made when Done or a Wait that can be cut short asks
 	x        *extra        // nil for most tasks
 
+	after      *task // in the starter's queue; guarded by its lock
 	prev, next *task // in the registry, or in the queue of a slot; guarded by their locks
 
 	unknown sync.WaitGroup // 1 until the outcome is known: a Wait that nothing cuts short needs no channel

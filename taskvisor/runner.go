@@ -6,7 +6,6 @@ import (
 	"math/rand/v2"
 	"runtime/pprof"
 	"runtime/trace"
-	"strconv"
 	"time"
 )
 
@@ -139,6 +138,7 @@ func (r *runner) beginLocked() {
 func (r *runner) describeLocked() {
 	b := r.brackets
 	b.attempt = r.t.describe(r.t.infoLocked())
+	b.attempt.Started = r.now
 	b.next = 0
 	clear(b.begun)
 }
@@ -170,7 +170,7 @@ func (t *task) label() context.Context {
 	return pprof.WithLabels(t.values(), pprof.Labels(
 		"taskvisor_supervisor", t.sup.fan.supervisor,
 		"taskvisor_task", t.spec.name,
-		labelTaskID, strconv.FormatUint(uint64(t.id), 10)))
+		labelTaskID, t.digits))
 }
 
 // beginBrackets lets each bracket see the attempt and derive a context.
@@ -478,9 +478,6 @@ func (t *task) infoLocked() attemptInfo {
 func (t *task) describe(i attemptInfo) Attempt {
 	a := Attempt{Supervisor: t.sup.fan.supervisor, Task: t.spec.name, TaskID: t.id, Spec: t.spec,
 		Number: i.number, Streak: i.streak, Previous: i.previous, PermitWait: i.waited, Delay: i.delay}
-	if i.started != 0 {
-		a.Started = t.sup.clock.time(i.started)
-	}
 	if x := t.sub; x != nil {
 		a.Slot, a.Admission, a.Replaced, a.SlotWait = x.slot, x.admission, x.replaced, x.waited
 	}

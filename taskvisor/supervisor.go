@@ -24,6 +24,8 @@ type Supervisor struct {
 	permits permits
 	fan     fanout
 	stacks  stackReader
+	starts  starter
+	ids     atomic.Pointer[idTexts] // texts of the latest ids
 
 	enclosing *attemptCtx // of the attempt that called Run, which waits for this supervisor
 	shutdown  shutdown
@@ -42,13 +44,14 @@ func New(opts ...Option) (*Supervisor, error) {
 	if c.defaults.set&setGrace == 0 {
 		graceOption(c.grace).applyTask(&c.defaults)
 	}
-	s := &Supervisor{cfg: c, clock: clock{time.Now()}}
+	s := &Supervisor{cfg: c, clock: clock{time.Now().Add(-1)}} // the instant 0 is "never"
 	s.inherit = resolve(&c.defaults, nil)
 	s.onceOnly = resolve(&c.defaults, oncePolicy)
 	s.reg.init()
 	s.slots = controller{sup: s, maxQueue: c.maxQueue, slots: make(map[string]*slot)}
 	s.permits.limit = c.maxConcurrent
 	s.stacks.clock = &s.clock
+	s.starts.run = s.starts.next
 	s.shutdown.init()
 	s.fan.init(c.name, &s.clock, context.WithValue(s.shutdown.drainCtx, callbackKey{}, s), c.subscribers)
 	for i := range s.fan.sinks {
