@@ -40,15 +40,16 @@ type place struct {
 
 // beginAttempt opens the span over an attempt.
 func (s *Subscriber) beginAttempt(ctx context.Context, t *task, a *taskvisor.Attempt, caller trace.SpanContext) context.Context {
-	at := s.place(t, a, caller)
-	inner, span := s.start(ctx, t.name, t, a, caller, at, a.Started)
+	now := time.Now()
+	at := s.place(t, a, caller, now)
+	inner, span := s.start(ctx, t.name, t, a, caller, at)
 	sc := span.SpanContext()
 	if !identified(sc, at.parent) {
 		return s.fallAsleep(ctx, t, caller)
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.joinLocked(at, caller, a.Started)
+	t.joinLocked(at, caller, now)
 	t.open, t.span = true, span
 	if !at.joined {
 		t.first = sc
@@ -59,8 +60,9 @@ func (s *Subscriber) beginAttempt(ctx context.Context, t *task, a *taskvisor.Att
 
 // beginResident tells that an attempt began which may never end.
 func (s *Subscriber) beginResident(ctx context.Context, t *task, a *taskvisor.Attempt, caller trace.SpanContext) context.Context {
-	at := s.place(t, a, caller)
-	_, span := s.start(ctx, "start "+t.label, t, a, caller, at, a.Started)
+	now := time.Now()
+	at := s.place(t, a, caller, now)
+	_, span := s.start(ctx, "start "+t.label, t, a, caller, at)
 	sc := span.SpanContext()
 	if !identified(sc, at.parent) {
 		return s.fallAsleep(ctx, t, caller)
@@ -68,7 +70,7 @@ func (s *Subscriber) beginResident(ctx context.Context, t *task, a *taskvisor.At
 	span.End()
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.joinLocked(at, caller, a.Started)
+	t.joinLocked(at, caller, now)
 	t.open, t.start = true, sc
 	t.parent = trace.SpanContext{}
 	if at.joined {
@@ -80,7 +82,7 @@ func (s *Subscriber) beginResident(ctx context.Context, t *task, a *taskvisor.At
 // endResident makes the span with the uptime. It belongs to the story of the
 // failures before it only if it did not last longer than that may take.
 func (s *Subscriber) endResident(ctx context.Context, t *task, a *taskvisor.Attempt, r *taskvisor.Result) {
-	end := endTime(a, r)
+	end := time.Now()
 	t.mu.Lock()
 	at := place{links: link(nil, t.start, linkStart)}
 	if t.parent.IsValid() && t.own.room(end) {
@@ -92,9 +94,9 @@ func (s *Subscriber) endResident(ctx context.Context, t *task, a *taskvisor.Atte
 	t.mu.Unlock()
 
 	caller := trace.SpanContextFromContext(ctx)
-	_, span := s.start(ctx, t.name, t, a, caller, at, a.Started)
+	_, span := s.start(ctx, t.name, t, a, caller, at, trace.WithTimestamp(end.Add(-r.Duration)))
 	sc := span.SpanContext()
-	s.finish(span, end, r)
+	s.finish(span, r)
 
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -106,7 +108,7 @@ func (s *Subscriber) endResident(ctx context.Context, t *task, a *taskvisor.Atte
 }
 
 // place finds the trace that an attempt belongs to, and its links.
-func (s *Subscriber) place(t *task, a *taskvisor.Attempt, caller trace.SpanContext) (at place) {
+func (s *Subscriber) place(t *task, a *taskvisor.Attempt, caller trace.SpanContext, now time.Time) (at place) {
 	var replaced trace.SpanContext
 	if a.Number == 1 && a.Replaced != 0 {
 		replaced = s.tasks.lastSpan(a.Replaced)
@@ -120,7 +122,7 @@ func (s *Subscriber) place(t *task, a *taskvisor.Attempt, caller trace.SpanConte
 	}
 	at.links = link(at.links, t.prev, linkPrevious)
 	if a.Streak > 0 && !s.noRetryTraces && t.first.IsValid() {
-		if t.extentLocked(t.first, caller).room(a.Started) {
+		if t.extentLocked(t.first, caller).room(now) {
 			at.parent, at.joined = t.first, true
 			return at
 		}
@@ -128,7 +130,7 @@ func (s *Subscriber) place(t *task, a *taskvisor.Attempt, caller trace.SpanConte
 			at.links = link(at.links, t.first, linkFull)
 		}
 	}
-	if s.callerAsParent && caller.IsValid() && t.caller.room(a.Started) {
+	if s.callerAsParent && caller.IsValid() && t.caller.room(now) {
 		at.parent = caller
 	} else {
 		at.links = link(at.links, caller, linkSubmitter)
@@ -139,7 +141,7 @@ func (s *Subscriber) place(t *task, a *taskvisor.Attempt, caller trace.SpanConte
 
 // start makes a span at its place.
 func (s *Subscriber) start(ctx context.Context, name string, t *task, a *taskvisor.Attempt,
-	caller trace.SpanContext, at place, began time.Time,
+	caller trace.SpanContext, at place, opts ...trace.SpanStartOption,
 ) (context.Context, trace.Span) {
 	switch {
 	case !at.parent.IsValid():
@@ -147,13 +149,9 @@ func (s *Subscriber) start(ctx context.Context, name string, t *task, a *taskvis
 	case !at.parent.Equal(caller):
 		ctx = trace.ContextWithSpanContext(ctx, at.parent)
 	}
-	opts := make([]trace.SpanStartOption, 0, 3)
 	opts = append(opts, trace.WithAttributes(startAttributes(t, a)...))
 	if len(at.links) > 0 {
 		opts = append(opts, trace.WithLinks(at.links...))
-	}
-	if !began.IsZero() {
-		opts = append(opts, trace.WithTimestamp(began))
 	}
 	return s.tracer.Start(ctx, name, opts...)
 }
@@ -207,13 +205,4 @@ func (t *task) joinLocked(at place, caller trace.SpanContext, now time.Time) {
 		return
 	}
 	t.extentLocked(at.parent, caller).add(now)
-}
-
-// endTime is when the attempt ended, on the clock that its metrics and events
-// use; zero if that is unknown.
-func endTime(a *taskvisor.Attempt, r *taskvisor.Result) time.Time {
-	if a.Started.IsZero() {
-		return time.Time{}
-	}
-	return a.Started.Add(r.Duration)
 }

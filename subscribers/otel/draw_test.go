@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -125,18 +126,12 @@ func expect(t testing.TB, recorder *tracetest.SpanRecorder, want string) {
 	}
 }
 
-// expectShape is expect without attributes, status and the durations of start
-// spans, which end when the clock on the wall says so.
+// expectShape is expect without attributes and status.
 func expectShape(t testing.TB, recorder *tracetest.SpanRecorder, want string) {
 	t.Helper()
 	var shape strings.Builder
 	for line := range strings.Lines(draw(t, recorder)) {
 		line, _, _ = strings.Cut(strings.TrimRight(line, "\n"), " |")
-		for _, instant := range []string{" start ", " main "} {
-			if strings.Contains(line, instant) && strings.Contains(line, "#") && !strings.Contains(line, "->") {
-				line = line[:strings.LastIndex(line, " ")]
-			}
-		}
 		shape.WriteString(line + "\n")
 	}
 	if got := shape.String(); got != unindent(want) {
@@ -158,20 +153,32 @@ func tracing(opts ...sdktrace.TracerProviderOption) (*sdktrace.TracerProvider, *
 	return sdktrace.NewTracerProvider(append(opts, sdktrace.WithSpanProcessor(recorder))...), recorder
 }
 
-// player calls a subscriber as a supervisor would for one task, on a clock of
-// its own.
+// player calls a subscriber as a supervisor would for one task. Its time is the
+// bubble's, if it is in one; else it takes none.
 type player struct {
 	sub  *otelsub.Subscriber
 	ctx  context.Context
-	now  time.Time
+	wait func(time.Duration)
 	next taskvisor.Attempt
 }
 
 func play(sub *otelsub.Subscriber, spec taskvisor.TaskSpec) *player {
 	return &player{
-		sub: sub, ctx: context.Background(), now: time.Unix(1700000000, 0),
+		sub: sub, ctx: context.Background(), wait: func(time.Duration) {},
 		next: taskvisor.Attempt{Supervisor: "sup", Task: spec.Name(), TaskID: 7, Number: 1, Spec: spec},
 	}
+}
+
+// playInBubble is play where time passes.
+func playInBubble(sub *otelsub.Subscriber, spec taskvisor.TaskSpec) *player {
+	p := play(sub, spec)
+	p.wait = time.Sleep
+	return p
+}
+
+// inBubble makes a subtest that runs in a bubble.
+func inBubble(test func(t *testing.T)) func(t *testing.T) {
+	return func(t *testing.T) { synctest.Test(t, test) }
 }
 
 // attempt plays one attempt of a second and plans the next.
@@ -179,12 +186,12 @@ func (p *player) attempt(kind taskvisor.ResultKind, err error) { p.run(time.Seco
 
 func (p *player) run(took time.Duration, kind taskvisor.ResultKind, err error, body func(ctx context.Context)) {
 	a := p.next
-	a.Started = p.now
+	a.Started = time.Now()
 	ctx := p.sub.BeginAttempt(p.ctx, a)
 	if body != nil {
 		body(ctx)
 	}
-	p.now = p.now.Add(took)
+	p.wait(took)
 	r := taskvisor.Result{Kind: kind, Err: err, Duration: took}
 	switch kind {
 	case taskvisor.ResultSuccess:
@@ -199,7 +206,7 @@ func (p *player) run(took time.Duration, kind taskvisor.ResultKind, err error, b
 	p.next.Number++
 	p.next.Previous = kind
 	p.next.Delay = 2 * time.Second
-	p.now = p.now.Add(p.next.Delay)
+	p.wait(p.next.Delay)
 }
 
 func (p *player) event(kind taskvisor.EventKind, reason taskvisor.Reason) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"sync"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -29,16 +30,19 @@ type metrics struct {
 	dropped    metric.Int64ObservableCounter
 	err        error // what the provider refused
 
-	mu           sync.Mutex // guards the fields below
-	sources      map[string]func() taskvisor.Snapshot
+	mu           sync.Mutex          // guards the fields below
+	sources      map[string]*source  // by the supervisor's name
 	registration metric.Registration // while there are sources
 }
+
+// source is a supervisor that is observed.
+type source struct{ snapshot func() taskvisor.Snapshot }
 
 func newMetrics(p metric.MeterProvider) *metrics {
 	m := &metrics{
 		meter: p.Meter(ScopeName,
 			metric.WithInstrumentationVersion(Version), metric.WithSchemaURL(semconv.SchemaURL)),
-		sources: make(map[string]func() taskvisor.Snapshot),
+		sources: make(map[string]*source),
 	}
 	var errs [6]error
 	m.attempts, errs[0] = m.meter.Int64Counter("taskvisor.task.attempts",
@@ -115,7 +119,8 @@ func (m *metrics) attach(snapshot func() taskvisor.Snapshot) error {
 	name := snapshot().Supervisor
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if _, taken := m.sources[name]; taken {
+	// One that was shut down before it ran has ended without a word.
+	if old := m.sources[name]; old != nil && old.snapshot().State != taskvisor.StateStopped {
 		return fmt.Errorf("otelsub: a supervisor %q reports here already: name one with taskvisor.WithName", name)
 	}
 	if m.registration == nil {
@@ -125,7 +130,7 @@ func (m *metrics) attach(snapshot func() taskvisor.Snapshot) error {
 		}
 		m.registration = r
 	}
-	m.sources[name] = snapshot
+	m.sources[name] = &source{snapshot}
 	return nil
 }
 
@@ -149,13 +154,19 @@ func (m *metrics) detach(name string) {
 // observe reads the state of every supervisor.
 func (m *metrics) observe(_ context.Context, o metric.Observer) error {
 	m.mu.Lock()
-	sources := make([]func() taskvisor.Snapshot, 0, len(m.sources))
-	for _, s := range m.sources {
-		sources = append(sources, s)
-	}
+	sources := maps.Clone(m.sources)
 	m.mu.Unlock()
-	for _, snapshot := range sources {
-		m.observeOne(o, snapshot())
+	for name, from := range sources {
+		s := from.snapshot()
+		if s.State != taskvisor.StateStopped {
+			m.observeOne(o, s)
+			continue
+		}
+		m.mu.Lock()
+		if m.sources[name] == from {
+			delete(m.sources, name)
+		}
+		m.mu.Unlock()
 	}
 	return nil
 }

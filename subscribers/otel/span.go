@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"reflect"
 	"strings"
-	"time"
 	"unicode/utf8"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -65,14 +64,10 @@ func startAttributes(t *task, a *taskvisor.Attempt) []attribute.KeyValue {
 
 // finish writes the result of an attempt and ends its span, also if the user's
 // error or formatter panics.
-func (s *Subscriber) finish(span trace.Span, end time.Time, r *taskvisor.Result) {
-	defer func() {
-		if end.IsZero() {
-			span.End()
-		} else {
-			span.End(trace.WithTimestamp(end))
-		}
-	}()
+func (s *Subscriber) finish(span trace.Span, r *taskvisor.Result) {
+	// Not deferred directly: an SDK's End would then record the panic's value, as
+	// it is, before the formatter could have its say.
+	defer func() { span.End() }()
 	if !span.IsRecording() {
 		return
 	}
@@ -99,20 +94,16 @@ func (s *Subscriber) finish(span trace.Span, end time.Time, r *taskvisor.Result)
 	span.SetStatus(codes.Error, text)
 	var p *taskvisor.PanicError
 	if r.Kind == taskvisor.ResultPanic && errors.As(r.Err, &p) {
-		s.addException(span, p, text, end)
+		s.addException(span, p, text)
 	}
 }
 
 // addException records a panic with the stack that the supervisor captured.
-func (s *Subscriber) addException(span trace.Span, p *taskvisor.PanicError, text string, at time.Time) {
-	opts := []trace.EventOption{trace.WithAttributes(
+func (s *Subscriber) addException(span trace.Span, p *taskvisor.PanicError, text string) {
+	span.AddEvent(semconv.ExceptionEventName, trace.WithAttributes(
 		semconv.ExceptionType(fmt.Sprintf("%T", p.Value)),
 		semconv.ExceptionMessage(text),
-		semconv.ExceptionStacktrace(strings.ToValidUTF8(s.stack(p.Stack()), "\uFFFD")))}
-	if !at.IsZero() {
-		opts = append(opts, trace.WithTimestamp(at))
-	}
-	span.AddEvent(semconv.ExceptionEventName, opts...)
+		semconv.ExceptionStacktrace(strings.ToValidUTF8(s.stack(p.Stack()), "\uFFFD"))))
 }
 
 // isError reports whether an attempt's span has the status Error. Being

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 	"unicode/utf8"
 
@@ -26,39 +27,41 @@ func bounded(opts ...taskvisor.TaskOption) taskvisor.TaskSpec {
 }
 
 func TestAttemptAttributes(t *testing.T) {
-	provider, recorder := tracing()
-	p := play(otelsub.New(otelsub.WithTracerProvider(provider)), bounded(taskvisor.WithTimeout(1500*time.Millisecond)))
-	p.next.Slot, p.next.Admission, p.next.SlotWait = "key", taskvisor.Coalesce, 250*time.Millisecond
-	p.attempt(taskvisor.ResultSuccess, nil)
-	p.attempt(taskvisor.ResultSuccess, nil)
+	synctest.Test(t, func(t *testing.T) {
+		provider, recorder := tracing()
+		p := playInBubble(otelsub.New(otelsub.WithTracerProvider(provider)), bounded(taskvisor.WithTimeout(1500*time.Millisecond)))
+		p.next.Slot, p.next.Admission, p.next.SlotWait = "key", taskvisor.Coalesce, 250*time.Millisecond
+		p.attempt(taskvisor.ResultSuccess, nil)
+		p.attempt(taskvisor.ResultSuccess, nil)
 
-	s := recorder.Ended()[0]
-	var got []string
-	for _, a := range s.Attributes() {
-		got = append(got, string(a.Key)+"="+a.Value.Emit())
-	}
-	want := []string{
-		"taskvisor.supervisor.name=sup", "taskvisor.task.name=job", "taskvisor.task.id=7",
-		"taskvisor.attempt.timeout=1.5", "taskvisor.admission.policy=coalesce",
-		"taskvisor.attempt.number=1", "taskvisor.admission.wait=0.25", "taskvisor.attempt.outcome=success",
-	}
-	if fmt.Sprint(got) != fmt.Sprint(want) {
-		t.Errorf("attributes\n got %q\nwant %q", got, want)
-	}
-	if s.SpanKind() != trace.SpanKindInternal {
-		t.Errorf("kind %s", s.SpanKind())
-	}
-	scope := s.InstrumentationScope()
-	if scope.Name != otelsub.ScopeName || scope.Version != otelsub.Version || scope.SchemaURL == "" {
-		t.Errorf("scope %+v", scope)
-	}
-	expect(t, recorder, `
-		trace 1
-		  #1 run job 1s | attempt.timeout=1.5 admission.policy=coalesce attempt.number=1 admission.wait=0.25 attempt.outcome=success
-		trace 2
-		  #2 run job 1s | attempt.timeout=1.5 admission.policy=coalesce attempt.number=2 attempt.delay=2 attempt.outcome=success
-		     -> previous_attempt #1
-	`)
+		s := recorder.Ended()[0]
+		var got []string
+		for _, a := range s.Attributes() {
+			got = append(got, string(a.Key)+"="+a.Value.Emit())
+		}
+		want := []string{
+			"taskvisor.supervisor.name=sup", "taskvisor.task.name=job", "taskvisor.task.id=7",
+			"taskvisor.attempt.timeout=1.5", "taskvisor.admission.policy=coalesce",
+			"taskvisor.attempt.number=1", "taskvisor.admission.wait=0.25", "taskvisor.attempt.outcome=success",
+		}
+		if fmt.Sprint(got) != fmt.Sprint(want) {
+			t.Errorf("attributes\n got %q\nwant %q", got, want)
+		}
+		if s.SpanKind() != trace.SpanKindInternal {
+			t.Errorf("kind %s", s.SpanKind())
+		}
+		scope := s.InstrumentationScope()
+		if scope.Name != otelsub.ScopeName || scope.Version != otelsub.Version || scope.SchemaURL == "" {
+			t.Errorf("scope %+v", scope)
+		}
+		expect(t, recorder, `
+			trace 1
+			  #1 run job 1s | attempt.timeout=1.5 admission.policy=coalesce attempt.number=1 admission.wait=0.25 attempt.outcome=success
+			trace 2
+			  #2 run job 1s | attempt.timeout=1.5 admission.policy=coalesce attempt.number=2 attempt.delay=2 attempt.outcome=success
+			     -> previous_attempt #1
+		`)
+	})
 }
 
 // TestSamplersSeeStartAttributes holds the promise that a sampler may decide by
@@ -96,7 +99,7 @@ type codedError struct{}
 func (*codedError) Error() string { return "coded" }
 
 func TestResults(t *testing.T) {
-	panicked := capturePanic("oh no")
+	panicked := capturePanic(t, "oh no")
 	for _, c := range []struct {
 		name string
 		kind taskvisor.ResultKind
@@ -112,17 +115,17 @@ func TestResults(t *testing.T) {
 		{"fatal", taskvisor.ResultFatal, taskvisor.Fatal(&codedError{}), `outcome=fatal error.type=*otelsub_test.codedError ! Error "coded"`},
 		{"timeout", taskvisor.ResultTimeout, &taskvisor.TimeoutError{Timeout: time.Second}, `outcome=timeout backoff.delay=2 error.type=timeout ! Error "attempt timed out after 1s"`},
 		{"panic", taskvisor.ResultPanic, panicked, `outcome=panic backoff.delay=2 error.type=panic ! Error "panic: oh no"` +
-			"\n     * exception exception.type=string exception.message=panic: oh no exception.stacktrace="},
+			"\n     * exception exception.type=string exception.message=panic: oh no exception.stacktrace=otel_test.raise"},
 		{"canceled", taskvisor.ResultCanceled, context.Canceled, "outcome=canceled cancel.cause=shutdown"},
 	} {
-		t.Run(c.name, func(t *testing.T) {
+		t.Run(c.name, inBubble(func(t *testing.T) {
 			provider, recorder := tracing()
-			play(otelsub.New(otelsub.WithTracerProvider(provider)), bounded()).attempt(c.kind, c.err)
+			playInBubble(otelsub.New(otelsub.WithTracerProvider(provider)), bounded()).attempt(c.kind, c.err)
 			got := draw(t, recorder)
 			if want := "trace 1\n  #1 run job 1s | attempt.number=1 attempt." + c.want + "\n"; got != want {
 				t.Errorf("got:\n%s\nwant:\n%s", got, want)
 			}
-		})
+		}))
 	}
 }
 
@@ -153,7 +156,7 @@ func TestErrorFormatterSeesAllText(t *testing.T) {
 	provider, recorder := tracing()
 	p := play(otelsub.New(otelsub.WithTracerProvider(provider), otelsub.WithErrorFormatter(redact)), bounded())
 	p.attempt(taskvisor.ResultFailure, errors.New("raise the alarm"))
-	p.attempt(taskvisor.ResultPanic, capturePanic("raise"))
+	p.attempt(taskvisor.ResultPanic, capturePanic(t, "raise"))
 	for _, s := range recorder.Ended() {
 		everything := s.Status().Description
 		for _, e := range s.Events() {
@@ -173,20 +176,22 @@ func TestErrorFormatterSeesAllText(t *testing.T) {
 // TestPanickingFormatter: the span ends all the same, with all that needed no
 // code of the user's.
 func TestPanickingFormatter(t *testing.T) {
-	provider, recorder := tracing()
-	sub := otelsub.New(otelsub.WithTracerProvider(provider), otelsub.WithErrorFormatter(func(error) string { panic("formatter") }))
-	func() {
-		defer func() {
-			if recover() == nil {
-				t.Error("the panic was hidden from the supervisor, which reports it")
-			}
+	synctest.Test(t, func(t *testing.T) {
+		provider, recorder := tracing()
+		sub := otelsub.New(otelsub.WithTracerProvider(provider), otelsub.WithErrorFormatter(func(error) string { panic("formatter") }))
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Error("the panic was hidden from the supervisor, which reports it")
+				}
+			}()
+			playInBubble(sub, bounded()).attempt(taskvisor.ResultFailure, errBoom)
 		}()
-		play(sub, bounded()).attempt(taskvisor.ResultFailure, errBoom)
-	}()
-	expect(t, recorder, `
-		trace 1
-		  #1 run job 1s | attempt.number=1 attempt.outcome=failure backoff.delay=2 error.type=*errors.errorString ! Error ""
-	`)
+		expect(t, recorder, `
+			trace 1
+			  #1 run job 1s | attempt.number=1 attempt.outcome=failure backoff.delay=2 error.type=*errors.errorString ! Error ""
+		`)
+	})
 }
 
 func TestTraceLabels(t *testing.T) {
@@ -208,4 +213,30 @@ func TestTraceLabels(t *testing.T) {
 }
 
 // capturePanic returns what a supervisor reports of a body that panics with v.
-func capturePanic(v any) error { return &taskvisor.PanicError{Value: v} }
+func capturePanic(t *testing.T, v any) error {
+	t.Helper()
+	sup, err := taskvisor.New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := sup.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	h, err := sup.Add(t.Context(), taskvisor.Once("panics", func(context.Context) error { return raise(v) }))
+	if err != nil {
+		t.Fatal(err)
+	}
+	o, err := h.Wait(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := sup.Shutdown(t.Context()); err != nil {
+		t.Error(err)
+	}
+	return o.Err
+}
+
+// raise has a frame of its own, for the stack to begin with.
+//
+//go:noinline
+func raise(v any) error { panic(v) }

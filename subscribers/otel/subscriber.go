@@ -131,7 +131,7 @@ func (s *Subscriber) EndAttempt(ctx context.Context, a taskvisor.Attempt, r task
 	}
 	switch {
 	case span != nil:
-		s.finish(span, endTime(&a, &r), &r)
+		s.finish(span, &r)
 	case resident:
 		s.endResident(ctx, t, &a, &r)
 	}

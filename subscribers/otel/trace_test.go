@@ -3,6 +3,7 @@ package otelsub_test
 import (
 	"context"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
@@ -84,7 +85,7 @@ func TestTraceShapes(t *testing.T) {
 			play: func(p *player) {
 				p.attempt(fail, nil)
 				p.attempt(fail, nil)
-				p.now = p.now.Add(time.Hour)
+				p.wait(time.Hour)
 				p.attempt(fail, nil)
 				p.attempt(ok, nil)
 			},
@@ -105,14 +106,14 @@ func TestTraceShapes(t *testing.T) {
 			play: func(p *player) {
 				p.run(time.Second, ok, nil, func(ctx context.Context) {
 					span := trace.SpanFromContext(ctx)
-					_, inner := span.TracerProvider().Tracer("body").Start(ctx, "query",
-						trace.WithTimestamp(p.now))
-					inner.End(trace.WithTimestamp(p.now.Add(time.Millisecond)))
+					_, inner := span.TracerProvider().Tracer("body").Start(ctx, "query")
+					p.wait(time.Millisecond)
+					inner.End()
 				})
 			},
 			want: `
 				trace 1
-				  #1 run job 1s | attempt.number=1 attempt.outcome=success
+				  #1 run job 1.001s | attempt.number=1 attempt.outcome=success
 				    #2 query 1ms
 			`,
 		}, {
@@ -130,9 +131,9 @@ func TestTraceShapes(t *testing.T) {
 			want: ``,
 		},
 	} {
-		t.Run(c.name, func(t *testing.T) {
+		t.Run(c.name, inBubble(func(t *testing.T) {
 			provider, recorder := tracing()
-			p := play(otelsub.New(append(c.opts, otelsub.WithTracerProvider(provider))...), bounded())
+			p := playInBubble(otelsub.New(append(c.opts, otelsub.WithTracerProvider(provider))...), bounded())
 			c.play(p)
 			if c.want == "" {
 				if got := draw(t, recorder); got != "" {
@@ -141,76 +142,80 @@ func TestTraceShapes(t *testing.T) {
 				return
 			}
 			expect(t, recorder, c.want)
-		})
+		}))
 	}
 }
 
 // TestTracesAreBounded: a failure that never ends makes traces of 32 attempts,
 // each linked to the one before.
 func TestTracesAreBounded(t *testing.T) {
-	for _, caller := range []bool{false, true} {
-		provider, recorder := tracing()
-		opts := []otelsub.Option{otelsub.WithTracerProvider(provider)}
-		if caller {
-			opts = append(opts, otelsub.WithCallerAsParent())
-		}
-		p := play(otelsub.New(opts...), bounded())
-		if caller {
-			ctx, span := provider.Tracer("test").Start(p.ctx, "request")
-			span.End()
-			p.ctx = ctx
-		}
-		for range 100 {
-			p.attempt(taskvisor.ResultFailure, errBoom)
-		}
-		sizes := make(map[trace.TraceID]int)
-		var order []trace.TraceID
-		for _, s := range recorder.Ended() {
-			id := s.SpanContext().TraceID()
-			if s.Name() != "run job" {
-				continue
+	synctest.Test(t, func(t *testing.T) {
+		for _, caller := range []bool{false, true} {
+			provider, recorder := tracing()
+			opts := []otelsub.Option{otelsub.WithTracerProvider(provider)}
+			if caller {
+				opts = append(opts, otelsub.WithCallerAsParent())
 			}
-			if sizes[id] == 0 {
-				order = append(order, id)
-				if n := len(order); n > 1 && s.Links()[0].SpanContext.TraceID() != order[n-2] {
-					t.Errorf("trace %d is not linked to the one before", n)
+			p := playInBubble(otelsub.New(opts...), bounded())
+			if caller {
+				ctx, span := provider.Tracer("test").Start(p.ctx, "request")
+				span.End()
+				p.ctx = ctx
+			}
+			for range 100 {
+				p.attempt(taskvisor.ResultFailure, errBoom)
+			}
+			sizes := make(map[trace.TraceID]int)
+			var order []trace.TraceID
+			for _, s := range recorder.Ended() {
+				id := s.SpanContext().TraceID()
+				if s.Name() != "run job" {
+					continue
+				}
+				if sizes[id] == 0 {
+					order = append(order, id)
+					if n := len(order); n > 1 && s.Links()[0].SpanContext.TraceID() != order[n-2] {
+						t.Errorf("trace %d is not linked to the one before", n)
+					}
+				}
+				sizes[id]++
+			}
+			for i, id := range order {
+				if want := min(32, 100-32*i); sizes[id] != want {
+					t.Errorf("caller %t: trace %d has %d attempts, want %d", caller, i+1, sizes[id], want)
 				}
 			}
-			sizes[id]++
 		}
-		for i, id := range order {
-			if want := min(32, 100-32*i); sizes[id] != want {
-				t.Errorf("caller %t: trace %d has %d attempts, want %d", caller, i+1, sizes[id], want)
-			}
-		}
-	}
+	})
 }
 
 // TestCallersTraceIsBounded: a periodic task with a parent would otherwise fill
 // the trace of the request that added it for ever.
 func TestCallersTraceIsBounded(t *testing.T) {
-	provider, recorder := tracing()
-	p := play(otelsub.New(otelsub.WithTracerProvider(provider), otelsub.WithCallerAsParent()), bounded())
-	ctx, span := provider.Tracer("test").Start(p.ctx, "request")
-	span.End()
-	p.ctx = ctx
-	for i := range 100 {
-		kind := taskvisor.ResultSuccess
-		if i%3 == 0 {
-			kind = taskvisor.ResultFailure
+	synctest.Test(t, func(t *testing.T) {
+		provider, recorder := tracing()
+		p := playInBubble(otelsub.New(otelsub.WithTracerProvider(provider), otelsub.WithCallerAsParent()), bounded())
+		ctx, span := provider.Tracer("test").Start(p.ctx, "request")
+		span.End()
+		p.ctx = ctx
+		for i := range 100 {
+			kind := taskvisor.ResultSuccess
+			if i%3 == 0 {
+				kind = taskvisor.ResultFailure
+			}
+			p.attempt(kind, nil)
 		}
-		p.attempt(kind, nil)
-	}
-	inside := 0
-	for _, s := range recorder.Ended() {
-		if s.SpanContext().TraceID() == span.SpanContext().TraceID() && s.Name() == "run job" {
-			inside++
-			continue
+		inside := 0
+		for _, s := range recorder.Ended() {
+			if s.SpanContext().TraceID() == span.SpanContext().TraceID() && s.Name() == "run job" {
+				inside++
+				continue
+			}
 		}
-	}
-	if inside != 32 {
-		t.Errorf("%d attempts in the caller's trace", inside)
-	}
+		if inside != 32 {
+			t.Errorf("%d attempts in the caller's trace", inside)
+		}
+	})
 }
 
 func TestCaller(t *testing.T) {
@@ -248,62 +253,65 @@ func TestCaller(t *testing.T) {
 			`,
 		},
 	} {
-		t.Run(c.name, func(t *testing.T) {
+		t.Run(c.name, inBubble(func(t *testing.T) {
 			provider, recorder := tracing()
-			p := play(otelsub.New(append(c.opts, otelsub.WithTracerProvider(provider))...), bounded())
-			ctx, span := provider.Tracer("test").Start(p.ctx, "request", trace.WithTimestamp(p.now))
-			span.End(trace.WithTimestamp(p.now.Add(time.Second)))
+			p := playInBubble(otelsub.New(append(c.opts, otelsub.WithTracerProvider(provider))...), bounded())
+			ctx, span := provider.Tracer("test").Start(p.ctx, "request")
+			p.wait(time.Second)
+			span.End()
 			p.ctx = ctx
 			p.attempt(taskvisor.ResultFailure, nil)
 			p.attempt(taskvisor.ResultSuccess, nil)
 			p.attempt(taskvisor.ResultSuccess, nil)
 			expect(t, recorder, c.want)
-		})
+		}))
 	}
 }
 
 func TestResidentTasks(t *testing.T) {
-	provider, recorder := tracing()
-	p := play(otelsub.New(otelsub.WithTracerProvider(provider)), taskvisor.Restartable("listener", noop))
-	ctx, span := provider.Tracer("test").Start(p.ctx, "main", trace.WithTimestamp(p.now))
-	span.End(trace.WithTimestamp(p.now))
-	p.ctx = ctx
-	noParent := func(ctx context.Context) {
-		if sc := trace.SpanContextFromContext(ctx); sc.IsValid() {
-			t.Errorf("the body has the span %s", sc.SpanID())
+	synctest.Test(t, func(t *testing.T) {
+		provider, recorder := tracing()
+		p := playInBubble(otelsub.New(otelsub.WithTracerProvider(provider)), taskvisor.Restartable("listener", noop))
+		ctx, span := provider.Tracer("test").Start(p.ctx, "main")
+		span.End()
+		p.ctx = ctx
+		noParent := func(ctx context.Context) {
+			if sc := trace.SpanContextFromContext(ctx); sc.IsValid() {
+				t.Errorf("the body has the span %s", sc.SpanID())
+			}
 		}
-	}
-	const fail = taskvisor.ResultFailure
-	p.run(3*time.Hour, fail, errBoom, noParent) // its failure begins a story
-	p.run(time.Minute, fail, errBoom, noParent)
-	p.next.Streak = 2
-	p.run(72*time.Hour, fail, errBoom, noParent) // and this ends it: two days later is another
-	p.next.Streak = 1
-	p.run(time.Minute, taskvisor.ResultCanceled, nil, noParent)
-	expectShape(t, recorder, `
-		trace 1
-		  #1 main
-		trace 2
-		  #2 start listener
-		     -> submitter #1
-		trace 3
-		  #3 run listener 3h0m0s
-		     -> start #2
-		    #4 start listener
-		       -> previous_attempt #3
-		    #5 run listener 1m0s
-		       -> start #4
-		    #6 start listener
-		       -> previous_attempt #5
-		trace 4
-		  #7 run listener 72h0m0s
-		     -> start #6
-		     -> previous_attempt #5
-		    #8 start listener
-		       -> previous_attempt #7
-		    #9 run listener 1m0s
-		       -> start #8
-	`)
+		const fail = taskvisor.ResultFailure
+		p.run(3*time.Hour, fail, errBoom, noParent) // its failure begins a story
+		p.run(time.Minute, fail, errBoom, noParent)
+		p.next.Streak = 2
+		p.run(72*time.Hour, fail, errBoom, noParent) // and this ends it: two days later is another
+		p.next.Streak = 1
+		p.run(time.Minute, taskvisor.ResultCanceled, nil, noParent)
+		expectShape(t, recorder, `
+			trace 1
+			  #1 main 0s
+			trace 2
+			  #2 start listener 0s
+			     -> submitter #1
+			trace 3
+			  #3 run listener 3h0m0s
+			     -> start #2
+			    #4 start listener 0s
+			       -> previous_attempt #3
+			    #5 run listener 1m0s
+			       -> start #4
+			    #6 start listener 0s
+			       -> previous_attempt #5
+			trace 4
+			  #7 run listener 72h0m0s
+			     -> start #6
+			     -> previous_attempt #5
+			    #8 start listener 0s
+			       -> previous_attempt #7
+			    #9 run listener 1m0s
+			       -> start #8
+		`)
+	})
 }
 
 func TestModes(t *testing.T) {
@@ -342,46 +350,49 @@ func TestModes(t *testing.T) {
 // TestReplacedTask: the newcomer is linked to the owner that it displaced,
 // whether that is still known or already removed.
 func TestReplacedTask(t *testing.T) {
-	for _, removed := range []bool{false, true} {
-		provider, recorder := tracing()
-		sub := otelsub.New(otelsub.WithTracerProvider(provider))
-		owner := play(sub, taskvisor.Once("job", noop))
-		owner.attempt(taskvisor.ResultSuccess, nil)
-		if removed {
-			owner.event(taskvisor.TaskRemoved, taskvisor.ErrReplaced)
+	synctest.Test(t, func(t *testing.T) {
+		for _, removed := range []bool{false, true} {
+			provider, recorder := tracing()
+			sub := otelsub.New(otelsub.WithTracerProvider(provider))
+			owner := playInBubble(sub, taskvisor.Once("job", noop))
+			owner.attempt(taskvisor.ResultSuccess, nil)
+			if removed {
+				owner.event(taskvisor.TaskRemoved, taskvisor.ErrReplaced)
+			}
+			newcomer := playInBubble(sub, taskvisor.Once("job", noop))
+			newcomer.next.TaskID, newcomer.next.Replaced = 8, 7
+			newcomer.attempt(taskvisor.ResultSuccess, nil)
+			expect(t, recorder, `
+				trace 1
+				  #1 run job 1s | attempt.number=1 attempt.outcome=success
+				trace 2
+				  #2 run job 1s | attempt.number=1 attempt.outcome=success
+				     -> replaced_task #1
+			`)
 		}
-		newcomer := play(sub, taskvisor.Once("job", noop))
-		newcomer.now = owner.now
-		newcomer.next.TaskID, newcomer.next.Replaced = 8, 7
-		newcomer.attempt(taskvisor.ResultSuccess, nil)
-		expect(t, recorder, `
-			trace 1
-			  #1 run job 1s | attempt.number=1 attempt.outcome=success
-			trace 2
-			  #2 run job 1s | attempt.number=1 attempt.outcome=success
-			     -> replaced_task #1
-		`)
-	}
+	})
 }
 
 // TestUnsampledIsNotLinked: a link to a span that nobody kept leads nowhere.
 // Its children are not sampled either, as the parent's decision holds.
 func TestUnsampledIsNotLinked(t *testing.T) {
-	provider, recorder := tracing(sdktrace.WithSampler(sdktrace.ParentBased(&alternating{})))
-	p := play(otelsub.New(otelsub.WithTracerProvider(provider)), bounded())
-	ctx, span := provider.Tracer("test").Start(p.ctx, "request") // not sampled
-	span.End()
-	p.ctx = ctx
-	p.attempt(taskvisor.ResultSuccess, nil) // sampled
-	p.attempt(taskvisor.ResultFailure, nil) // not sampled
-	p.attempt(taskvisor.ResultSuccess, nil) // hence neither
-	p.attempt(taskvisor.ResultSuccess, nil) // sampled
-	expect(t, recorder, `
-		trace 1
-		  #1 run job 1s | attempt.number=1 attempt.outcome=success
-		trace 2
-		  #2 run job 1s | attempt.number=4 attempt.delay=2 attempt.outcome=success
-	`)
+	synctest.Test(t, func(t *testing.T) {
+		provider, recorder := tracing(sdktrace.WithSampler(sdktrace.ParentBased(&alternating{})))
+		p := playInBubble(otelsub.New(otelsub.WithTracerProvider(provider)), bounded())
+		ctx, span := provider.Tracer("test").Start(p.ctx, "request") // not sampled
+		span.End()
+		p.ctx = ctx
+		p.attempt(taskvisor.ResultSuccess, nil) // sampled
+		p.attempt(taskvisor.ResultFailure, nil) // not sampled
+		p.attempt(taskvisor.ResultSuccess, nil) // hence neither
+		p.attempt(taskvisor.ResultSuccess, nil) // sampled
+		expect(t, recorder, `
+			trace 1
+			  #1 run job 1s | attempt.number=1 attempt.outcome=success
+			trace 2
+			  #2 run job 1s | attempt.number=4 attempt.delay=2 attempt.outcome=success
+		`)
+	})
 }
 
 // alternating samples every other root, beginning with the second.

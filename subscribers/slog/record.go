@@ -174,7 +174,9 @@ func (s *Subscriber) addOther(r *slog.Record, e *taskvisor.Event) {
 	addReason(r, e)
 	switch e.Kind {
 	case taskvisor.ShutdownRequested:
-		s.addError(r, "cause", e.Err)
+		if e.Err != taskvisor.ErrShutdown { // which says what the message says
+			s.addError(r, "cause", e.Err)
+		}
 	case taskvisor.GraceExceeded, taskvisor.SubscriberPanicked:
 		s.addError(r, "error", e.Err)
 		s.addStack(r, e.Stack)

@@ -3,6 +3,7 @@ package slogsub_test
 import (
 	"context"
 	"log/slog"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -89,6 +90,14 @@ func expect(t *testing.T, got, want string) {
 	if got != want {
 		t.Errorf("got:\n%s\nwant:\n%s", got, want)
 	}
+}
+
+var taskID = regexp.MustCompile(` task_id=\d+`)
+
+// expectWithoutIDs is expect where the ids are the process's next ones.
+func expectWithoutIDs(t *testing.T, h *recorder, want string) {
+	t.Helper()
+	expect(t, taskID.ReplaceAllString(h.text(), ""), want)
 }
 
 // feed gives sub events of one task, "job", a second apart.
