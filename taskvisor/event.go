@@ -296,7 +296,8 @@ type AttemptBracket interface {
 
 // Attacher is implemented by subscribers that read state instead of counting
 // events. [New] calls Attach once, with a function that may be called at any
-// time, from any goroutine, and returns its error.
+// time, from any goroutine, and returns its error. If a later subscriber refuses,
+// New fails, and calls Close on those attached before that have a method Close().
 type Attacher interface {
 	Attach(snapshot func() Snapshot) error
 }

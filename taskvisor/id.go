@@ -2,7 +2,6 @@ package taskvisor
 
 import (
 	"strconv"
-	"strings"
 	"sync/atomic"
 )
 
@@ -38,9 +37,9 @@ func (s *Supervisor) newID() (id TaskID, digits string) {
 }
 
 func newIDTexts(first uint64) *idTexts {
-	var text strings.Builder
+	text := make([]byte, 0, idBlock*20) // 20 digits are the most there can be
 	for n := first; n < first+idBlock; n++ {
-		text.WriteString(strconv.FormatUint(n, 10))
+		text = strconv.AppendUint(text, n, 10)
 	}
-	return &idTexts{first: first, width: text.Len() / idBlock, text: text.String()}
+	return &idTexts{first: first, width: len(text) / idBlock, text: string(text)}
 }

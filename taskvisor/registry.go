@@ -17,6 +17,7 @@ type registry struct {
 	live       int   // what keeps Run going: tasks that are neither abandoned nor removed, waiting submissions
 
 	added, removed, started, ended uint64 // started, ended: attempts of removed tasks
+	released                       int    // of these, attempts that still run
 
 	quiet chan struct{} // capacity 1: live has dropped to 0
 }
@@ -163,6 +164,7 @@ func (r *registry) retire(attempts, running int, alive bool) {
 	r.removed++
 	r.started += uint64(attempts)
 	r.ended += uint64(attempts - running)
+	r.released += running
 	quiet := alive && r.dropLocked()
 	r.mu.Unlock()
 	if quiet {
@@ -174,6 +176,7 @@ func (r *registry) retire(attempts, running int, alive bool) {
 func (r *registry) attemptEnded() {
 	r.mu.Lock()
 	r.ended++
+	r.released--
 	r.mu.Unlock()
 }
 
@@ -268,7 +271,7 @@ func (r *registry) lookup(name string) *task {
 func (r *registry) snapshot(sn *Snapshot) []*task {
 	r.mu.Lock()
 	sn.State = r.state
-	sn.Added, sn.Removed, sn.Started, sn.Ended = r.added, r.removed, r.started, r.ended
+	sn.Added, sn.Removed, sn.Started, sn.Ended, sn.Released = r.added, r.removed, r.started, r.ended, r.released
 	r.mu.Unlock()
 	return r.list()
 }

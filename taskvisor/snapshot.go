@@ -40,7 +40,7 @@ func (s *State) UnmarshalText(text []byte) error { return parse(s, text, stateLa
 // totals are computed from the entries, so at a quiet moment
 //
 //	Added = Removed + len(Tasks)
-//	Started = Ended + attempts that run
+//	Started = Ended + attempts that run, Released among them
 //	Submitted = Rejected + waiting for a slot + Joined + FromSlots
 //
 // It belongs to the caller.
@@ -57,6 +57,7 @@ type Snapshot struct {
 
 	Added, Removed              uint64 // tasks, since the supervisor was made
 	Started, Ended              uint64 // attempts
+	Released                    int    // attempts of removed tasks that still run; see WithReleaseOnAbandon
 	Submitted, Rejected, Joined uint64 // submissions
 	FromSlots                   uint64 // submissions that became a task
 

@@ -54,15 +54,30 @@ func New(opts ...Option) (*Supervisor, error) {
 	s.starts.run = s.starts.next
 	s.shutdown.init()
 	s.fan.init(c.name, &s.clock, context.WithValue(s.shutdown.drainCtx, callbackKey{}, s), c.subscribers)
-	for i := range s.fan.sinks {
-		sink := s.fan.sinks[i]
-		if a, ok := sink.sub.(Attacher); ok {
-			if err := a.Attach(s.Snapshot); err != nil {
-				return nil, fmt.Errorf("taskvisor: new: attach %q: %w", sink.name, err)
-			}
-		}
+	if err := s.attach(); err != nil {
+		return nil, err
 	}
 	return s, nil
+}
+
+// attach lets subscribers read state. If one refuses, those before it that can
+// be closed are, so that nothing of the failed supervisor stays behind.
+func (s *Supervisor) attach() error {
+	for i, sink := range s.fan.sinks {
+		a, ok := sink.sub.(Attacher)
+		if !ok {
+			continue
+		}
+		if err := a.Attach(s.Snapshot); err != nil {
+			for _, earlier := range s.fan.sinks[:i] {
+				if c, ok := earlier.sub.(interface{ Close() }); ok {
+					c.Close()
+				}
+			}
+			return fmt.Errorf("taskvisor: new: attach %q: %w", sink.name, err)
+		}
+	}
+	return nil
 }
 
 // policyOf returns what is in force for a spec with the options own. Tasks with
@@ -304,7 +319,7 @@ func (s *Supervisor) Snapshot() Snapshot {
 		running += now
 		sn.Tasks = append(sn.Tasks, t.status(wall))
 	}
-	sn.InUse = running
+	sn.InUse = running + sn.Released
 	if s.permits.limit > 0 {
 		sn.InUse = s.permits.used()
 	}
