@@ -31,6 +31,7 @@ func inSlotRig(t *testing.T, test func(r *slotRig), opts ...taskvisor.Option) {
 		r.checkSlots()
 		r.checkAnnouncements()
 		checkConservation(t, sup.Snapshot())
+		time.Sleep(time.Hour) // bodies that ignored their stop come back
 	})
 }
 
@@ -231,16 +232,16 @@ func (r *slotRig) verdictOf(name string) taskvisor.Event {
 	return found[0]
 }
 
-// numbered returns prefix and n as a name.
-func numbered(prefix string, n int) string { return fmt.Sprintf("%s%d", prefix, n) }
+// nth returns prefix and n as a name.
+func nth(prefix string, n int) string { return fmt.Sprintf("%s%d", prefix, n) }
 
-// stubborn is a body that ends after d, whatever its context says.
-func stubborn(d time.Duration) taskvisor.Func { return taskvisortest.Script(taskvisortest.Ignore(d)) }
+// lateBody is a body that ends after d, whatever its context says.
+func lateBody(d time.Duration) taskvisor.Func { return taskvisortest.Script(taskvisortest.Ignore(d)) }
 
-// obedient is a body that runs until it is stopped.
-func obedient() taskvisor.Func { return taskvisortest.Script(taskvisortest.Block()) }
+// residentBody is a body that runs until it is stopped.
+func residentBody() taskvisor.Func { return taskvisortest.Script(taskvisortest.Block()) }
 
-// brief is a body that succeeds after d.
-func brief(d time.Duration) taskvisor.Func {
+// briefBody is a body that succeeds after d.
+func briefBody(d time.Duration) taskvisor.Func {
 	return taskvisortest.Script(taskvisortest.After(d, taskvisortest.Succeed()))
 }

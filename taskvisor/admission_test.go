@@ -12,11 +12,11 @@ import (
 )
 
 const (
-	queue    = taskvisor.Queue
-	replace  = taskvisor.Replace
-	drop     = taskvisor.DropIfRunning
-	coalesce = taskvisor.Coalesce
-	join     = taskvisor.Join
+	asQueue    = taskvisor.Queue
+	asReplace  = taskvisor.Replace
+	asDrop     = taskvisor.DropIfRunning
+	asCoalesce = taskvisor.Coalesce
+	asJoin     = taskvisor.Join
 )
 
 // ownerIn brings the slot "s" into a state and returns its owner; nil if idle.
@@ -24,26 +24,26 @@ const (
 var ownerIn = map[string]func(r *slotRig) *taskvisor.Handle{
 	"idle": func(*slotRig) *taskvisor.Handle { return nil },
 	"pending": func(r *slotRig) *taskvisor.Handle {
-		if _, err := r.sup.Add(context.Background(), taskvisor.Once("holder", brief(time.Hour))); err != nil {
+		if _, err := r.sup.Add(context.Background(), taskvisor.Once("holder", briefBody(time.Hour))); err != nil {
 			r.t.Fatal(err)
 		}
-		return r.submit("owner", queue, obedient())
+		return r.submit("owner", asQueue, residentBody())
 	},
-	"running": func(r *slotRig) *taskvisor.Handle { return r.submit("owner", queue, obedient()) },
+	"running": func(r *slotRig) *taskvisor.Handle { return r.submit("owner", asQueue, residentBody()) },
 	"backoff": func(r *slotRig) *taskvisor.Handle {
-		return r.submit("owner", queue, taskvisortest.Script(taskvisortest.Fail(errBoom)), taskvisor.ConstantBackoff(time.Hour))
+		return r.submit("owner", asQueue, taskvisortest.Script(taskvisortest.Fail(errBoom)), taskvisor.ConstantBackoff(time.Hour))
 	},
 	"waiting": func(r *slotRig) *taskvisor.Handle {
-		return r.submit("owner", queue, taskvisortest.Script(taskvisortest.Succeed()), taskvisor.RestartAlways(time.Hour))
+		return r.submit("owner", asQueue, taskvisortest.Script(taskvisortest.Succeed()), taskvisor.RestartAlways(time.Hour))
 	},
 	"stopping": func(r *slotRig) *taskvisor.Handle {
-		h := r.submit("owner", queue, stubborn(30*time.Second))
+		h := r.submit("owner", asQueue, lateBody(30*time.Second))
 		r.settle()
 		h.Stop()
 		return h
 	},
 	"abandoned": func(r *slotRig) *taskvisor.Handle {
-		h := r.submit("owner", queue, stubborn(10*time.Minute), taskvisor.WithGrace(time.Second))
+		h := r.submit("owner", asQueue, lateBody(10*time.Minute), taskvisor.WithGrace(time.Second))
 		r.settle()
 		h.Stop()
 		time.Sleep(2 * time.Second)
@@ -59,11 +59,11 @@ func TestAdmissionTable(t *testing.T) {
 		policy taskvisor.Admission
 		want   map[string]taskvisor.Verdict
 	}{
-		{queue, map[string]taskvisor.Verdict{"idle": started, "pending": queued, "running": queued, "backoff": queued, "waiting": queued, "stopping": queued, "abandoned": queued}},
-		{replace, map[string]taskvisor.Verdict{"idle": started, "pending": queued, "running": queued, "backoff": queued, "waiting": queued, "stopping": queued, "abandoned": queued}},
-		{drop, map[string]taskvisor.Verdict{"idle": started, "pending": rejected, "running": rejected, "backoff": rejected, "waiting": rejected, "stopping": rejected, "abandoned": rejected}},
-		{coalesce, map[string]taskvisor.Verdict{"idle": started, "pending": queued, "running": queued, "backoff": queued, "waiting": queued, "stopping": queued, "abandoned": queued}},
-		{join, map[string]taskvisor.Verdict{"idle": started, "pending": joined, "running": joined, "backoff": joined, "waiting": joined, "stopping": rejected, "abandoned": rejected}},
+		{asQueue, map[string]taskvisor.Verdict{"idle": started, "pending": queued, "running": queued, "backoff": queued, "waiting": queued, "stopping": queued, "abandoned": queued}},
+		{asReplace, map[string]taskvisor.Verdict{"idle": started, "pending": queued, "running": queued, "backoff": queued, "waiting": queued, "stopping": queued, "abandoned": queued}},
+		{asDrop, map[string]taskvisor.Verdict{"idle": started, "pending": rejected, "running": rejected, "backoff": rejected, "waiting": rejected, "stopping": rejected, "abandoned": rejected}},
+		{asCoalesce, map[string]taskvisor.Verdict{"idle": started, "pending": queued, "running": queued, "backoff": queued, "waiting": queued, "stopping": queued, "abandoned": queued}},
+		{asJoin, map[string]taskvisor.Verdict{"idle": started, "pending": joined, "running": joined, "backoff": joined, "waiting": joined, "stopping": rejected, "abandoned": rejected}},
 	}
 	for _, tt := range tests {
 		for state, want := range tt.want {
@@ -85,7 +85,7 @@ func admissionCase(r *slotRig, state string, policy taskvisor.Admission, want ta
 	if owner != nil && owner.Status().State.String() != state {
 		t.Fatalf("owner is %v, not %s", owner.Status().State, state)
 	}
-	h := r.submit("new", policy, obedient())
+	h := r.submit("new", policy, residentBody())
 	if v := r.verdictOf("new"); v.Verdict != want || v.Slot != "s" || v.Admission != policy {
 		t.Errorf("announced as %v, want %v", v, want)
 	}
@@ -104,7 +104,7 @@ func admissionCase(r *slotRig, state string, policy taskvisor.Admission, want ta
 		r.rejected(h, taskvisor.ErrSlotBusy)
 		return
 	case taskvisor.VerdictQueued:
-		replaced := policy == replace && state != "stopping" && state != "abandoned"
+		replaced := policy == asReplace && state != "stopping" && state != "abandoned"
 		if o, known := owner.Outcome(); replaced && (!known || o.Reason != taskvisor.ErrReplaced) {
 			t.Errorf("the replaced owner's outcome is %v %v, known %v", o.Kind, o.Reason, known)
 		} else if known && !replaced && state != "abandoned" {
@@ -128,7 +128,7 @@ func TestSlotIsFreedByTheRealEnd(t *testing.T) {
 		t.Run(state, func(t *testing.T) {
 			inSlotRig(t, func(r *slotRig) {
 				ownerIn[state](r)
-				h := r.submit("new", replace, obedient())
+				h := r.submit("new", asReplace, residentBody())
 				time.Sleep(wait - 1)
 				r.settle()
 				if st := h.Status(); st.State != taskvisor.StatePending || st.Slot != "s" || st.Attempt != 0 {
@@ -174,7 +174,7 @@ func TestSlotMoves(t *testing.T) {
 func TestQueueIsFIFO(t *testing.T) {
 	inSlotRig(t, func(r *slotRig) {
 		for i := range 5 {
-			r.submit(numbered("q", i), queue, brief(time.Second))
+			r.submit(nth("q", i), asQueue, briefBody(time.Second))
 		}
 		r.settle()
 		if st := r.slot(); st.Queued != 4 || st.State != taskvisor.StateRunning || !st.Oldest.Equal(time.Now()) {
@@ -183,12 +183,12 @@ func TestQueueIsFIFO(t *testing.T) {
 		time.Sleep(time.Minute)
 		r.order("q0 q1 q2 q3 q4")
 		for i := range 5 {
-			for _, e := range r.rec.Events(numbered("q", i)) {
+			for _, e := range r.rec.Events(nth("q", i)) {
 				if wait := time.Duration(i) * time.Second; e.Kind == taskvisor.TaskAdded && (e.Duration != wait || e.Slot != "s") {
 					t.Errorf("%v waited %v, announced %v", e, wait, e.Duration)
 				}
 			}
-			r.trace(numbered("q", i), "U A S ✓ E D")
+			r.trace(nth("q", i), "U A S ✓ E D")
 		}
 		if got, want := r.moves(), "idle admitting running admitting running admitting running admitting running admitting running idle"; got != want {
 			t.Errorf("slot went %q, want %q", got, want)
@@ -198,16 +198,17 @@ func TestQueueIsFIFO(t *testing.T) {
 
 func TestQueueFull(t *testing.T) {
 	inSlotRig(t, func(r *slotRig) {
-		owner := r.submit("owner", queue, obedient())
-		a, b := r.submit("a", queue, obedient()), r.submit("b", coalesce, obedient())
-		r.rejected(r.submit("c", queue, obedient()), taskvisor.ErrQueueFull)
-		d := r.submit("d", coalesce, obedient()) // takes b's place: a full queue is no obstacle
+		r.submit("owner", asQueue, residentBody())
+		a, b := r.submit("a", asQueue, residentBody()), r.submit("b", asCoalesce, residentBody())
+		r.rejected(r.submit("c", asQueue, residentBody()), taskvisor.ErrQueueFull)
+		r.submit("d", asCoalesce, residentBody()) // takes b's place: a full queue is no obstacle
 		r.rejected(b, taskvisor.ErrSuperseded)
-		e := r.submit("e", replace, obedient()) // takes a's place
+		r.submit("e", asReplace, residentBody()) // takes a's place
 		r.rejected(a, taskvisor.ErrSuperseded)
-		r.settle()
-		r.rejected(r.submit("f@other", queue, obedient()), 0)
-		_, _, _ = owner, d, e
+		if v := r.submit("f@other", asQueue, residentBody()).Status().State; v == taskvisor.StateFinished {
+			t.Error("the queue of one slot is full, and another rejects")
+		}
+		r.order("owner f e")
 	}, taskvisor.WithMaxQueue(2))
 }
 
@@ -215,23 +216,23 @@ func TestQueueFull(t *testing.T) {
 func TestDefaultMaxQueue(t *testing.T) {
 	inSlotRig(t, func(r *slotRig) {
 		for i := range 101 {
-			if v := r.submit(numbered("q", i), queue, obedient()); v.Status().State == taskvisor.StateFinished {
+			if v := r.submit(nth("q", i), asQueue, residentBody()); v.Status().State == taskvisor.StateFinished {
 				t.Fatalf("submission %d was rejected", i)
 			}
 		}
-		r.rejected(r.submit("q101", queue, obedient()), taskvisor.ErrQueueFull)
+		r.rejected(r.submit("q101", asQueue, residentBody()), taskvisor.ErrQueueFull)
 		r.sup.StopSlot("s", true)
 	})
 }
 
 func TestMaxQueueZero(t *testing.T) {
 	inSlotRig(t, func(r *slotRig) {
-		owner := r.submit("owner", queue, stubborn(time.Minute))
+		owner := r.submit("owner", asQueue, lateBody(time.Minute))
 		r.settle()
-		r.rejected(r.submit("a", queue, obedient()), taskvisor.ErrQueueFull)
-		r.rejected(r.submit("b", coalesce, obedient()), taskvisor.ErrQueueFull)
-		first := r.submit("first", replace, obedient())
-		second := r.submit("second", replace, obedient())
+		r.rejected(r.submit("a", asQueue, residentBody()), taskvisor.ErrQueueFull)
+		r.rejected(r.submit("b", asCoalesce, residentBody()), taskvisor.ErrQueueFull)
+		first := r.submit("first", asReplace, residentBody())
+		second := r.submit("second", asReplace, residentBody())
 		r.rejected(first, taskvisor.ErrSuperseded)
 		time.Sleep(2 * time.Minute)
 		r.settle()
@@ -247,10 +248,10 @@ func TestMaxQueueZero(t *testing.T) {
 // Replace takes the head of the queue; who waits behind it keeps the place.
 func TestReplaceTakesTheHead(t *testing.T) {
 	inSlotRig(t, func(r *slotRig) {
-		owner := r.submit("owner", queue, stubborn(time.Second))
+		owner := r.submit("owner", asQueue, lateBody(time.Second))
 		r.settle()
-		a, b, c := r.submit("a", queue, brief(time.Second)), r.submit("b", queue, brief(time.Second)), r.submit("c", queue, brief(time.Second))
-		x := r.submit("x", replace, brief(time.Second))
+		a, b, c := r.submit("a", asQueue, briefBody(time.Second)), r.submit("b", asQueue, briefBody(time.Second)), r.submit("c", asQueue, briefBody(time.Second))
+		x := r.submit("x", asReplace, briefBody(time.Second))
 		r.rejected(a, taskvisor.ErrSuperseded)
 		time.Sleep(time.Minute)
 		r.order("owner x b c")
@@ -270,14 +271,14 @@ func TestReplaceTakesTheHead(t *testing.T) {
 func TestReplaceCause(t *testing.T) {
 	inSlotRig(t, func(r *slotRig) {
 		var cause error
-		r.submit("rev1", queue, func(ctx context.Context) error {
+		r.submit("rev1", asQueue, func(ctx context.Context) error {
 			<-ctx.Done()
 			cause = context.Cause(ctx)
 			return cause
 		})
 		r.settle()
 		var a taskvisor.Attempt
-		r.submit("rev2", replace, func(ctx context.Context) error {
+		r.submit("rev2", asReplace, func(ctx context.Context) error {
 			a, _ = taskvisor.FromContext(ctx)
 			return nil
 		})
@@ -286,7 +287,7 @@ func TestReplaceCause(t *testing.T) {
 			t.Errorf("cause %v, want ErrReplaced", cause)
 		}
 		rev1 := r.rec.Events("rev1")[0].TaskID
-		if a.Slot != "s" || a.Admission != replace || a.Replaced != rev1 {
+		if a.Slot != "s" || a.Admission != asReplace || a.Replaced != rev1 {
 			t.Errorf("attempt of the replacement: slot %q, %v, replaced %d, want %d", a.Slot, a.Admission, a.Replaced, rev1)
 		}
 		r.trace("rev1", "U A S Q C D")
@@ -299,7 +300,7 @@ func TestReplaceCause(t *testing.T) {
 func TestReplaceBySameName(t *testing.T) {
 	inSlotRig(t, func(r *slotRig) {
 		for range 3 {
-			h := r.submit("tenant@", replace, obedient())
+			h := r.submit("tenant", asReplace, residentBody())
 			r.settle()
 			if h.Status().State != taskvisor.StateRunning {
 				t.Errorf("%v", h.Status().State)
@@ -311,11 +312,11 @@ func TestReplaceBySameName(t *testing.T) {
 
 func TestCoalesce(t *testing.T) {
 	inSlotRig(t, func(r *slotRig) {
-		owner := r.submit("owner", coalesce, brief(time.Second))
+		owner := r.submit("owner", asCoalesce, briefBody(time.Second))
 		r.settle()
-		first := r.submit("c1", coalesce, brief(time.Second))
-		r.submit("q", queue, brief(time.Second))
-		r.submit("c2", coalesce, brief(time.Second))
+		first := r.submit("c1", asCoalesce, briefBody(time.Second))
+		r.submit("q", asQueue, briefBody(time.Second))
+		r.submit("c2", asCoalesce, briefBody(time.Second))
 		r.rejected(first, taskvisor.ErrSuperseded)
 		time.Sleep(time.Minute)
 		r.order("owner c2 q") // c2 has the place of c1, before q
@@ -328,8 +329,8 @@ func TestCoalesce(t *testing.T) {
 // Stopping a joined handle stops the work for everybody who joined.
 func TestJoinIsTheOwners(t *testing.T) {
 	inSlotRig(t, func(r *slotRig) {
-		owner := r.submit("owner", queue, obedient())
-		a, b := r.submit("a", join, obedient()), r.submit("b", join, obedient())
+		owner := r.submit("owner", asQueue, residentBody())
+		a, b := r.submit("a", asJoin, residentBody()), r.submit("b", asJoin, residentBody())
 		r.settle()
 		if v := r.verdictOf("a"); v.Owner != owner.ID() || v.Verdict != taskvisor.VerdictJoined {
 			t.Errorf("announced as %v", v)
@@ -349,7 +350,7 @@ func TestJoinIsTheOwners(t *testing.T) {
 // A Join that finds its slot free starts the work, as every policy does.
 func TestJoinStartsAnIdleSlot(t *testing.T) {
 	inSlotRig(t, func(r *slotRig) {
-		h := r.submit("work", join, taskvisor.Returning(func(context.Context) (int, error) { return 42, nil }))
+		h := r.submit("work", asJoin, taskvisor.Returning(func(context.Context) (int, error) { return 42, nil }))
 		synctest.Wait()
 		if v, err := taskvisor.Await[int](context.Background(), h); v != 42 || err != nil {
 			t.Errorf("%d, %v", v, err)
