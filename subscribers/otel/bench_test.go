@@ -30,7 +30,8 @@ func BenchmarkAttempt(b *testing.B) {
 		{"Sampled", []otelsub.Option{otelsub.WithTracerProvider(sampled)}},
 		{"NoopWithMetrics", []otelsub.Option{
 			otelsub.WithTracerProvider(tracenoop.NewTracerProvider()),
-			otelsub.WithMeterProvider(sdkmetric.NewMeterProvider(sdkmetric.WithReader(sdkmetric.NewManualReader())))}},
+			otelsub.WithMeterProvider(sdkmetric.NewMeterProvider(sdkmetric.WithReader(sdkmetric.NewManualReader()))),
+		}},
 	} {
 		b.Run(c.name, func(b *testing.B) {
 			sub := otelsub.New(c.opts...)

@@ -78,7 +78,7 @@
 //
 // With no tracer provider installed an attempt costs less than a tenth of a
 // microsecond, with a sampled span about what the SDK's own span costs. Per
-// registered task the subscriber keeps a few hundred bytes, among them the span
-// contexts of its last attempts, never a span that has ended; it forgets them
+// registered task the subscriber keeps less than a kilobyte, among it the span
+// contexts of the last attempts, never a span that has ended; it forgets that
 // when the task is removed.
 package otelsub

@@ -108,7 +108,7 @@ func (d *drawing) attributes(sep string, attrs []attribute.KeyValue) {
 		if key == "supervisor.name" || key == "task.name" || key == "task.id" {
 			continue
 		}
-		value := a.Value.Emit()
+		value := a.Value.String()
 		if key == "exception.stacktrace" {
 			value, _, _ = strings.Cut(value, "(")
 			value = value[strings.LastIndex(value, "/")+1:] // the innermost function

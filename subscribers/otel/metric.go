@@ -172,8 +172,10 @@ func (m *metrics) observe(_ context.Context, o metric.Observer) error {
 }
 
 // taskStates are always reported, so that a state that empties shows 0.
-var taskStates = []taskvisor.State{taskvisor.StatePending, taskvisor.StateRunning, taskvisor.StateBackoff,
-	taskvisor.StateWaiting, taskvisor.StateStopping, taskvisor.StateAbandoned}
+var taskStates = []taskvisor.State{
+	taskvisor.StatePending, taskvisor.StateRunning, taskvisor.StateBackoff,
+	taskvisor.StateWaiting, taskvisor.StateStopping, taskvisor.StateAbandoned,
+}
 
 func (m *metrics) observeOne(o metric.Observer, s taskvisor.Snapshot) {
 	counts := make(map[taskvisor.State]int64, len(taskStates))

@@ -32,7 +32,7 @@ func collect(t *testing.T, reader sdkmetric.Reader) string {
 		var labels []string
 		for _, a := range set.ToSlice() {
 			key := string(a.Key)
-			labels = append(labels, key[strings.LastIndex(strings.TrimSuffix(key, ".name"), ".")+1:]+"="+a.Value.Emit())
+			labels = append(labels, key[strings.LastIndex(strings.TrimSuffix(key, ".name"), ".")+1:]+"="+a.Value.String())
 		}
 		lines = append(lines, fmt.Sprintf("%s{%s} %v %s", strings.TrimPrefix(m.Name, "taskvisor."), strings.Join(labels, " "), value, m.Unit))
 	}
@@ -88,8 +88,10 @@ func TestMetrics(t *testing.T) {
 	}
 	p.event(taskvisor.TaskRemoved, taskvisor.ErrRemoved)
 	// A released body that returns when its task is gone.
-	sub.OnEvent(p.ctx, taskvisor.Event{Kind: taskvisor.TaskCanceled, Supervisor: "sup", Task: "job", TaskID: 7,
-		Result: taskvisor.ResultCanceled, Duration: 100 * time.Second})
+	sub.OnEvent(p.ctx, taskvisor.Event{
+		Kind: taskvisor.TaskCanceled, Supervisor: "sup", Task: "job", TaskID: 7,
+		Result: taskvisor.ResultCanceled, Duration: 100 * time.Second,
+	})
 	sub.OnEvent(p.ctx, taskvisor.Event{Kind: taskvisor.ControllerRejected, Supervisor: "sup", Reason: taskvisor.ErrQueueFull})
 
 	const bounds = "[0.005 0.025 0.1 0.25 1 2.5 10 30 60 300 1800 3600]"

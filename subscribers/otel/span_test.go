@@ -37,7 +37,7 @@ func TestAttemptAttributes(t *testing.T) {
 		s := recorder.Ended()[0]
 		var got []string
 		for _, a := range s.Attributes() {
-			got = append(got, string(a.Key)+"="+a.Value.Emit())
+			got = append(got, string(a.Key)+"="+a.Value.String())
 		}
 		want := []string{
 			"taskvisor.supervisor.name=sup", "taskvisor.task.name=job", "taskvisor.task.id=7",
@@ -161,7 +161,7 @@ func TestErrorFormatterSeesAllText(t *testing.T) {
 		everything := s.Status().Description
 		for _, e := range s.Events() {
 			for _, a := range e.Attributes {
-				everything += "\n" + a.Value.Emit()
+				everything += "\n" + a.Value.String()
 			}
 		}
 		if strings.Contains(everything, "raise") || !strings.Contains(everything, "[redacted]") {

@@ -92,6 +92,7 @@ func TestNoopProviders(t *testing.T) {
 		"noop":   otelsub.New(otelsub.WithTracerProvider(tracenoop.NewTracerProvider())),
 		"global": otelsub.New(),
 	} {
+		play(sub, taskvisor.Restartable("resident", noop)).attempt(taskvisor.ResultFailure, errBoom)
 		p := play(sub, bounded())
 		p.attempt(taskvisor.ResultFailure, errBoom)
 		expectKnown(t, sub, 0)

@@ -133,7 +133,8 @@ func TestReplaceLinksToTheDisplaced(t *testing.T) {
 		submit := func(sup *taskvisor.Supervisor, name string, fn taskvisor.Func, opts ...taskvisor.TaskOption) {
 			t.Helper()
 			_, err := sup.Submit(t.Context(), taskvisor.Submission{
-				Task: taskvisor.Periodic(name, time.Hour, fn, opts...), Slot: "slot", Admission: taskvisor.Replace})
+				Task: taskvisor.Periodic(name, time.Hour, fn, opts...), Slot: "slot", Admission: taskvisor.Replace,
+			})
 			if err != nil {
 				t.Fatal(err)
 			}

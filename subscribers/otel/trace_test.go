@@ -15,122 +15,128 @@ import (
 
 // The shapes of traces: what is whose parent, and what links to what.
 
-func TestTraceShapes(t *testing.T) {
-	const ok, fail = taskvisor.ResultSuccess, taskvisor.ResultFailure
-	for _, c := range []struct {
-		name string
-		opts []otelsub.Option
-		play func(p *player)
-		want string
-	}{
-		{
-			name: "every success begins a trace",
-			play: func(p *player) { p.attempt(ok, nil); p.attempt(ok, nil) },
-			want: `
-				trace 1
-				  #1 run job 1s | attempt.number=1 attempt.outcome=success
-				trace 2
-				  #2 run job 1s | attempt.number=2 attempt.delay=2 attempt.outcome=success
-				     -> previous_attempt #1
-			`,
-		}, {
-			name: "a streak of failures is one trace, up to its recovery",
-			play: func(p *player) {
-				p.attempt(fail, errBoom)
-				p.attempt(fail, errBoom)
-				p.attempt(ok, nil)
-				p.attempt(ok, nil)
-			},
-			want: `
-				trace 1
-				  #1 run job 1s | attempt.number=1 attempt.outcome=failure backoff.delay=2 error.type=*errors.errorString ! Error "boom"
-				    #2 run job 1s | attempt.number=2 attempt.delay=2 attempt.outcome=failure backoff.delay=2 error.type=*errors.errorString ! Error "boom"
-				       -> previous_attempt #1
-				    #3 run job 1s | attempt.number=3 attempt.delay=2 attempt.outcome=success
-				       -> previous_attempt #2
-				trace 2
-				  #4 run job 1s | attempt.number=4 attempt.delay=2 attempt.outcome=success
-				     -> previous_attempt #3
-			`,
-		}, {
-			name: "without retry traces",
-			opts: []otelsub.Option{otelsub.WithoutRetryTraces()},
-			play: func(p *player) { p.attempt(fail, nil); p.attempt(ok, nil) },
-			want: `
-				trace 1
-				  #1 run job 1s | attempt.number=1 attempt.outcome=failure backoff.delay=2 error.type=_OTHER ! Error ""
-				trace 2
-				  #2 run job 1s | attempt.number=2 attempt.delay=2 attempt.outcome=success
-				     -> previous_attempt #1
-			`,
-		}, {
-			name: "a long run that fails is the first of a new streak",
-			play: func(p *player) {
-				p.attempt(fail, nil)
-				p.next.Streak = 1
-				p.run(20*time.Minute, fail, nil, nil)
-				p.next.Streak = 1 // not 2: the streak was reset
-				p.attempt(ok, nil)
-			},
-			want: `
-				trace 1
-				  #1 run job 1s | attempt.number=1 attempt.outcome=failure backoff.delay=2 error.type=_OTHER ! Error ""
-				    #2 run job 20m0s | attempt.number=2 attempt.delay=2 attempt.outcome=failure backoff.delay=2 error.type=_OTHER ! Error ""
-				       -> previous_attempt #1
-				      #3 run job 1s | attempt.number=3 attempt.delay=2 attempt.outcome=success
-				         -> previous_attempt #2
-			`,
-		}, {
-			name: "an hour is enough for a trace",
-			play: func(p *player) {
-				p.attempt(fail, nil)
-				p.attempt(fail, nil)
-				p.wait(time.Hour)
-				p.attempt(fail, nil)
-				p.attempt(ok, nil)
-			},
-			want: `
-				trace 1
-				  #1 run job 1s | attempt.number=1 attempt.outcome=failure backoff.delay=2 error.type=_OTHER ! Error ""
-				    #2 run job 1s | attempt.number=2 attempt.delay=2 attempt.outcome=failure backoff.delay=2 error.type=_OTHER ! Error ""
-				       -> previous_attempt #1
-				trace 2
-				  #3 run job 1s | attempt.number=3 attempt.delay=2 attempt.outcome=failure backoff.delay=2 error.type=_OTHER ! Error ""
-				     -> previous_attempt #2
-				     -> previous_trace #1
-				    #4 run job 1s | attempt.number=4 attempt.delay=2 attempt.outcome=success
-				       -> previous_attempt #3
-			`,
-		}, {
-			name: "the body's spans nest",
-			play: func(p *player) {
-				p.run(time.Second, ok, nil, func(ctx context.Context) {
-					span := trace.SpanFromContext(ctx)
-					_, inner := span.TracerProvider().Tracer("body").Start(ctx, "query")
-					p.wait(time.Millisecond)
-					inner.End()
-				})
-			},
-			want: `
-				trace 1
-				  #1 run job 1.001s | attempt.number=1 attempt.outcome=success
-				    #2 query 1ms
-			`,
-		}, {
-			name: "a name of its own",
-			opts: []otelsub.Option{otelsub.WithSpanName(func(s taskvisor.TaskSpec) string { return "task/" + s.Name() })},
-			play: func(p *player) { p.attempt(ok, nil) },
-			want: `
-				trace 1
-				  #1 task/job 1s | attempt.number=1 attempt.outcome=success
-			`,
-		}, {
-			name: "none",
-			opts: []otelsub.Option{otelsub.WithSpanFor(func(taskvisor.TaskSpec) otelsub.SpanMode { return otelsub.SpanNone })},
-			play: func(p *player) { p.attempt(ok, nil); p.attempt(fail, nil) },
-			want: ``,
+const (
+	ok   = taskvisor.ResultSuccess
+	fail = taskvisor.ResultFailure
+)
+
+var traceShapes = []struct {
+	name string
+	opts []otelsub.Option
+	play func(p *player)
+	want string
+}{
+	{
+		name: "every success begins a trace",
+		play: func(p *player) { p.attempt(ok, nil); p.attempt(ok, nil) },
+		want: `
+			trace 1
+			  #1 run job 1s | attempt.number=1 attempt.outcome=success
+			trace 2
+			  #2 run job 1s | attempt.number=2 attempt.delay=2 attempt.outcome=success
+			     -> previous_attempt #1
+		`,
+	}, {
+		name: "a streak of failures is one trace, up to its recovery",
+		play: func(p *player) {
+			p.attempt(fail, errBoom)
+			p.attempt(fail, errBoom)
+			p.attempt(ok, nil)
+			p.attempt(ok, nil)
 		},
-	} {
+		want: `
+			trace 1
+			  #1 run job 1s | attempt.number=1 attempt.outcome=failure backoff.delay=2 error.type=*errors.errorString ! Error "boom"
+			    #2 run job 1s | attempt.number=2 attempt.delay=2 attempt.outcome=failure backoff.delay=2 error.type=*errors.errorString ! Error "boom"
+			       -> previous_attempt #1
+			    #3 run job 1s | attempt.number=3 attempt.delay=2 attempt.outcome=success
+			       -> previous_attempt #2
+			trace 2
+			  #4 run job 1s | attempt.number=4 attempt.delay=2 attempt.outcome=success
+			     -> previous_attempt #3
+		`,
+	}, {
+		name: "without retry traces",
+		opts: []otelsub.Option{otelsub.WithoutRetryTraces()},
+		play: func(p *player) { p.attempt(fail, nil); p.attempt(ok, nil) },
+		want: `
+			trace 1
+			  #1 run job 1s | attempt.number=1 attempt.outcome=failure backoff.delay=2 error.type=_OTHER ! Error ""
+			trace 2
+			  #2 run job 1s | attempt.number=2 attempt.delay=2 attempt.outcome=success
+			     -> previous_attempt #1
+		`,
+	}, {
+		name: "a long run that fails is the first of a new streak",
+		play: func(p *player) {
+			p.attempt(fail, nil)
+			p.next.Streak = 1
+			p.run(20*time.Minute, fail, nil, nil)
+			p.next.Streak = 1 // not 2: the streak was reset
+			p.attempt(ok, nil)
+		},
+		want: `
+			trace 1
+			  #1 run job 1s | attempt.number=1 attempt.outcome=failure backoff.delay=2 error.type=_OTHER ! Error ""
+			    #2 run job 20m0s | attempt.number=2 attempt.delay=2 attempt.outcome=failure backoff.delay=2 error.type=_OTHER ! Error ""
+			       -> previous_attempt #1
+			      #3 run job 1s | attempt.number=3 attempt.delay=2 attempt.outcome=success
+			         -> previous_attempt #2
+		`,
+	}, {
+		name: "an hour is enough for a trace",
+		play: func(p *player) {
+			p.attempt(fail, nil)
+			p.attempt(fail, nil)
+			p.wait(time.Hour)
+			p.attempt(fail, nil)
+			p.attempt(ok, nil)
+		},
+		want: `
+			trace 1
+			  #1 run job 1s | attempt.number=1 attempt.outcome=failure backoff.delay=2 error.type=_OTHER ! Error ""
+			    #2 run job 1s | attempt.number=2 attempt.delay=2 attempt.outcome=failure backoff.delay=2 error.type=_OTHER ! Error ""
+			       -> previous_attempt #1
+			trace 2
+			  #3 run job 1s | attempt.number=3 attempt.delay=2 attempt.outcome=failure backoff.delay=2 error.type=_OTHER ! Error ""
+			     -> previous_attempt #2
+			     -> previous_trace #1
+			    #4 run job 1s | attempt.number=4 attempt.delay=2 attempt.outcome=success
+			       -> previous_attempt #3
+		`,
+	}, {
+		name: "the body's spans nest",
+		play: func(p *player) {
+			p.run(time.Second, ok, nil, func(ctx context.Context) {
+				span := trace.SpanFromContext(ctx)
+				_, inner := span.TracerProvider().Tracer("body").Start(ctx, "query")
+				p.wait(time.Millisecond)
+				inner.End()
+			})
+		},
+		want: `
+			trace 1
+			  #1 run job 1.001s | attempt.number=1 attempt.outcome=success
+			    #2 query 1ms
+		`,
+	}, {
+		name: "a name of its own",
+		opts: []otelsub.Option{otelsub.WithSpanName(func(s taskvisor.TaskSpec) string { return "task/" + s.Name() })},
+		play: func(p *player) { p.attempt(ok, nil) },
+		want: `
+			trace 1
+			  #1 task/job 1s | attempt.number=1 attempt.outcome=success
+		`,
+	}, {
+		name: "none",
+		opts: []otelsub.Option{otelsub.WithSpanFor(func(taskvisor.TaskSpec) otelsub.SpanMode { return otelsub.SpanNone })},
+		play: func(p *player) { p.attempt(ok, nil); p.attempt(fail, nil) },
+		want: ``,
+	},
+}
+
+func TestTraceShapes(t *testing.T) {
+	for _, c := range traceShapes {
 		t.Run(c.name, inBubble(func(t *testing.T) {
 			provider, recorder := tracing()
 			p := playInBubble(otelsub.New(append(c.opts, otelsub.WithTracerProvider(provider))...), bounded())
@@ -265,85 +271,6 @@ func TestCaller(t *testing.T) {
 			p.attempt(taskvisor.ResultSuccess, nil)
 			expect(t, recorder, c.want)
 		}))
-	}
-}
-
-func TestResidentTasks(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		provider, recorder := tracing()
-		p := playInBubble(otelsub.New(otelsub.WithTracerProvider(provider)), taskvisor.Restartable("listener", noop))
-		ctx, span := provider.Tracer("test").Start(p.ctx, "main")
-		span.End()
-		p.ctx = ctx
-		noParent := func(ctx context.Context) {
-			if sc := trace.SpanContextFromContext(ctx); sc.IsValid() {
-				t.Errorf("the body has the span %s", sc.SpanID())
-			}
-		}
-		const fail = taskvisor.ResultFailure
-		p.run(3*time.Hour, fail, errBoom, noParent) // its failure begins a story
-		p.run(time.Minute, fail, errBoom, noParent)
-		p.next.Streak = 2
-		p.run(72*time.Hour, fail, errBoom, noParent) // and this ends it: two days later is another
-		p.next.Streak = 1
-		p.run(time.Minute, taskvisor.ResultCanceled, nil, noParent)
-		expectShape(t, recorder, `
-			trace 1
-			  #1 main 0s
-			trace 2
-			  #2 start listener 0s
-			     -> submitter #1
-			trace 3
-			  #3 run listener 3h0m0s
-			     -> start #2
-			    #4 start listener 0s
-			       -> previous_attempt #3
-			    #5 run listener 1m0s
-			       -> start #4
-			    #6 start listener 0s
-			       -> previous_attempt #5
-			trace 4
-			  #7 run listener 72h0m0s
-			     -> start #6
-			     -> previous_attempt #5
-			    #8 start listener 0s
-			       -> previous_attempt #7
-			    #9 run listener 1m0s
-			       -> start #8
-		`)
-	})
-}
-
-func TestModes(t *testing.T) {
-	every := func(m otelsub.SpanMode) otelsub.Option {
-		return otelsub.WithSpanFor(func(taskvisor.TaskSpec) otelsub.SpanMode { return m })
-	}
-	defaults := every(otelsub.SpanDefault)
-	always := taskvisor.RestartAlways(0)
-	for _, c := range []struct {
-		name string
-		spec taskvisor.TaskSpec
-		opt  otelsub.Option
-		want int // spans
-	}{
-		{"once", taskvisor.Once("t", noop), defaults, 1},
-		{"on failure", taskvisor.Restartable("t", noop), defaults, 2},
-		{"on failure with a timeout", taskvisor.Restartable("t", noop, taskvisor.WithTimeout(1)), defaults, 1},
-		{"always", taskvisor.Restartable("t", noop, always), defaults, 2},
-		{"always with a timeout", taskvisor.Restartable("t", noop, always, taskvisor.WithTimeout(1)), defaults, 1},
-		{"periodic", taskvisor.Periodic("t", 1, noop), defaults, 1},
-		{"periodic as resident", taskvisor.Periodic("t", 1, noop), every(otelsub.SpanStartEnd), 2},
-		{"resident as bounded", taskvisor.Restartable("t", noop), every(otelsub.SpanAttempt), 1},
-		{"none", taskvisor.Once("t", noop), every(otelsub.SpanNone), 0},
-		{"unknown mode", taskvisor.Once("t", noop), every(200), 1},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			provider, recorder := tracing()
-			play(otelsub.New(otelsub.WithTracerProvider(provider), c.opt), c.spec).attempt(taskvisor.ResultSuccess, nil)
-			if n := len(recorder.Ended()); n != c.want {
-				t.Errorf("%d spans, want %d:\n%s", n, c.want, draw(t, recorder))
-			}
-		})
 	}
 }
 
