@@ -1,0 +1,41 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestAllThreeTellTheSame(t *testing.T) {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	var out, logs bytes.Buffer
+	if err := run(ctx, &out, &logs); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		`taskvisor_task_attempts_total{outcome="failure",supervisor="demo",task="flaky"} 3`,
+		`taskvisor_task_attempts_total{outcome="success",supervisor="demo",task="flaky"} 1`,
+		`taskvisor_task_attempts_total{outcome="panic",supervisor="demo",task="panicking"} 1`,
+		"run panicking (Error)",
+	} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("no %s in:\n%s", want, &out)
+		}
+	}
+	// The story of the streak is one trace: its first attempt and three below it.
+	if n := strings.Count(out.String(), "   run flaky"); n != 3 {
+		t.Errorf("%d retries are below the first attempt, want 3:\n%s", n, &out)
+	}
+	for line := range strings.Lines(logs.String()) {
+		if !json.Valid([]byte(line)) {
+			t.Errorf("not JSON: %s", line)
+		}
+	}
+	if !strings.Contains(logs.String(), "no such luck") {
+		t.Errorf("the panic is not in the log:\n%s", &logs)
+	}
+}

@@ -1,0 +1,272 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
+
+	otelsub "github.com/taskvisor/taskvisor-go/subscribers/otel"
+	promsub "github.com/taskvisor/taskvisor-go/subscribers/prom"
+	slogsub "github.com/taskvisor/taskvisor-go/subscribers/slog"
+	"github.com/taskvisor/taskvisor-go/taskvisor"
+)
+
+// maxWaiting bounds the checks, and the notifications, that wait for one target.
+const maxWaiting = 20
+
+// closeTimeout is what requests in flight get at the end.
+const closeTimeout = 2 * time.Second
+
+// errServer is the cause when the status page's server failed.
+var errServer = errors.New("status page")
+
+// app is one run of the program. Its fields are set by newApp and only read
+// afterwards.
+type app struct {
+	cfg      config
+	targets  map[string]target
+	order    []string // the targets' names as they were given
+	registry *prometheus.Registry
+	tracer   trace.TracerProvider
+	prober   *prober
+	tally    *tally
+	sup      *taskvisor.Supervisor
+	say      func(ctx context.Context, level slog.Level, what, detail string) // one line of our own
+}
+
+// watch runs the monitor until ctx, -for or a signal ends it. The order of the
+// end matters: the tasks first, then, while /metrics still answers, the summary
+// and the time for a last scrape, then the server, then the last spans.
+func watch(ctx context.Context, cfg config, stdout io.Writer) (err error) {
+	listener, err := net.Listen("tcp", cfg.listen)
+	if err != nil {
+		return fmt.Errorf("%w: choose another address with -listen", err)
+	}
+	defer listener.Close()
+	if len(cfg.targets) == 0 {
+		d, err := startDemo()
+		if err != nil {
+			return err
+		}
+		defer d.Close()
+		if err := cfg.useDemo(d); err != nil {
+			return err
+		}
+	}
+	tracer, flush, err := newTracing(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, flush()) }()
+	a, err := newApp(cfg, tracer, stdout)
+	if err != nil {
+		return err
+	}
+	ctx, stopped := context.WithCancelCause(ctx)
+	defer stopped(nil)
+	closeServer := a.serve(listener, stopped)
+	defer closeServer()
+	return a.run(ctx, listener.Addr())
+}
+
+// useDemo makes the demo's endpoints the targets, and its receiver the webhook
+// if there is no other.
+func (c *config) useDemo(d *demo) error {
+	targets, err := d.targets()
+	if err != nil {
+		return err
+	}
+	c.targets = targets
+	if c.webhook == nil {
+		c.webhook = d.base.JoinPath("hook")
+	}
+	return nil
+}
+
+func newApp(cfg config, tracer trace.TracerProvider, stdout io.Writer) (*app, error) {
+	a := &app{
+		cfg: cfg, targets: map[string]target{}, registry: newRegistry(), tracer: tracer,
+		prober: newProber(tracer), tally: newTally(),
+	}
+	for _, t := range cfg.targets {
+		a.targets[t.name] = t
+		a.order = append(a.order, t.name)
+	}
+	journal := a.journal(stdout)
+	notifier := newNotifier(cfg.targets, cfg.downAfter, a.delivery(cfg.webhook), func(err error) {
+		a.say(context.Background(), slog.LevelWarn, "not sent", err.Error())
+	})
+	sup, err := taskvisor.New(append(a.options(),
+		taskvisor.WithSubscriber(promsub.New(a.registry, promsub.WithExemplars(otelsub.TraceLabels))),
+		taskvisor.WithSubscriber(otelsub.New(otelsub.WithTracerProvider(tracer))),
+		taskvisor.WithSubscriber(a.tally),
+		taskvisor.WithSubscriber(notifier),
+		taskvisor.WithSubscriber(journal),
+	)...)
+	if err != nil {
+		return nil, err
+	}
+	a.sup = sup
+	notifier.submit = sup.Submit // before Run, hence before the first event
+	return a, nil
+}
+
+// options are the flags in the supervisor's terms.
+func (a *app) options() []taskvisor.Option {
+	c := a.cfg
+	defaults := []taskvisor.TaskOption{
+		taskvisor.WithTimeout(c.timeout),
+		taskvisor.ExponentialBackoff(c.backoff, c.backoffMax),
+	}
+	if !c.retries.unlimited {
+		defaults = append(defaults, taskvisor.WithMaxRetries(c.retries.n))
+	}
+	opts := []taskvisor.Option{
+		taskvisor.WithName("uptime"),
+		taskvisor.WithSignals(),
+		taskvisor.WithGrace(c.grace),
+		taskvisor.WithMaxQueue(maxWaiting),
+		taskvisor.WithTaskDefaults(defaults...),
+	}
+	if c.concurrent > 0 {
+		opts = append(opts, taskvisor.WithMaxConcurrent(c.concurrent))
+	}
+	return opts
+}
+
+// journal returns the subscriber that writes events to w, and sets a.say.
+func (a *app) journal(w io.Writer) taskvisor.Subscribe {
+	if a.cfg.format == "json" {
+		logger := newLogger(w, a.cfg.level)
+		a.say = func(ctx context.Context, level slog.Level, what, detail string) {
+			logger.LogAttrs(ctx, level, what, slog.String("detail", detail))
+		}
+		return slogsub.New(logger)
+	}
+	term := newTerminal(w, a.cfg.level)
+	a.say = func(_ context.Context, level slog.Level, what, detail string) {
+		term.print(level, time.Now(), "", plain, what, detail)
+	}
+	return term
+}
+
+// delivery returns what a notification does: it is printed, and posted if there
+// is a webhook.
+func (a *app) delivery(webhook *url.URL) func(context.Context, message) error {
+	post := func(context.Context, message) error { return nil }
+	if webhook != nil {
+		post = a.prober.hook(webhook)
+	}
+	return func(ctx context.Context, m message) error {
+		if err := post(ctx, m); err != nil {
+			return err
+		}
+		a.say(ctx, slog.LevelInfo, "notified", m.String())
+		return nil
+	}
+}
+
+// run supervises the targets, reports how it ended, and lingers.
+func (a *app) run(ctx context.Context, addr net.Addr) error {
+	a.say(ctx, slog.LevelInfo, "watching", fmt.Sprintf("%d targets, status at http://%s/", len(a.order), localAddr(addr.String())))
+	specs := make([]taskvisor.TaskSpec, 0, len(a.order))
+	for _, name := range a.order {
+		t := a.targets[name]
+		specs = append(specs, taskvisor.Periodic(name, a.cfg.interval, a.prober.check(t), t.opts...))
+	}
+	supervised := ctx
+	if a.cfg.runFor > 0 {
+		var cancel context.CancelFunc
+		supervised, cancel = context.WithTimeoutCause(ctx, a.cfg.runFor, fmt.Errorf("the time given by -for, %s, is over", a.cfg.runFor))
+		defer cancel()
+	}
+	err := a.sup.Run(supervised, specs...)
+	a.report(ctx, err)
+	err = errors.Join(err, a.whatWentWrong(ctx))
+	return errors.Join(err, a.finish(ctx))
+}
+
+// whatWentWrong returns the reason if the run ended otherwise than by the
+// user's wish.
+func (a *app) whatWentWrong(ctx context.Context) error {
+	if cause := context.Cause(ctx); errors.Is(cause, errServer) {
+		return cause
+	}
+	for _, name := range a.order {
+		if e, ok := a.tally.ending(name); !ok || e.Outcome == taskvisor.OutcomeCanceled.String() || e.Outcome == taskvisor.OutcomeAbandoned.String() {
+			return nil
+		}
+	}
+	return errors.New("no target is left to watch: all were given up")
+}
+
+// finish writes the summary and keeps the program up for a last scrape. The
+// counts are final: the supervisor has ended. Signals are caught before the
+// summary appears, so that who waits for it can end the wait by one.
+func (a *app) finish(ctx context.Context) error {
+	ctx, release := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
+	defer release()
+	if a.cfg.summary != "" {
+		if err := a.tally.summary(a.sup.Snapshot()).write(a.cfg.summary); err != nil {
+			return err
+		}
+	}
+	if a.cfg.linger > 0 {
+		a.say(ctx, slog.LevelInfo, "lingering", fmt.Sprintf("serving the final values for %s or until a signal", a.cfg.linger))
+		linger := time.NewTimer(a.cfg.linger)
+		defer linger.Stop()
+		select {
+		case <-linger.C:
+		case <-ctx.Done():
+		}
+	}
+	return nil
+}
+
+// report says who was stuck, and how each target did.
+func (a *app) report(ctx context.Context, err error) {
+	var grace *taskvisor.GraceExceededError
+	if errors.As(err, &grace) {
+		for _, t := range grace.Tasks {
+			a.say(ctx, slog.LevelError, "stuck", fmt.Sprintf("%s, attempt %d, since %s, %s",
+				t.Name, t.Attempt, t.AttemptStart.Format(time.TimeOnly), whereabouts(t.Stack)))
+		}
+	}
+	for _, name := range a.order {
+		good, all := a.tally.good(name)
+		a.say(ctx, slog.LevelInfo, "result", fmt.Sprintf("%s: %d of %d checks were good", name, good, all))
+	}
+}
+
+// serve answers HTTP until the returned function is called. A server that ends
+// by itself ends the run, through stopped.
+func (a *app) serve(listener net.Listener, stopped context.CancelCauseFunc) (stop func()) {
+	srv := limited(a.handler())
+	done := make(chan struct{})
+	// Ends when stop closes the server; stop waits for it.
+	go func() {
+		defer close(done)
+		if err := srv.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			stopped(fmt.Errorf("%w: %w", errServer, err))
+		}
+	}()
+	return func() {
+		ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
+		defer cancel()
+		if srv.Shutdown(ctx) != nil {
+			_ = srv.Close()
+		}
+		<-done
+	}
+}
