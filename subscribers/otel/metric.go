@@ -138,6 +138,23 @@ func (m *metrics) attach(snapshot func() taskvisor.Snapshot) error {
 func (m *metrics) detach(name string) {
 	m.mu.Lock()
 	delete(m.sources, name)
+	m.unlock()
+}
+
+// close lets go of the supervisors that do not run.
+func (m *metrics) close() {
+	m.mu.Lock()
+	for name, from := range m.sources {
+		switch from.snapshot().State {
+		case taskvisor.StateNew, taskvisor.StateStopped:
+			delete(m.sources, name)
+		}
+	}
+	m.unlock()
+}
+
+// unlock is for who removed a source: the last one takes the callback along.
+func (m *metrics) unlock() {
 	var last metric.Registration
 	if len(m.sources) == 0 {
 		last, m.registration = m.registration, nil
@@ -166,7 +183,7 @@ func (m *metrics) observe(_ context.Context, o metric.Observer) error {
 		if m.sources[name] == from {
 			delete(m.sources, name)
 		}
-		m.mu.Unlock()
+		m.unlock()
 	}
 	return nil
 }

@@ -96,6 +96,16 @@ func (s *Subscriber) Attach(snapshot func() taskvisor.Snapshot) error {
 	return s.metrics.attach(snapshot)
 }
 
+// Close lets go of the supervisors that have ended or were never started.
+// Those that run are let go of when they end, so there is no need to call it;
+// [taskvisor.New] does if it fails after Attach. It never fails, and s can be
+// used on.
+func (s *Subscriber) Close() {
+	if s.metrics != nil {
+		s.metrics.close()
+	}
+}
+
 // BeginAttempt opens the span of an attempt and returns the body's context. It
 // implements [taskvisor.AttemptBracket].
 func (s *Subscriber) BeginAttempt(ctx context.Context, a taskvisor.Attempt) context.Context {

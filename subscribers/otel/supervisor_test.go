@@ -253,6 +253,32 @@ func TestSameNameTwice(t *testing.T) {
 	}
 }
 
+// TestFailedNew: what a later subscriber refused leaves nothing behind here,
+// and takes nothing from the supervisors that run.
+func TestFailedNew(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		sub, reader := metered()
+		supervised(t, sub, func(sup *taskvisor.Supervisor) {
+			for range 2 {
+				_, err := taskvisor.New(taskvisor.WithName("failed"), taskvisor.WithSubscriber(sub), taskvisor.WithSubscriber(refuser{}))
+				if !errors.Is(err, errBoom) {
+					t.Errorf("New: %v", err)
+				}
+			}
+			if got := collect(t, reader); strings.Contains(got, "failed") || strings.Count(got, "task.count") != 6 {
+				t.Errorf("got:\n%s", got)
+			}
+		})
+		otelsub.New().Close()
+	})
+}
+
+// refuser is a subscriber that cannot be attached.
+type refuser struct{}
+
+func (refuser) OnEvent(context.Context, taskvisor.Event) {}
+func (refuser) Attach(func() taskvisor.Snapshot) error   { return errBoom }
+
 // TestStatusOfAShutdown: what alerts ring for is in the status, what a deployment does is not.
 func TestStatusOfAShutdown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
