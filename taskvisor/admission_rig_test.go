@@ -208,8 +208,8 @@ func checkConservation(t *testing.T, sn taskvisor.Snapshot) {
 	for _, st := range sn.Slots {
 		queued += uint64(st.Queued)
 	}
-	if sn.Started != sn.Ended+running {
-		t.Errorf("attempts: started %d, ended %d, running %d", sn.Started, sn.Ended, running)
+	if sn.Released < 0 || sn.Started != sn.Ended+running+uint64(sn.Released) {
+		t.Errorf("attempts: started %d, ended %d, running %d and %d released", sn.Started, sn.Ended, running, sn.Released)
 	}
 	if sn.Submitted != sn.Rejected+queued+sn.Joined+sn.FromSlots {
 		t.Errorf("submitted %d, rejected %d, queued %d, joined %d, from slots %d",

@@ -3,6 +3,7 @@ package taskvisor
 import (
 	"context"
 	"errors"
+	"runtime/pprof"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -111,6 +112,20 @@ func (t *task) newLiveLocked(c *attemptCtx) *liveCtx {
 	}
 	t.live = live
 	return live
+}
+
+// cancelLocked cancels the context of the attempt that runs: it returns what is
+// to be ended after the lock was released. A context that nobody has looked at
+// is made now, so that it keeps its cause.
+func (t *task) cancelLocked() (live *liveCtx, cause error) {
+	if t.cur == nil {
+		return nil, nil
+	}
+	if t.live == nil {
+		t.cur.node.Store(&t.newLiveLocked(t.cur).ctxNode)
+		return nil, nil
+	}
+	return t.live, t.causeLocked()
 }
 
 // end cancels the context; the caller passes the first cause, whoever calls.
@@ -264,6 +279,7 @@ func (l *liveCtx) child(ctx context.Context, fn func(context.Context)) {
 		}
 		l.leave()
 	}()
+	pprof.SetGoroutineLabels(ctx)
 	fn(ctx)
 	returned = true
 }

@@ -27,7 +27,10 @@ type controller struct {
 	maxQueue int
 
 	mu    sync.Mutex // guards the fields below
-	slots map[string]*slot
+	slots table[*slot]
+
+	closed  bool    // refuseWaiting was called: the shutdown has been announced
+	orphans []*task // given a slot, but refused by the shutdown before that was announced
 
 	submitted, rejected, joined, admitted uint64
 }
@@ -165,10 +168,10 @@ func (sl *slot) dequeue(t *task) {
 func (c *controller) release(t *task) (successor *task) {
 	now, at := c.sup.clock.now()
 	c.mu.Lock()
-	sl := c.slots[t.sub.slot]
+	sl := c.slots.m[t.sub.slot]
 	next := sl.head
 	if next == nil {
-		delete(c.slots, sl.key)
+		c.slots.delete(sl.key)
 	} else {
 		sl.dequeue(next)
 		sl.owner = next
@@ -221,7 +224,7 @@ func (c *controller) withdraw(t *task) bool {
 	c.mu.Lock()
 	waits := t.sub.queue
 	if waits {
-		c.slots[t.sub.slot].dequeue(t)
+		c.slots.m[t.sub.slot].dequeue(t)
 		c.refuse(t, ErrRemoved)
 	}
 	c.mu.Unlock()
@@ -273,8 +276,13 @@ func (c *controller) purge(sl *slot, why Reason) (waiting []*task) {
 // order of submission.
 func (c *controller) refuseWaiting() {
 	c.mu.Lock()
-	var waiting []*task
-	for _, sl := range c.slots {
+	c.closed = true
+	waiting := c.orphans
+	c.orphans = nil
+	for _, t := range waiting {
+		c.refuse(t, ErrShuttingDown)
+	}
+	for _, sl := range c.slots.m {
 		waiting = append(waiting, c.purge(sl, ErrShuttingDown)...)
 	}
 	c.mu.Unlock()
@@ -294,7 +302,7 @@ func (s *Supervisor) announceRefused(waiting []*task) {
 func (c *controller) snapshot(sn *Snapshot, wall func(instant) time.Time) {
 	c.mu.Lock()
 	sn.Submitted, sn.Rejected, sn.Joined, sn.FromSlots = c.submitted, c.rejected, c.joined, c.admitted
-	for _, sl := range c.slots {
+	for _, sl := range c.slots.m {
 		st := SlotStatus{Key: sl.key, Owner: sl.owner.id, Queued: sl.queued}
 		for t := sl.head; t != nil; t = t.next {
 			// The head need not be the oldest: Replace takes the head.

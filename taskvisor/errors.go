@@ -248,6 +248,6 @@ func (e *TaskError) Unwrap() error { return e.Err }
 // exitCode is the exit status that an error carries: that of [os/exec.ExitError]
 // and of anything else with a method ExitCode() int.
 type exitCode struct {
-	code  int32
+	code  int
 	known bool
 }

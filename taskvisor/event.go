@@ -46,7 +46,7 @@ type Event struct {
 }
 
 // ExitCode returns the exit status that Err carries, if it carries one.
-func (e Event) ExitCode() (code int, ok bool) { return int(e.exit.code), e.exit.known }
+func (e Event) ExitCode() (code int, ok bool) { return e.exit.code, e.exit.known }
 
 // EventKind says what happened.
 type EventKind uint8
@@ -248,7 +248,7 @@ func (e Event) attrs() []slog.Attr {
 	duration("delay", e.Delay)
 	duration("timeout", e.Timeout)
 	if e.exit.known {
-		attrs = append(attrs, slog.Int("exit_code", int(e.exit.code)))
+		attrs = append(attrs, slog.Int("exit_code", e.exit.code))
 	}
 	text("subscriber", e.Subscriber)
 	number("dropped", e.Dropped)

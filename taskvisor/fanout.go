@@ -22,8 +22,9 @@ const linger = 64
 type fanout struct {
 	supervisor string
 	clock      *clock
-	drainCtx   context.Context // ends when subscribers have no time left
-	silent     bool            // nobody listens: only numbers are given out
+	plain      views       // for events without values
+	silent     bool        // nobody listens: only numbers are given out
+	closing    atomic.Bool // the shutdown has begun
 
 	ring     ring
 	seq      atomic.Uint64 // numbers, where nobody listens
@@ -64,19 +65,22 @@ type outbuf struct {
 }
 
 // add appends e without a temporary copy.
-func (b *outbuf) add(ctx context.Context, e *Event) {
+func (b *outbuf) add(v *views, e *Event) {
 	n := len(b.list)
 	if n < cap(b.list) {
 		b.list = b.list[:n+1]
 	} else {
 		b.list = append(b.list, entry{})
 	}
-	b.list[n].ctx = ctx
+	b.list[n].v = v
 	b.list[n].e = *e
 }
 
-func (f *fanout) init(name string, c *clock, drain context.Context, subs []subscriberConfig) {
-	f.supervisor, f.clock, f.drainCtx = name, c, drain
+func (f *fanout) init(s *Supervisor, drain context.Context, subs []subscriberConfig) {
+	f.supervisor, f.clock = s.cfg.name, &s.clock
+	queued := context.WithValue(drain, callbackKey{}, s)
+	f.plain = views{queued: eventCtx{queued, context.Background()},
+		inline: eventCtx{context.WithValue(queued, inlineKey{}, s), context.Background()}}
 	f.silent = len(subs) == 0
 	f.quiet = make(chan struct{}, 1)
 	names := map[string]int{}
@@ -116,13 +120,13 @@ func (f *fanout) spawnWorker(s *sink) {
 
 // publish numbers e, which is the owner's next event, and hands it on. The
 // owner's lock is held.
-func (f *fanout) publish(o *outbox, ctx context.Context, e *Event) {
+func (f *fanout) publish(o *outbox, v *views, e *Event) {
 	if f.silent {
 		e.Seq = f.seq.Add(1)
 		return
 	}
 	e.Supervisor = f.supervisor
-	if !f.ring.publish(ctx, e) || len(f.inline) == 0 {
+	if !f.ring.publish(v, e) || len(f.inline) == 0 {
 		return
 	}
 	if o.buf == nil {
@@ -130,7 +134,7 @@ func (f *fanout) publish(o *outbox, ctx context.Context, e *Event) {
 			o.buf = &outbuf{}
 		}
 	}
-	o.buf.add(ctx, e)
+	o.buf.add(v, e)
 	f.undelivered.Add(1)
 }
 
@@ -185,7 +189,13 @@ func (f *fanout) deliverAfter(mu *sync.Mutex, o *outbox, buf *outbuf) {
 		return
 	}
 	f.ring.wakeParked()
-	if buf != nil {
+	switch {
+	case buf == nil:
+	case f.closing.Load():
+		// Started by who published during a shutdown, which no subscriber can hold
+		// up; ends when the outbox is empty; the drain waits for what is undelivered.
+		go f.attend(mu, o, buf)
+	default:
 		f.attend(mu, o, buf)
 	}
 }
@@ -249,9 +259,13 @@ func (f *fanout) call(s *sink, en *entry) {
 			f.contain(s, en.e.Kind, recover())
 		}
 	}()
-	ctx := en.ctx
-	if ctx == nil {
-		ctx = f.drainCtx
+	v := en.v
+	if v == nil {
+		v = &f.plain
+	}
+	ctx := &v.queued
+	if s.inline {
+		ctx = &v.inline
 	}
 	s.sub.OnEvent(ctx, en.e)
 	returned = true
@@ -335,7 +349,7 @@ func (f *fanout) refill(s *sink) (ended bool) {
 }
 
 // drain waits until inline and queued subscribers have seen everything, after
-// the ring was sealed, or until drainCtx ends; then it gives up those that have
+// the ring was sealed, or until the deadline; then it gives up those that have
 // not.
 func (f *fanout) drain(deadline time.Time) {
 	f.ring.wakeSealed()
@@ -384,8 +398,18 @@ func (f *fanout) endBracket(s *sink, ctx context.Context, a *Attempt, r *Result)
 	returned = true
 }
 
-// eventCtx is what subscribers get: the values of an attempt's context, and the
-// end of the time for draining. It refers to nothing that is ever changed.
+// views are what queued and inline subscribers get as context.
+type views struct{ queued, inline eventCtx }
+
+// callbackKey and inlineKey find the supervisor that a subscriber's, or an inline
+// subscriber's, context comes from.
+type (
+	callbackKey struct{}
+	inlineKey   struct{}
+)
+
+// eventCtx is the values of an attempt's context, and the end of the time for
+// draining. It refers to nothing that is ever changed.
 type eventCtx struct {
 	context.Context // the drain context
 	values          context.Context
@@ -398,11 +422,11 @@ func (c *eventCtx) Value(key any) any {
 	return c.Context.Value(key)
 }
 
-// view returns the context for events about something whose values are given;
-// nil stands for the drain context itself.
-func (f *fanout) view(values context.Context) context.Context {
-	if values == nil || f.silent {
+// view returns the contexts for events about something whose values are given.
+func (f *fanout) view(values context.Context) *views {
+	if f.silent {
 		return nil
 	}
-	return &eventCtx{f.drainCtx, context.WithoutCancel(values)}
+	values = context.WithoutCancel(values)
+	return &views{eventCtx{f.plain.queued.Context, values}, eventCtx{f.plain.inline.Context, values}}
 }

@@ -14,7 +14,7 @@ type Handle struct {
 	digits string          // id as text, for the pprof label
 	spec   TaskSpec        // with the policy in force
 	base   context.Context // values given to Add; nil: none
-	view   context.Context // what subscribers get; nil: the drain context
+	view   *views          // what subscribers get as context; nil: no values
 	sub    *submitted      // nil unless it was submitted to a slot
 
 	mu       sync.Mutex // guards the fields below
@@ -22,7 +22,7 @@ type Handle struct {
 	cur      *attemptCtx     // of the attempt that runs
 	live     *liveCtx        // the same, once somebody has looked at it
 	labelled context.Context // values with pprof labels, while a goroutine runs
-	evctx    context.Context // view of what brackets made of the context; nil: view
+	evctx    *views          // the same, of what brackets made of the attempt's context; nil: view
 	out      outbox
 	seq      uint64        // number of the last event
 	lastErr  error         // of the last attempt that did not succeed
@@ -135,7 +135,8 @@ func (h *Handle) Cancel(ctx context.Context) (Outcome, error) {
 
 // Wait returns the outcome when it is known. The error is about the waiting
 // only: the cause of ctx if that ended first, or ErrWouldWaitForSelf if ctx
-// comes from an attempt of this task. It panics if ctx is nil.
+// comes from an attempt of this task or from an inline subscriber's call. It
+// panics if ctx is nil.
 func (h *Handle) Wait(ctx context.Context) (Outcome, error) { return h.wait(ctx, "wait") }
 
 func (t *task) wait(ctx context.Context, op string) (Outcome, error) {
@@ -143,10 +144,8 @@ func (t *task) wait(ctx context.Context, op string) (Outcome, error) {
 	if o, known := t.Outcome(); known {
 		return o, nil
 	}
-	for c := attemptFrom(ctx); c != nil; c = c.node.Load().t.sup.enclosing {
-		if c.node.Load().t == t {
-			return Outcome{}, &TaskError{Op: op, Task: t.spec.name, Err: ErrWouldWaitForSelf}
-		}
+	if t.waitsForSelf(ctx) {
+		return Outcome{}, &TaskError{Op: op, Task: t.spec.name, Err: ErrWouldWaitForSelf}
 	}
 	if ctx.Done() == nil {
 		t.unknown.Wait()
@@ -165,6 +164,21 @@ func (t *task) wait(ctx context.Context, op string) (Outcome, error) {
 	return o, nil
 }
 
+// waitsForSelf reports whether ctx comes from something that the end of t waits
+// for: an attempt of t, or of a supervisor that is run inside one, or an inline
+// callback, on whose goroutine t may have to go on.
+func (t *task) waitsForSelf(ctx context.Context) bool {
+	if ctx.Value(inlineKey{}) == t.sup {
+		return true
+	}
+	for c := attemptFrom(ctx); c != nil; c = c.node.Load().t.sup.enclosing {
+		if c.node.Load().t == t {
+			return true
+		}
+	}
+	return false
+}
+
 // Status returns the task as it is now. After the end it keeps showing the
 // state in which the task was left: finished, or abandoned.
 func (h *Handle) Status() TaskStatus {
@@ -175,6 +189,10 @@ func (h *Handle) Status() TaskStatus {
 func (t *task) status(wall func(instant) time.Time) TaskStatus {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	return t.statusLocked(wall)
+}
+
+func (t *task) statusLocked(wall func(instant) time.Time) TaskStatus {
 	m := &t.m
 	st := TaskStatus{
 		ID: t.id, Name: t.spec.name, Seq: t.seq, State: m.state(), Since: wall(m.since),

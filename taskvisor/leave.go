@@ -6,23 +6,23 @@ import "time"
 // freed, then its slot; its outcome is delivered; TaskRemoved follows, and last
 // what waited for its slot. No lock is held, and the user is called only when
 // all is done.
-func (t *task) leave(now time.Time, at instant) {
+func (t *task) leave(now time.Time, at instant, a account) {
 	s := t.sup
+	if err := t.essentialEnd(); err != nil {
+		s.requestStop(err, err) // first: the end of the last task ends Run
+	}
 	s.reg.free(t)
 	var successor *task
 	if t.sub != nil {
 		successor = s.slots.release(t)
 	}
 	buf := t.deliver(now, at)
+	s.reg.retire(a)
 	s.admit(successor)
-	if err := t.essentialEnd(); err != nil {
-		s.requestStop(err, err)
-	}
 	s.fan.deliverAfter(&t.mu, &t.out, buf)
 }
 
-// deliver makes the outcome known, publishes TaskRemoved and counts the task as
-// gone.
+// deliver makes the outcome known, then publishes TaskRemoved.
 func (t *task) deliver(now time.Time, at instant) *outbuf {
 	t.mu.Lock()
 	if !t.known {
@@ -35,11 +35,14 @@ func (t *task) deliver(now time.Time, at instant) *outbuf {
 	if t.timer != nil && !t.m.phase.running() {
 		t.timer.Stop()
 	}
-	attempts, running, alive := t.m.attempt, t.runningLocked(), !t.m.abandoned
 	buf := t.sup.fan.detach(&t.out)
 	t.mu.Unlock()
-	t.sup.reg.retire(attempts, running, alive)
 	return buf
+}
+
+// accountLocked is for the registry, when t is leaving.
+func (t *task) accountLocked() account {
+	return account{t.m.attempt, t.runningLocked(), !t.m.abandoned}
 }
 
 // knowLocked makes the outcome known. Those who wait for it are told after the
@@ -81,45 +84,65 @@ func (t *task) essentialEnd() error {
 // giveUp abandons a body that outlived the grace of its individual stop.
 func (t *task) giveUp() {
 	st := t.Status()
-	st.Stack = t.sup.stacks.of(t.id, t.sup.clock.at(st.Since))
+	st.Stack = t.sup.stacks.of(t.id, t.sup.clock.at(st.Since), true)
 	t.abandon(st.Stack, &GraceExceededError{Grace: t.spec.policy.grace, Tasks: []TaskStatus{st}})
 }
 
 // abandon makes OutcomeAbandoned known while the body still runs. Name, permit
 // and slot stay taken until it returns, unless the task says otherwise. It
-// reports false if the body came back meanwhile.
-func (t *task) abandon(stack string, err error) bool {
-	s := t.sup
-	now, at := s.clock.now()
+// changes nothing if the body came back meanwhile.
+func (t *task) abandon(stack string, err error) {
+	now, at := t.sup.clock.now()
 	t.mu.Lock()
-	if !t.m.abandon(at) {
-		t.mu.Unlock()
-		return false
-	}
-	t.abandonedLocked(now, at, stack, err)
-	held := t.released && t.permit
-	if held {
-		t.permit = false
-	}
-	tell := !t.released // otherwise after the name is free
-	var done chan struct{}
-	if tell {
-		done = t.knowLocked()
-	}
-	buf := s.fan.detach(&t.out)
+	gone := t.abandonLocked(now, at, stack, err)
 	t.mu.Unlock()
-	if tell {
-		t.tell(done)
+	t.abandonRest(now, at, gone)
+}
+
+// givenUp is what is left to do about an abandoned task without its lock.
+type givenUp struct {
+	done    bool // it was abandoned
+	told    chan struct{}
+	held    bool // it gives a permit back
+	account account
+	buf     *outbuf
+}
+
+func (t *task) abandonLocked(now time.Time, at instant, stack string, err error) (g givenUp) {
+	if !t.m.abandon(at) {
+		return g
 	}
-	if held {
-		s.grant(s.permits.release())
+	g.done = true
+	t.abandonedLocked(now, at, stack, err)
+	if t.released {
+		g.held, t.permit = t.permit, false
+		g.account = t.accountLocked()
+	} else {
+		g.told = t.knowLocked() // otherwise after the name is free
 	}
-	if t.spec.policy.set&releaseOnAbandon != 0 {
-		t.leave(now, at)
+	g.buf = t.sup.fan.detach(&t.out)
+	return g
+}
+
+func (t *task) abandonRest(now time.Time, at instant, g givenUp) {
+	s := t.sup
+	if !g.done {
+		return
+	}
+	if t.spec.policy.set&releaseOnAbandon == 0 {
+		t.tell(g.told)
+	} else {
+		if g.held {
+			s.grant(s.permits.release())
+		}
+		s.reg.stray(t)
+		if !t.outlives() { // back already
+			s.reg.returned(t, 0)
+		}
+		t.leave(now, at, g.account)
 	}
 	s.reg.drop()
-	s.fan.deliverAfter(&t.mu, &t.out, buf)
-	return true
+	s.fan.deliverAfter(&t.mu, &t.out, g.buf)
 }
 
 // abandonedLocked records and announces that the body was given up.

@@ -3,6 +3,7 @@ package taskvisor
 import (
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"syscall"
 	"time"
@@ -95,10 +96,7 @@ func resolve(defaults, own *policy) *policy {
 		}
 	}
 	if r.set&setReset == 0 {
-		r.resetAfter = minResetAfter
-		if twice := 2 * r.backoff.Max; twice > minResetAfter {
-			r.resetAfter = twice
-		}
+		r.resetAfter = max(minResetAfter, 2*min(r.backoff.Max, math.MaxInt64/2))
 	}
 	return r
 }

@@ -113,7 +113,7 @@ func (b BackoffPolicy) Delay(n int, u float64) time.Duration {
 		return between(base/2, base, u)
 	case BandJitter:
 		hi := b.limit()
-		if base < hi/3 {
+		if base <= hi/3 {
 			hi = 3 * base
 		}
 		return between(min(max(b.First, 0), b.limit(), hi), hi, u)

@@ -8,23 +8,22 @@ import (
 // registry is the only authority on who is registered and on whether anybody
 // still can be. Its lock is taken before a task's and never while one is held.
 type registry struct {
-	mu         sync.Mutex // guards the fields below
-	state      State      // StateNew, StateRunning, StateDraining, StateStopped
-	natural    bool       // Run: the end of the last live task is the end
-	names      map[string]*task
-	head, tail *task // registered tasks, in order of registration
-	count      int   // of these
-	live       int   // what keeps Run going: tasks that are neither abandoned nor removed, waiting submissions
+	mu         sync.Mutex     // guards the fields below
+	state      State          // StateNew, StateRunning, StateDraining, StateStopped
+	natural    bool           // Run: the end of the last live task is the end
+	names      table[*Handle] // of *task: the alias in a type argument crashes the compiler (go1.26.8)
+	head, tail *task          // registered tasks, in order of registration
+	count      int            // of these
+	live       int            // what keeps Run going: tasks that are neither abandoned nor removed, waiting submissions
 
-	added, removed, started, ended uint64 // started, ended: attempts of removed tasks
-	released                       int    // of these, attempts that still run
+	added, removed, started, ended uint64             // started, ended: attempts of removed tasks
+	strays                         map[*task]struct{} // removed tasks whose bodies still run
 
 	quiet chan struct{} // capacity 1: live has dropped to 0
 }
 
 func (r *registry) init() {
 	r.state = StateNew
-	r.names = make(map[string]*task)
 	r.quiet = make(chan struct{}, 1)
 }
 
@@ -89,13 +88,13 @@ func (r *registry) openLocked() error {
 
 func (r *registry) addLocked(ts []*task) (conflict *task) {
 	for i, t := range ts {
-		if _, taken := r.names[t.spec.name]; taken {
+		if _, taken := r.names.m[t.spec.name]; taken {
 			for _, u := range ts[:i] {
-				delete(r.names, u.spec.name)
+				r.names.delete(u.spec.name)
 			}
 			return t
 		}
-		r.names[t.spec.name] = t
+		r.names.put(t.spec.name, t)
 	}
 	for _, t := range ts {
 		t.prev = r.tail
@@ -143,7 +142,7 @@ func (r *registry) hold() error {
 func (r *registry) free(t *task) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	delete(r.names, t.spec.name)
+	r.names.delete(t.spec.name)
 	if t.prev == nil {
 		r.head = t.next
 	} else {
@@ -159,25 +158,40 @@ func (r *registry) free(t *task) {
 }
 
 // retire counts a task as removed, after TaskRemoved.
-func (r *registry) retire(attempts, running int, alive bool) {
+func (r *registry) retire(a account) {
 	r.mu.Lock()
 	r.removed++
-	r.started += uint64(attempts)
-	r.ended += uint64(attempts - running)
-	r.released += running
-	quiet := alive && r.dropLocked()
+	r.started += uint64(a.attempts)
+	r.ended += uint64(a.attempts - a.running)
+	quiet := a.alive && r.dropLocked()
 	r.mu.Unlock()
 	if quiet {
 		r.signalQuiet()
 	}
 }
 
-// attemptEnded counts an attempt of a task that was removed before it ended.
-func (r *registry) attemptEnded() {
+// account is what the registry sums up of a removed task.
+type account struct {
+	attempts, running int
+	alive             bool
+}
+
+// stray keeps a task on record that is removed while its body still runs.
+func (r *registry) stray(t *task) {
 	r.mu.Lock()
-	r.ended++
-	r.released--
-	r.mu.Unlock()
+	defer r.mu.Unlock()
+	if r.strays == nil {
+		r.strays = make(map[*task]struct{})
+	}
+	r.strays[t] = struct{}{}
+}
+
+// returned follows when that body came back; ended is 1 if it was in an attempt.
+func (r *registry) returned(t *task, ended int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.strays, t)
+	r.ended += uint64(ended)
 }
 
 // drop counts one live thing less. The last one ends Run, in the same step that
@@ -264,14 +278,14 @@ func (r *registry) current() State {
 func (r *registry) lookup(name string) *task {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.names[name]
+	return r.names.m[name]
 }
 
 // snapshot adds the registry's part and returns the registered tasks by id.
 func (r *registry) snapshot(sn *Snapshot) []*task {
 	r.mu.Lock()
 	sn.State = r.state
-	sn.Added, sn.Removed, sn.Started, sn.Ended, sn.Released = r.added, r.removed, r.started, r.ended, r.released
+	sn.Added, sn.Removed, sn.Started, sn.Ended, sn.Released = r.added, r.removed, r.started, r.ended, len(r.strays)
 	r.mu.Unlock()
 	return r.list()
 }
@@ -280,11 +294,31 @@ func (r *registry) snapshot(sn *Snapshot) []*task {
 // already: only submissions that waited are not.
 func (r *registry) list() []*task {
 	r.mu.Lock()
+	ts := r.listLocked()
+	r.mu.Unlock()
+	return sortTasks(ts)
+}
+
+// all returns the strays too.
+func (r *registry) all() []*task {
+	r.mu.Lock()
+	ts := r.listLocked()
+	for t := range r.strays {
+		ts = append(ts, t)
+	}
+	r.mu.Unlock()
+	return sortTasks(ts)
+}
+
+func (r *registry) listLocked() []*task {
 	ts := make([]*task, 0, r.count)
 	for t := r.head; t != nil; t = t.next {
 		ts = append(ts, t)
 	}
-	r.mu.Unlock()
+	return ts
+}
+
+func sortTasks(ts []*task) []*task {
 	byID := func(a, b *task) int {
 		if a.id < b.id {
 			return -1

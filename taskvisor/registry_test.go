@@ -199,6 +199,7 @@ func TestAddAllIsAllOrNothing(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		sup, rec := taskvisortest.Start(t)
 		addTo(t, sup, taskvisor.Once("taken", idle))
+		synctest.Wait()
 		spec := func(name string) taskvisor.TaskSpec { return taskvisor.Once(name, idle) }
 		for _, tt := range []struct {
 			specs    []taskvisor.TaskSpec
@@ -239,6 +240,7 @@ func TestAddOfATakenName(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		sup, rec := taskvisortest.Start(t)
 		addTo(t, sup, taskvisor.Once("a", idle))
+		synctest.Wait()
 		h, err := sup.Add(context.Background(), taskvisor.Once("a", idle))
 		if h != nil || !errors.Is(err, taskvisor.ErrTaskExists) || !strings.Contains(err.Error(), `"a"`) {
 			t.Errorf("Add: %v, %v", h, err)

@@ -71,7 +71,7 @@ type Outcome struct {
 
 // ExitCode returns the exit status that the error of the last attempt carries,
 // if it carries one; see [Event.ExitCode].
-func (o Outcome) ExitCode() (code int, ok bool) { return int(o.exit.code), o.exit.known }
+func (o Outcome) ExitCode() (code int, ok bool) { return o.exit.code, o.exit.known }
 
 // OutcomeKind is how a task ended.
 type OutcomeKind uint8

@@ -1,7 +1,6 @@
 package taskvisor
 
 import (
-	"context"
 	"sync"
 	"sync/atomic"
 )
@@ -14,8 +13,8 @@ const (
 
 // entry is one published event with the context that its readers get.
 type entry struct {
-	ctx context.Context
-	e   Event
+	v *views // nil: no values
+	e Event
 }
 
 // ring is the broadcast queue: one array of entries, which every reader walks
@@ -69,7 +68,7 @@ func (r *ring) add(capacity, patience int) *reader {
 // publish gives e the next number and every reader a copy. The lock of e's owner
 // is held, so that the numbers follow the transitions. It reports false after
 // the seal.
-func (r *ring) publish(ctx context.Context, e *Event) bool {
+func (r *ring) publish(v *views, e *Event) bool {
 	r.mu.Lock()
 	if r.sealed {
 		r.mu.Unlock()
@@ -89,7 +88,7 @@ func (r *ring) publish(ctx context.Context, e *Event) bool {
 	r.head.Store(head)
 	if len(r.readers) > 0 {
 		en := &r.entries[head&uint64(len(r.entries)-1)]
-		en.ctx = ctx // not one assignment for both: that would copy the event twice
+		en.v = v // not one assignment for both: that would copy the event twice
 		en.e = *e
 		if r.parked > 0 {
 			r.wake.Store(true)

@@ -2,7 +2,6 @@ package taskvisor
 
 import (
 	"context"
-	"errors"
 	"math/rand/v2"
 	"runtime/pprof"
 	"runtime/trace"
@@ -198,7 +197,7 @@ func (r *runner) beginBrackets() {
 // start announces the attempt.
 func (r *runner) start() {
 	t := r.t
-	var view context.Context
+	var view *views
 	if r.ctx != context.Context(r.c) {
 		view = t.sup.fan.view(r.ctx)
 	}
@@ -275,9 +274,6 @@ func classify(err error) ending {
 func classifyError(err error) ending {
 	e := ending{kind: ResultFailure, err: err}
 	e.inspect(err)
-	if e.kind == ResultFailure && errors.Is(err, ErrCanceled) {
-		e.kind = ResultCanceled
-	}
 	return e
 }
 
@@ -285,29 +281,70 @@ func classifyError(err error) ending {
 // all that is looked for, and without allocating. The first RetryAfter and the
 // first exit code count.
 func (e *ending) inspect(err error) {
+	for err != nil {
+		e.look(err)
+		switch x := err.(type) {
+		case interface{ Unwrap() error }:
+			err = x.Unwrap()
+		case interface{ Unwrap() []error }:
+			for _, branch := range x.Unwrap() {
+				e.inspect(branch)
+			}
+			return
+		default:
+			return
+		}
+	}
+}
+
+// look takes what err itself says, or says through a method As.
+func (e *ending) look(err error) {
 	switch x := err.(type) {
 	case *fatalError:
 		e.kind = ResultFatal
 	case *retryAfterError:
-		if !e.requested {
-			e.requested, e.after = true, x.delay
-		}
+		e.retryAfter(x)
+	case Reason:
+		e.cancels(x == ErrCanceled)
 	case interface{ ExitCode() int }:
-		if !e.exit.known {
-			e.exit = exitCode{int32(x.ExitCode()), true}
-		}
+		e.exited(x)
 	}
-	switch x := err.(type) {
-	case interface{ Unwrap() error }:
-		if next := x.Unwrap(); next != nil {
-			e.inspect(next)
-		}
-	case interface{ Unwrap() []error }:
-		for _, next := range x.Unwrap() {
-			if next != nil {
-				e.inspect(next)
-			}
-		}
+	if x, ok := err.(interface{ Is(error) bool }); ok {
+		e.cancels(x.Is(ErrCanceled))
+	}
+	x, ok := err.(interface{ As(any) bool })
+	if !ok {
+		return
+	}
+	var fatal *fatalError
+	var later *retryAfterError
+	var coder interface{ ExitCode() int }
+	if x.As(&fatal) {
+		e.kind = ResultFatal
+	}
+	if x.As(&later) {
+		e.retryAfter(later)
+	}
+	if x.As(&coder) {
+		e.exited(coder)
+	}
+}
+
+func (e *ending) cancels(yes bool) {
+	if yes && e.kind == ResultFailure {
+		e.kind = ResultCanceled
+	}
+}
+
+func (e *ending) retryAfter(x *retryAfterError) {
+	if !e.requested {
+		e.requested, e.after = true, x.delay
+	}
+}
+
+func (e *ending) exited(x interface{ ExitCode() int }) {
+	if !e.exit.known {
+		e.exit = exitCode{x.ExitCode(), true}
 	}
 }
 
@@ -428,7 +465,7 @@ func (r *runner) leaveLocked(a actions) {
 		}
 		held = false
 	}
-	released := t.released
+	released, acct := t.released, t.accountLocked()
 	buf := s.fan.detach(&t.out)
 	t.mu.Unlock()
 	if held {
@@ -438,9 +475,11 @@ func (r *runner) leaveLocked(a actions) {
 	switch {
 	case a&doLeave == 0:
 	case !released:
-		t.leave(r.now, r.at)
+		t.leave(r.now, r.at, acct)
 	case a&doTerminal != 0: // the task left when it was abandoned
-		s.reg.attemptEnded()
+		s.reg.returned(t, 1)
+	default:
+		s.reg.returned(t, 0)
 	}
 	s.fan.deliverAfter(&t.mu, &t.out, buf)
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"slices"
 	"sync"
 	"time"
 )
@@ -100,9 +101,9 @@ func (d *shutdown) listen(sigs []os.Signal) chan os.Signal {
 // supervise waits for the end and carries it out.
 func (s *Supervisor) supervise(ctx context.Context, signals chan os.Signal) {
 	d := &s.shutdown
-	defer signal.Stop(signals)
 	natural := s.await(ctx, signals)
 	since := d.begin()
+	s.fan.closing.Store(true)
 	if !natural {
 		s.fan.announce(Event{Kind: ShutdownRequested, Err: s.shutdownCause()})
 		s.slots.refuseWaiting()
@@ -113,6 +114,7 @@ func (s *Supervisor) supervise(ctx context.Context, signals chan os.Signal) {
 	s.verdict(since, graceErr)
 	s.fan.drain(time.Now().Add(s.cfg.drain))
 	d.endDrain(context.DeadlineExceeded)
+	signal.Stop(signals)
 	s.reg.stopped()
 	d.finish(graceErr)
 }
@@ -205,42 +207,59 @@ func (s *Supervisor) stuckAfter() time.Duration {
 // abandonRest gives up every body that still runs, and returns an error that
 // lists them all, whenever they were stopped; nil if there is none.
 func (s *Supervisor) abandonRest() error {
-	if !s.anyRunning() {
+	tasks := slices.DeleteFunc(s.reg.all(), func(t *task) bool { return !t.outlives() })
+	if len(tasks) == 0 {
 		return nil
 	}
 	stacks := captureWithin()
-	now := time.Now()
-	wall := s.clock.wall(now)
-	err := &GraceExceededError{Grace: s.cfg.grace}
-	var rest []*task
-	for _, t := range s.reg.list() {
-		st := t.status(wall)
-		if st.State != StateStopping && st.State != StateAbandoned {
-			continue
-		}
-		st.Stack = stacks[t.id]
-		err.Tasks = append(err.Tasks, st)
-		rest = append(rest, t)
-	}
-	if len(rest) == 0 {
-		return nil
-	}
-	for i, t := range rest {
-		t.abandon(err.Tasks[i].Stack, err)
-	}
+	err := s.abandonAll(tasks, stacks)
 	for s.reg.isLive() { // tasks that came back just now are leaving: nothing can be in their way
 		<-s.reg.quiet
+	}
+	if err == nil {
+		return nil
 	}
 	return err
 }
 
-func (s *Supervisor) anyRunning() bool {
-	for _, t := range s.reg.list() {
-		if st := t.state(); st == StateStopping || st == StateAbandoned {
-			return true
+// abandonAll decides at one instant which of tasks, which are sorted by id, are
+// given up: it holds all their locks, so that the list and the outcomes agree.
+// Nobody else holds two of them at a time.
+func (s *Supervisor) abandonAll(tasks []*task, stacks map[TaskID]string) *GraceExceededError {
+	for _, t := range tasks {
+		t.mu.Lock()
+	}
+	now, at := s.clock.now()
+	wall := s.clock.wall(now)
+	err := &GraceExceededError{Grace: s.cfg.grace}
+	for _, t := range tasks {
+		if t.m.phase.running() {
+			st := t.statusLocked(wall)
+			st.Stack = stacks[t.id]
+			err.Tasks = append(err.Tasks, st)
 		}
 	}
-	return false
+	gone := make([]givenUp, len(tasks))
+	for i, t := range tasks {
+		gone[i] = t.abandonLocked(now, at, stacks[t.id], err)
+	}
+	for _, t := range tasks {
+		t.mu.Unlock()
+	}
+	for i, t := range tasks {
+		t.abandonRest(now, at, gone[i])
+	}
+	if len(err.Tasks) == 0 {
+		return nil
+	}
+	return err
+}
+
+// outlives reports whether the task has a goroutine.
+func (t *task) outlives() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.m.phase.running()
 }
 
 // verdict publishes a supervisor's last event.

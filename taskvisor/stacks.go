@@ -35,14 +35,15 @@ type stackReader struct {
 }
 
 // of returns the stacks of the goroutines that wear the task's label, as they
-// were at some time after since; "" if the ration is used up.
-func (r *stackReader) of(id TaskID, since instant) string {
+// were at some time after since; "" if the ration is used up and they are not a
+// must.
+func (r *stackReader) of(id TaskID, since instant, must bool) string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	_, now := r.clock.now()
 	switch {
 	case r.at != 0 && r.at >= since && now-r.at < instant(captureEvery):
-	case r.at != 0 && now-r.at < instant(captureEvery):
+	case r.at != 0 && now-r.at < instant(captureEvery) && !must:
 		return ""
 	default:
 		r.at = now

@@ -48,7 +48,7 @@ func (s *Supervisor) Submit(ctx context.Context, sub Submission) (*Handle, error
 func (s *Supervisor) StopSlot(key string, purge bool) bool {
 	c := &s.slots
 	c.mu.Lock()
-	sl := c.slots[key]
+	sl := c.slots.m[key]
 	if sl == nil {
 		c.mu.Unlock()
 		return false
@@ -91,7 +91,7 @@ func (c *controller) submit(t *task) (*Handle, error) {
 		t.refused()
 	case do.launch:
 		if do.leave { // stopped before it was announced
-			t.leave(now, at)
+			t.leave(now, at, account{alive: true})
 		}
 		t.launch()
 	}
@@ -111,7 +111,7 @@ func (c *controller) submit(t *task) (*Handle, error) {
 func (c *controller) decide(t *task, now time.Time, at instant) (do followUp, err error) {
 	reg := &c.sup.reg
 	do.handle = t
-	sl := c.slots[t.sub.slot]
+	sl := c.slots.m[t.sub.slot]
 	in := admissionInput{policy: t.sub.admission, limit: c.maxQueue}
 	if sl != nil {
 		in.slot, in.queued, in.coalesced = sl.occupied(), sl.queued, sl.coalesced != nil
@@ -157,7 +157,7 @@ func (c *controller) decide(t *task, now time.Time, at instant) (do followUp, er
 // own makes t the owner of a slot that was idle.
 func (c *controller) own(t *task, now time.Time, at instant, do *followUp) {
 	sl := &slot{key: t.sub.slot, owner: t}
-	c.slots[sl.key] = sl
+	c.slots.put(sl.key, sl)
 	c.admitted++
 	do.launch = true
 	t.mu.Lock()
@@ -210,18 +210,30 @@ func (s *Supervisor) admit(t *task) {
 			t.announce(true)
 			return
 		}
-		why := ErrShuttingDown
-		if err == ErrTaskExists {
-			why = ErrTaskExists
-		}
 		next := s.slots.release(t)
-		s.slots.mu.Lock()
-		s.slots.refuse(t, why)
-		s.slots.mu.Unlock()
-		t.refused()
-		s.reg.drop()
+		if s.slots.turnAway(t, err) {
+			t.refused()
+			s.reg.drop()
+		}
 		t = next
 	}
+}
+
+// turnAway refuses t, or leaves that to refuseWaiting if the shutdown that is the
+// reason has not been announced yet.
+func (c *controller) turnAway(t *task, err error) (refused bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case err == ErrTaskExists:
+		c.refuse(t, ErrTaskExists)
+	case c.closed:
+		c.refuse(t, ErrShuttingDown)
+	default:
+		c.orphans = append(c.orphans, t)
+		return false
+	}
+	return true
 }
 
 func (c *controller) countAdmitted() {

@@ -48,12 +48,12 @@ func New(opts ...Option) (*Supervisor, error) {
 	s.inherit = resolve(&c.defaults, nil)
 	s.onceOnly = resolve(&c.defaults, oncePolicy)
 	s.reg.init()
-	s.slots = controller{sup: s, maxQueue: c.maxQueue, slots: make(map[string]*slot)}
+	s.slots = controller{sup: s, maxQueue: c.maxQueue}
 	s.permits.limit = c.maxConcurrent
 	s.stacks.clock = &s.clock
 	s.starts.run = s.starts.next
 	s.shutdown.init()
-	s.fan.init(c.name, &s.clock, context.WithValue(s.shutdown.drainCtx, callbackKey{}, s), c.subscribers)
+	s.fan.init(s, s.shutdown.drainCtx, c.subscribers)
 	if err := s.attach(); err != nil {
 		return nil, err
 	}
@@ -380,9 +380,6 @@ func (s *Supervisor) ended() bool {
 		return false
 	}
 }
-
-// callbackKey finds the supervisor that a subscriber's context comes from.
-type callbackKey struct{}
 
 // waitsForSelf reports whether ctx comes from something that the end of s waits
 // for: an attempt or a callback of s, or of a supervisor that is run inside one.

@@ -29,8 +29,11 @@ func (t *task) unlock() { t.sup.fan.unlock(&t.mu, &t.out) }
 // emit publishes the machine's events in a, in their order; e is the attempt's
 // end where there is one. t's lock is held.
 func (t *task) emit(a actions, now time.Time, at instant, e *ending) {
+	first := a&doStarting != 0 && t.sub != nil && t.sub.state == StateAdmitting
 	if t.sup.fan.silent {
-		t.seq = t.sup.fan.seq.Add(uint64(bits.OnesCount32(uint32(a & events))))
+		if t.seq = t.sup.fan.seq.Add(uint64(bits.OnesCount32(uint32(a & events)))); first {
+			t.slotMoved(StateRunning, now)
+		}
 		return
 	}
 	if a&doRequested != 0 {
@@ -38,9 +41,9 @@ func (t *task) emit(a actions, now time.Time, at instant, e *ending) {
 	}
 	if a&doStarting != 0 {
 		t.publish(TaskStarting, now, at, nil)
-		if t.sub != nil && t.sub.state == StateAdmitting {
-			t.slotMoved(StateRunning, now)
-		}
+	}
+	if first {
+		t.slotMoved(StateRunning, now)
 	}
 	if a&doTimeout != 0 {
 		t.publish(TimeoutHit, now, at, nil)
@@ -127,11 +130,11 @@ func (t *task) publish(kind EventKind, now time.Time, at instant, e *ending) {
 
 // send publishes ev as the task's next event.
 func (t *task) send(ev *Event) {
-	ctx := t.evctx
-	if ctx == nil {
-		ctx = t.view
+	v := t.evctx
+	if v == nil {
+		v = t.view
 	}
-	t.sup.fan.publish(&t.out, ctx, ev)
+	t.sup.fan.publish(&t.out, v, ev)
 	t.seq = ev.Seq
 }
 
@@ -151,13 +154,14 @@ func (t *task) announce(launch bool) {
 	t.mu.Lock()
 	a := t.announceLocked(now, at)
 	begun := launch && t.m.phase == phaseAdded && t.requestLocked(at)
+	acct := t.accountLocked()
 	buf := s.fan.detach(&t.out)
 	t.mu.Unlock()
 	if begun {
 		s.spawn(t)
 	}
 	if a&doLeave != 0 {
-		t.leave(now, at)
+		t.leave(now, at, acct)
 	}
 	s.fan.deliverAfter(&t.mu, &t.out, buf)
 }
@@ -266,17 +270,19 @@ func (t *task) stopFor(why Reason) bool {
 	if why != ErrShutdown {
 		t.armLocked(at)
 	}
-	live, cause := t.live, error(nil)
-	if a&doCancel != 0 && live != nil {
-		cause = t.causeLocked()
+	var live *liveCtx
+	var cause error
+	if a&doCancel != 0 {
+		live, cause = t.cancelLocked()
 	}
+	acct := t.accountLocked()
 	buf := s.fan.detach(&t.out)
 	t.mu.Unlock()
-	if cause != nil {
+	if live != nil {
 		live.end(cause)
 	}
 	if a&doLeave != 0 {
-		t.leave(now, at)
+		t.leave(now, at, acct)
 	}
 	s.fan.deliverAfter(&t.mu, &t.out, buf)
 	return a&claimed != 0
@@ -327,8 +333,8 @@ func (t *task) tick() {
 	t.armLocked(at)
 	var live *liveCtx
 	var cause error
-	if a&doCancel != 0 && t.live != nil {
-		live, cause = t.live, t.causeLocked()
+	if a&doCancel != 0 {
+		live, cause = t.cancelLocked()
 	}
 	attempt := t.m.attempt
 	buf := s.fan.detach(&t.out)
@@ -352,7 +358,7 @@ func (t *task) tick() {
 // were being read.
 func (t *task) reportStuck(attempt int, since instant) {
 	s := t.sup
-	stack := s.stacks.of(t.id, since)
+	stack := s.stacks.of(t.id, since, false)
 	now, at := s.clock.now()
 	t.mu.Lock()
 	m := &t.m

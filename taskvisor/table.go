@@ -1,0 +1,32 @@
+package taskvisor
+
+// leastTable is the size below which a table never shrinks.
+const leastTable = 1024
+
+// table is a map that gives memory back: Go's maps keep what they once needed.
+// It is rebuilt when it holds an eighth of what it held at its largest, which
+// costs each deletion the move of at most a seventh of an entry.
+type table[V any] struct {
+	m    map[string]V
+	peak int
+}
+
+func (t *table[V]) put(key string, v V) {
+	if t.m == nil {
+		t.m = make(map[string]V)
+	}
+	t.m[key] = v
+	t.peak = max(t.peak, len(t.m))
+}
+
+func (t *table[V]) delete(key string) {
+	delete(t.m, key)
+	if t.peak < leastTable || len(t.m) > t.peak/8 {
+		return
+	}
+	m := make(map[string]V, len(t.m))
+	for k, v := range t.m {
+		m[k] = v
+	}
+	t.m, t.peak = m, len(m)
+}
