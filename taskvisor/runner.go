@@ -279,9 +279,13 @@ func classifyError(err error) ending {
 
 // inspect walks the tree of err, depth first, as errors.As does, but once for
 // all that is looked for, and without allocating. The first RetryAfter and the
-// first exit code count.
+// first exit code count. What triggered a shutdown is not the body's to answer
+// for: one that returns its context's cause was not fatal itself.
 func (e *ending) inspect(err error) {
 	for err != nil {
+		if _, ours := err.(*stopError); ours {
+			return
+		}
 		e.look(err)
 		switch x := err.(type) {
 		case interface{ Unwrap() error }:
