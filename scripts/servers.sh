@@ -22,18 +22,19 @@ groups=()
 start() {
 	local name=$1
 	shift
+	: >"$dir/$name.log"
 	"$@" >"$dir/$name.log" 2>&1 </dev/null &
 	started=$!
 	groups=("$started" "${groups[@]}")
 }
 
-# stop_all ends what was started, the last first: a polite signal, five seconds,
+# stop_all ends what was started, the last first: a polite signal, twenty seconds,
 # then a hard one.
 stop_all() {
 	local pid i
 	for pid in "${groups[@]}"; do
 		kill -TERM -- "-$pid" 2>/dev/null || continue
-		for i in $(seq 50); do
+		for i in $(seq 200); do
 			kill -0 -- "-$pid" 2>/dev/null || break
 			sleep 0.1
 		done

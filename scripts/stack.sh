@@ -33,5 +33,5 @@ Ctrl-C ends all of it.
 URLS
 OTEL_EXPORTER_OTLP_ENDPOINT=http://$jaeger_otlp start uptime "$dir/uptime" "$@"
 tail -f "$dir/uptime.log" &
-groups=("$!" "${groups[@]}")
+groups+=("$!") # last: it shows how the program ends
 wait "$started"

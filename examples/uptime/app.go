@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/trace"
 
 	otelsub "github.com/taskvisor/taskvisor-go/subscribers/otel"
@@ -73,11 +74,16 @@ func watch(ctx context.Context, cfg config, stdout io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	ctx, stopped := context.WithCancelCause(ctx)
+	// What the exporter has to say goes where everything goes. The handler is one
+	// per process, which is this program's.
+	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) {
+		a.say(ctx, slog.LevelWarn, "telemetry", err.Error())
+	}))
+	running, stopped := context.WithCancelCause(ctx)
 	defer stopped(nil)
 	closeServer := a.serve(listener, stopped)
 	defer closeServer()
-	return a.run(ctx, listener.Addr())
+	return a.run(running, listener.Addr())
 }
 
 // useDemo makes the demo's endpoints the targets, and its receiver the webhook
