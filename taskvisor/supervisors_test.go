@@ -1,0 +1,299 @@
+package taskvisor_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/taskvisor/taskvisor-go/taskvisor"
+	"github.com/taskvisor/taskvisor-go/taskvisor/taskvisortest"
+)
+
+// onlySelf reports errors of calls that should have refused to wait for
+// themselves.
+func onlySelf(t *testing.T, call string, err error) {
+	t.Helper()
+	if !errors.Is(err, taskvisor.ErrWouldWaitForSelf) {
+		t.Errorf("%s: error %v, want %v", call, err, taskvisor.ErrWouldWaitForSelf)
+	}
+}
+
+// A body that waits for its own task is refused at once, with any context that
+// comes from its attempt; what does not need waiting is done.
+func TestWaitForSelfInABody(t *testing.T) {
+	type key struct{}
+	for name, derive := range map[string]func(context.Context) context.Context{
+		"given":        func(ctx context.Context) context.Context { return ctx },
+		"derived":      func(ctx context.Context) context.Context { return context.WithValue(ctx, key{}, 1) },
+		"not canceled": context.WithoutCancel,
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				sup, rec := taskvisortest.Start(t)
+				var h *taskvisor.Handle
+				ready := make(chan struct{})
+				h = addTo(t, sup, taskvisor.Once("a", func(ctx context.Context) error {
+					<-ready
+					mine := derive(ctx)
+					_, err := h.Wait(mine)
+					onlySelf(t, "Wait", err)
+					if ctx.Err() != nil {
+						t.Error("Wait stopped the task")
+					}
+					_, err = h.Cancel(mine)
+					onlySelf(t, "Cancel", err)
+					if !errors.Is(context.Cause(ctx), taskvisor.ErrRemoved) {
+						t.Errorf("after Cancel the cause is %v: it should have stopped the task", context.Cause(ctx))
+					}
+					onlySelf(t, "Shutdown", sup.Shutdown(mine))
+					_, err = taskvisor.Await[int](mine, h)
+					onlySelf(t, "Await", err)
+					return nil
+				}))
+				close(ready)
+				outcomeOf(t, h)
+				<-sup.Done()
+				wantTrace(t, rec, "a", "A S Q ✓ D")
+				wantTrace(t, rec, "", "H V")
+			})
+		})
+	}
+}
+
+// Children of an attempt are part of it.
+func TestWaitForSelfInAChild(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		sup, _ := taskvisortest.Start(t)
+		var h *taskvisor.Handle
+		ready := make(chan struct{})
+		h = addTo(t, sup, taskvisor.Once("a", func(ctx context.Context) error {
+			<-ready
+			done := make(chan struct{})
+			taskvisor.Go(ctx, func(ctx context.Context) {
+				defer close(done)
+				_, err := h.Wait(ctx)
+				onlySelf(t, "Wait", err)
+				onlySelf(t, "Shutdown", sup.Shutdown(ctx))
+			})
+			<-done
+			return nil
+		}))
+		close(ready)
+		outcomeOf(t, h)
+	})
+}
+
+// Waiting for somebody else is nothing special, and neither is a context of a
+// task that is over.
+func TestWaitForAnother(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		sup, _ := taskvisortest.Start(t)
+		slow := addTo(t, sup, taskvisor.Once("slow", taskvisortest.Script(taskvisortest.After(time.Minute, taskvisortest.Fail(errBoom)))))
+		var kept context.Context
+		h := addTo(t, sup, taskvisor.Once("a", func(ctx context.Context) error {
+			kept = context.WithoutCancel(ctx)
+			if o, err := slow.Wait(ctx); err != nil || o.Err != errBoom {
+				t.Errorf("Wait for another: %v, %v", o, err)
+			}
+			return nil
+		}))
+		outcomeOf(t, h)
+		if _, err := h.Wait(kept); err != nil {
+			t.Errorf("Wait for what is over, with its context: %v", err)
+		}
+	})
+}
+
+// In brackets and callbacks a supervisor does not wait for itself either.
+func TestWaitForSelfInCallbacks(t *testing.T) {
+	for _, name := range []string{"begin", "end", "inline", "queued"} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				var sup *taskvisor.Supervisor
+				called := 0
+				refuse := func(ctx context.Context) {
+					called++
+					onlySelf(t, "Shutdown", sup.Shutdown(ctx))
+				}
+				var opt taskvisor.Option
+				switch name {
+				case "begin":
+					opt = taskvisor.WithSubscriber(&bracket{begin: func(ctx context.Context, _ taskvisor.Attempt) context.Context {
+						refuse(ctx)
+						return ctx
+					}})
+				case "end":
+					opt = taskvisor.WithSubscriber(&bracket{end: func(ctx context.Context, _ taskvisor.Attempt, _ taskvisor.Result) { refuse(ctx) }})
+				case "inline":
+					opt = taskvisor.WithSubscriber(inlineFunc(func(ctx context.Context, e taskvisor.Event) {
+						if e.Kind == taskvisor.TaskStarting {
+							refuse(ctx)
+						}
+					}))
+				default:
+					opt = taskvisor.WithSubscriber(queuedFunc(func(ctx context.Context, e taskvisor.Event) {
+						if e.Kind == taskvisor.TaskStarting {
+							refuse(ctx)
+						}
+					}))
+				}
+				sup, rec := startInto(t, &sup, opt)
+				outcomeOf(t, addTo(t, sup, taskvisor.Once("a", taskvisortest.Script(taskvisortest.After(time.Second, taskvisortest.Succeed())))))
+				<-sup.Done()
+				if called != 1 {
+					t.Errorf("the callback was called %d times", called)
+				}
+				wantTrace(t, rec, "", "H V")
+			})
+		})
+	}
+}
+
+// An inline subscriber is called on the goroutine that the task needs.
+func TestWaitForTheTaskInItsInlineCallback(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		var sup *taskvisor.Supervisor
+		var got error
+		sup, _ = startInto(t, &sup, taskvisor.WithSubscriber(inlineFunc(func(ctx context.Context, e taskvisor.Event) {
+			if e.Kind == taskvisor.TaskStarting {
+				h, _ := sup.Lookup(e.Task)
+				short, cancel := context.WithTimeout(ctx, time.Hour)
+				defer cancel()
+				_, got = h.Wait(short)
+			}
+		})))
+		outcomeOf(t, addTo(t, sup, taskvisor.Once("a", taskvisortest.Script(taskvisortest.Succeed()))))
+		onlySelf(t, "Wait", got)
+	})
+}
+
+// A supervisor that is run inside an attempt of another is part of it: from
+// within, neither may be waited for.
+func TestWaitForSelfAcrossNestedSupervisors(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		outer, outerRec := taskvisortest.Start(t)
+		inner, innerRec := newSup(t)
+		var h *taskvisor.Handle
+		ready := make(chan struct{})
+		h = addTo(t, outer, taskvisor.Once("host", func(ctx context.Context) error {
+			<-ready
+			return inner.Run(ctx, taskvisor.Once("guest", func(ctx context.Context) error {
+				_, err := h.Wait(ctx)
+				onlySelf(t, "Wait for the host", err)
+				onlySelf(t, "Shutdown of the inner", inner.Shutdown(ctx))
+				onlySelf(t, "Shutdown of the outer", outer.Shutdown(ctx))
+				<-ctx.Done()
+				return nil
+			}))
+		}))
+		close(ready)
+		outcomeOf(t, h)
+		<-outer.Done()
+		wantTrace(t, innerRec, "guest", "A S ✓ D")
+		wantTrace(t, innerRec, "", "H V")
+		wantTrace(t, outerRec, "host", "A S ✓ D")
+	})
+}
+
+// Running a supervisor inside its own attempt is answered, not waited for.
+func TestRunInsideItself(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		sup, _ := taskvisortest.Start(t)
+		h := addTo(t, sup, taskvisor.Once("a", func(ctx context.Context) error { return sup.Run(ctx) }))
+		o := outcomeOf(t, h)
+		onlySelf(t, "Run", o.Err)
+		wantErr(t, o.Err, taskvisor.ErrAlreadyRunning)
+	})
+}
+
+// The stop of the outer reaches the inner through the context; each ends in its
+// own grace.
+func TestNestedSupervisorsEndTogether(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		outer, outerRec := taskvisortest.Start(t, taskvisor.WithGrace(10*time.Second))
+		inner, innerRec := newSup(t, taskvisor.WithGrace(time.Second), taskvisor.WithName("inner"))
+		release := make(chan struct{})
+		var innerErr error
+		addTo(t, outer, taskvisor.Once("host", func(ctx context.Context) error {
+			innerErr = inner.Run(ctx, taskvisor.Once("stuck", stubborn(release)), taskvisor.Once("good", idle))
+			return innerErr
+		}))
+		synctest.Wait()
+		before := time.Now()
+		if err := outer.Shutdown(context.Background()); err != nil || time.Since(before) != time.Second {
+			t.Errorf("Shutdown: %v after %v", err, time.Since(before))
+		}
+		var late *taskvisor.GraceExceededError
+		if !errors.As(innerErr, &late) || len(late.Tasks) != 1 || late.Tasks[0].Name != "stuck" {
+			t.Errorf("the inner Run returned %v", innerErr)
+		}
+		wantTrace(t, innerRec, "stuck", "A S N")
+		wantTrace(t, innerRec, "good", "A S C D")
+		wantTrace(t, outerRec, "host", "A S C D")
+		close(release)
+	})
+}
+
+// A supervisor that is started inside a task, and not run, outlives the task
+// only until its context ends with the attempt.
+func TestSupervisorStartedInATaskEndsWithIt(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		outer, _ := taskvisortest.Start(t)
+		inner, rec := newSup(t)
+		outcomeOf(t, addTo(t, outer, taskvisor.Once("host", func(ctx context.Context) error {
+			if err := inner.Start(ctx); err != nil {
+				return err
+			}
+			_, err := inner.Add(ctx, taskvisor.Once("guest", idle))
+			synctest.Wait()
+			return err
+		})))
+		<-inner.Done()
+		wantTrace(t, rec, "guest", "A S C D")
+		wantTrace(t, rec, "", "H V")
+	})
+}
+
+// A thousand of them share a process: nothing is global but the ids.
+func TestAThousandSupervisors(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		sups := make([]*taskvisor.Supervisor, 1000)
+		hs := make([]*taskvisor.Handle, len(sups))
+		ids := map[taskvisor.TaskID]bool{}
+		for i := range sups {
+			sup, err := taskvisor.New(taskvisor.WithName(fmt.Sprint("s", i)), taskvisor.WithSubscriber(queuedFunc(func(context.Context, taskvisor.Event) {})))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := sup.Start(context.Background()); err != nil {
+				t.Fatal(err)
+			}
+			sups[i] = sup
+			hs[i] = addTo(t, sup, taskvisor.Once("same name", taskvisortest.Script(taskvisortest.After(time.Minute, taskvisortest.Fail(errBoom)))))
+			addTo(t, sup, taskvisor.Once("idle", idle))
+			ids[hs[i].ID()] = true
+		}
+		if len(ids) != len(sups) {
+			t.Errorf("%d ids for %d tasks", len(ids), len(sups))
+		}
+		for i, sup := range sups {
+			if o, err := hs[i].Wait(context.Background()); err != nil || o.Err != errBoom {
+				t.Fatalf("supervisor %d: %v, %v", i, o, err)
+			}
+			if err := sup.Shutdown(context.Background()); err != nil {
+				t.Fatalf("supervisor %d: %v", i, err)
+			}
+			if sn := sup.Snapshot(); sn.Added != 2 || sn.Removed != 2 || sn.Subscribers[0].Delivered != sn.Seq {
+				t.Fatalf("supervisor %d: %+v", i, sn)
+			}
+		}
+	})
+}
+
+// queuedFunc is a subscriber with a queue, made of a function.
+type queuedFunc func(ctx context.Context, e taskvisor.Event)
+
+func (f queuedFunc) OnEvent(ctx context.Context, e taskvisor.Event) { f(ctx, e) }
