@@ -250,17 +250,6 @@ func (m *machine) cancel(by canceledBy) bool {
 	return true
 }
 
-// ending is what became of a body and its children, as classified on the
-// attempt's goroutine.
-type ending struct {
-	kind      ResultKind // as if nobody had stopped the task and no deadline had passed
-	goexit    bool
-	requested bool // RetryAfter
-	after     time.Duration
-	err       error
-	exit      exitCode
-}
-
 // returned decides the result and plans what follows; draw is asked for a
 // uniform number in [0, 1) if there is something to draw. It is the table of
 // results, in its order.

@@ -42,14 +42,6 @@ type runner struct {
 	e        ending
 }
 
-// bracketing is what a runner needs where there are brackets.
-type bracketing struct {
-	attempt Attempt
-	result  Result
-	next    int               // bracket to begin or to end
-	begun   []context.Context // what each returned; nil: it is not to be ended
-}
-
 // run executes attempts until the task has to wait or is gone.
 func (t *task) run() {
 	r := runner{t: t, chunk: 1}
@@ -130,18 +122,6 @@ func (r *runner) beginLocked() {
 	r.step = stepBrackets
 }
 
-// describeLocked prepares what brackets are told. It is not inlined, for the
-// sake of the stack of tasks without any.
-//
-//go:noinline
-func (r *runner) describeLocked() {
-	b := r.brackets
-	b.attempt = r.t.describe(r.t.infoLocked())
-	b.attempt.Started = r.now
-	b.next = 0
-	clear(b.begun)
-}
-
 // nextCtx returns the context of the next attempt. Those of a loop are made in
 // chunks that grow, the very first one is part of the task.
 func (r *runner) nextCtx(number int) *attemptCtx {
@@ -170,28 +150,6 @@ func (t *task) label() context.Context {
 		"taskvisor_supervisor", t.sup.fan.supervisor,
 		"taskvisor_task", t.spec.name,
 		labelTaskID, t.digits))
-}
-
-// beginBrackets lets each bracket see the attempt and derive a context.
-func (r *runner) beginBrackets() {
-	t, b := r.t, r.brackets
-	f := &t.sup.fan
-	for b.next < len(f.brackets) {
-		i := b.next
-		b.next++
-		s := f.brackets[i]
-		ctx := f.beginBracket(s, r.ctx, &b.attempt)
-		if ctx == nil {
-			continue
-		}
-		if ctx != r.ctx && (attemptFrom(ctx) != r.c || ctx.Done() == nil) { // WithoutCancel keeps the values only
-			f.report(s, errForeignContext, "")
-			ctx = r.ctx
-		}
-		b.begun[i] = ctx
-		r.ctx = ctx
-	}
-	r.step = stepStart
 }
 
 // start announces the attempt.
@@ -256,102 +214,6 @@ func (r *runner) traced() error {
 	return r.t.spec.fn(r.ctx)
 }
 
-func (r *runner) caught() {
-	if v := recover(); v != nil {
-		r.e = ending{kind: ResultPanic, err: newPanicError(v)}
-	}
-}
-
-// classify reads a body's error. It calls the methods of the user's error types,
-// hence on the attempt's goroutine, without a lock, where panics are recovered.
-func classify(err error) ending {
-	if err == nil {
-		return ending{kind: ResultSuccess}
-	}
-	return classifyError(err)
-}
-
-func classifyError(err error) ending {
-	e := ending{kind: ResultFailure, err: err}
-	e.inspect(err)
-	return e
-}
-
-// inspect walks the tree of err, depth first, as errors.As does, but once for
-// all that is looked for, and without allocating. The first RetryAfter and the
-// first exit code count. What triggered a shutdown is not the body's to answer
-// for: one that returns its context's cause was not fatal itself.
-func (e *ending) inspect(err error) {
-	for err != nil {
-		if _, ours := err.(*stopError); ours {
-			return
-		}
-		e.look(err)
-		switch x := err.(type) {
-		case interface{ Unwrap() error }:
-			err = x.Unwrap()
-		case interface{ Unwrap() []error }:
-			for _, branch := range x.Unwrap() {
-				e.inspect(branch)
-			}
-			return
-		default:
-			return
-		}
-	}
-}
-
-// look takes what err itself says, or says through a method As.
-func (e *ending) look(err error) {
-	switch x := err.(type) {
-	case *fatalError:
-		e.kind = ResultFatal
-	case *retryAfterError:
-		e.retryAfter(x)
-	case Reason:
-		e.cancels(x == ErrCanceled)
-	case interface{ ExitCode() int }:
-		e.exited(x)
-	}
-	if x, ok := err.(interface{ Is(error) bool }); ok {
-		e.cancels(x.Is(ErrCanceled))
-	}
-	x, ok := err.(interface{ As(any) bool })
-	if !ok {
-		return
-	}
-	var fatal *fatalError
-	var later *retryAfterError
-	var coder interface{ ExitCode() int }
-	if x.As(&fatal) {
-		e.kind = ResultFatal
-	}
-	if x.As(&later) {
-		e.retryAfter(later)
-	}
-	if x.As(&coder) {
-		e.exited(coder)
-	}
-}
-
-func (e *ending) cancels(yes bool) {
-	if yes && e.kind == ResultFailure {
-		e.kind = ResultCanceled
-	}
-}
-
-func (e *ending) retryAfter(x *retryAfterError) {
-	if !e.requested {
-		e.requested, e.after = true, x.delay
-	}
-}
-
-func (e *ending) exited(x interface{ ExitCode() int }) {
-	if !e.exit.known {
-		e.exit = exitCode{x.ExitCode(), true}
-	}
-}
-
 // returned decides the result, after the children have been joined.
 func (r *runner) returned() {
 	t := r.t
@@ -403,18 +265,6 @@ func (r *runner) join() {
 	if failure != nil && r.e.kind != ResultPanic && !r.e.goexit {
 		r.e = *failure
 	}
-}
-
-// endBrackets runs in reverse order, as deferred calls would.
-func (r *runner) endBrackets() {
-	b, f := r.brackets, &r.t.sup.fan
-	for b.next > 0 {
-		b.next--
-		if ctx := b.begun[b.next]; ctx != nil {
-			f.endBracket(f.brackets[b.next], ctx, &b.attempt, &b.result)
-		}
-	}
-	r.step = stepSettle
 }
 
 func (r *runner) settle() {

@@ -88,6 +88,43 @@ func (s *Supervisor) requestStop(trigger, fatal error) {
 	close(d.asked)
 }
 
+// Shutdown stops the supervisor: nobody is admitted any more, what waits for a
+// slot is rejected, every task is stopped, and bodies that have not returned
+// when the grace has passed are abandoned. It returns when that is done: every
+// caller, an early or a late one, gets the same result, which is Run's. If ctx
+// ends first, only the waiting ends, with its cause; called with a context that
+// comes from an attempt or a callback of this supervisor, it begins the shutdown
+// and returns ErrWouldWaitForSelf. A supervisor that was not started is closed.
+func (s *Supervisor) Shutdown(ctx context.Context) error {
+	mustContext(ctx)
+	s.requestStop(nil, nil)
+	if s.waitsForSelf(ctx) && !s.ended() {
+		return &TaskError{Op: "shutdown", Err: ErrWouldWaitForSelf}
+	}
+	select {
+	case <-s.shutdown.done:
+	default:
+		select {
+		case <-s.shutdown.done:
+		case <-ctx.Done():
+			return &TaskError{Op: "shutdown", Err: context.Cause(ctx)}
+		}
+	}
+	return s.shutdown.err
+}
+
+// Done returns a channel that is closed when the supervisor has ended.
+func (s *Supervisor) Done() <-chan struct{} { return s.shutdown.done }
+
+func (s *Supervisor) ended() bool {
+	select {
+	case <-s.shutdown.done:
+		return true
+	default:
+		return false
+	}
+}
+
 // listen begins to receive signals; nil if there are none to receive.
 func (d *shutdown) listen(sigs []os.Signal) chan os.Signal {
 	if len(sigs) == 0 {

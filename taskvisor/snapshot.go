@@ -104,3 +104,45 @@ type SubscriberStatus struct {
 	Dropped          map[EventKind]uint64 // nil if none was lost
 	Panics           uint64
 }
+
+// Snapshot returns the state of everything, read from the tasks themselves. It
+// never calls the user's code and never waits for it.
+func (s *Supervisor) Snapshot() Snapshot {
+	now := time.Now()
+	wall := s.clock.wall(now)
+	sn := Snapshot{Supervisor: s.cfg.name, Seq: s.fan.last(), Time: now, MaxConcurrent: s.permits.limit}
+	s.slots.snapshot(&sn, wall)
+	tasks := s.reg.snapshot(&sn)
+	sn.Tasks = make([]TaskStatus, 0, len(tasks))
+	running := 0
+	for _, t := range tasks {
+		begun, now := t.attempts()
+		sn.Started += uint64(begun)
+		sn.Ended += uint64(begun - now)
+		running += now
+		sn.Tasks = append(sn.Tasks, t.status(wall))
+	}
+	sn.InUse = running + sn.Released
+	if s.permits.limit > 0 {
+		sn.InUse = s.permits.used()
+	}
+	for _, sink := range s.fan.sinks {
+		sn.Subscribers = append(sn.Subscribers, s.fan.status(sink))
+	}
+	s.shutdown.snapshot(&sn)
+	return sn
+}
+
+func (t *task) attempts() (begun, running int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.m.attempt, t.runningLocked()
+}
+
+func (f *fanout) status(s *sink) SubscriberStatus {
+	st := SubscriberStatus{Name: s.name, Inline: s.inline, Panics: s.panics.Load(), Delivered: s.called.Load()}
+	if s.reader != nil {
+		f.ring.status(s.reader, &st)
+	}
+	return st
+}

@@ -1,0 +1,57 @@
+package taskvisor
+
+import "context"
+
+// bracketing is what a runner needs where there are brackets.
+type bracketing struct {
+	attempt Attempt
+	result  Result
+	next    int               // bracket to begin or to end
+	begun   []context.Context // what each returned; nil: it is not to be ended
+}
+
+// describeLocked prepares what brackets are told. It is not inlined, for the
+// sake of the stack of tasks without any.
+//
+//go:noinline
+func (r *runner) describeLocked() {
+	b := r.brackets
+	b.attempt = r.t.describe(r.t.infoLocked())
+	b.attempt.Started = r.now
+	b.next = 0
+	clear(b.begun)
+}
+
+// beginBrackets lets each bracket see the attempt and derive a context.
+func (r *runner) beginBrackets() {
+	t, b := r.t, r.brackets
+	f := &t.sup.fan
+	for b.next < len(f.brackets) {
+		i := b.next
+		b.next++
+		s := f.brackets[i]
+		ctx := f.beginBracket(s, r.ctx, &b.attempt)
+		if ctx == nil {
+			continue
+		}
+		if ctx != r.ctx && (attemptFrom(ctx) != r.c || ctx.Done() == nil) { // WithoutCancel keeps the values only
+			f.report(s, errForeignContext, "")
+			ctx = r.ctx
+		}
+		b.begun[i] = ctx
+		r.ctx = ctx
+	}
+	r.step = stepStart
+}
+
+// endBrackets runs in reverse order, as deferred calls would.
+func (r *runner) endBrackets() {
+	b, f := r.brackets, &r.t.sup.fan
+	for b.next > 0 {
+		b.next--
+		if ctx := b.begun[b.next]; ctx != nil {
+			f.endBracket(f.brackets[b.next], ctx, &b.attempt, &b.result)
+		}
+	}
+	r.step = stepSettle
+}
