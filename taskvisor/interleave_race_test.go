@@ -1,0 +1,99 @@
+package taskvisor
+
+import (
+	"context"
+	"runtime"
+	"testing"
+	"time"
+)
+
+// The tests of this file hold one of the supervisor's locks to stop a goroutine
+// of it between two steps, do what must not matter there, and let go. They run
+// outside of a bubble, where a goroutine that waits for a mutex counts as
+// running.
+
+// heldAt runs step on another goroutine, which gets stuck at a lock that is
+// held, does meanwhile once reached reports that it has come so far as can be
+// seen, and then releases the lock.
+func heldAt(t *testing.T, lock interface {
+	Lock()
+	Unlock()
+}, step func(), reached func() bool, meanwhile func()) {
+	t.Helper()
+	lock.Lock()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		step()
+	}()
+	eventually(t, reached)
+	meanwhile()
+	lock.Unlock()
+	<-done
+}
+
+// eventually yields until the condition holds. The time limit is for a failure only.
+func eventually(t *testing.T, condition func() bool) {
+	t.Helper()
+	for start := time.Now(); !condition(); runtime.Gosched() {
+		if time.Since(start) > 10*time.Second {
+			t.Fatal("waited too long")
+		}
+	}
+}
+
+func startedSupervisor(t *testing.T, opts ...Option) *Supervisor {
+	t.Helper()
+	s, err := New(opts...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Start(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Shutdown(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+func (t *task) phaseNow() phase {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.m.phase
+}
+
+// A body that returns while it is being released after its abandonment is
+// counted once, and its slot changes hands once.
+func TestReturnDuringReleaseIsCountedOnce(t *testing.T) {
+	s := startedSupervisor(t)
+	back := make(chan struct{})
+	h, err := s.Submit(context.Background(), Submission{Task: Once("late", func(context.Context) error {
+		<-back
+		return nil
+	}, WithReleaseOnAbandon(), WithGrace(time.Hour))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, func() bool { return h.phaseNow() == phaseActive })
+	h.Stop()
+	heldAt(t, &s.reg.mu, func() { h.abandon("", context.Canceled) },
+		func() bool { return h.state() == StateAbandoned },
+		func() {
+			close(back)
+			eventually(t, func() bool { return h.phaseNow() == phaseGone })
+		})
+	eventually(t, func() bool { return s.Snapshot().State == StateRunning && s.Snapshot().Ended > 0 })
+	for range 1000 {
+		runtime.Gosched() // whoever still counts
+	}
+	sn := s.Snapshot()
+	if sn.Started != 1 || sn.Ended != 1 || sn.Released != 0 || sn.Removed != 1 || len(sn.Slots) != 0 {
+		t.Errorf("started %d, ended %d, released %d, removed %d, %d slots", sn.Started, sn.Ended, sn.Released, sn.Removed, len(sn.Slots))
+	}
+	if o, known := h.Outcome(); !known || o.Kind != OutcomeAbandoned {
+		t.Errorf("outcome %v, known %v", o.Kind, known)
+	}
+}
