@@ -79,7 +79,7 @@ async function serve(files) {
         response.writeHead(404).end();
       }
     } catch (error) {
-      response.writeHead(502).end(JSON.stringify({ status: 'error', error: String(error) }));
+      response.writeHead(error.code === 'ENOENT' ? 404 : 502).end(JSON.stringify({ status: 'error', error: String(error) }));
     }
   });
   await new Promise((ready) => server.listen(0, '127.0.0.1', ready));
@@ -88,7 +88,7 @@ async function serve(files) {
 
 async function photograph(browser, address, uid) {
   const page = await browser.newPage();
-  page.on('console', (line) => line.type() === 'error' && console.error(`${uid}: ${line.text()}`));
+  page.on('console', (line) => line.type() === 'error' && !line.text().startsWith('Failed to load resource') && console.error(`${uid}: ${line.text()}`));
   page.on('pageerror', (error) => console.error(`${uid}: ${error.message ?? error}`));
   await page.setViewport({ width: 1600, height: 1000, deviceScaleFactor: 1 });
   const query = new URLSearchParams({ board: uid, range: options.range, task: options.task, end: options.end });

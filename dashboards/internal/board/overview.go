@@ -88,7 +88,7 @@ func troubleTable() ready {
 		desc: "Every task with a failed attempt in the time shown, and why. Click a task for its board. " +
 			"“In a row” counts now; the other numbers count over the time shown. A resident task, which is one endless attempt, " +
 			"has no last success: it is well while it runs and its restarts stay flat.",
-		unit: units.Short, width: 24, height: 8, decimals: cog.ToPtr(0.0), empty: "No attempt failed in this time.",
+		unit: units.Short, width: 24, height: 8, decimals: cog.ToPtr(0.0),
 	}.table("In a row",
 		column{"In a row", only(ofTask("task_consecutive_failures"), "("+failed+")"), units.Short,
 			thresholds("transparent", step{1, orange}, step{5, red}), nil},
@@ -96,9 +96,9 @@ func troubleTable() ready {
 		column{"Timeout", by("timeout"), units.Short, some, nil},
 		column{"Panic", by("panic"), units.Short, worse, nil},
 		column{"Fatal", by("fatal"), units.Short, worse, nil},
-		column{"Since last success", only("(time() - "+ofTask("task_last_success_timestamp_seconds")+")", "("+failed+")"), units.Seconds,
+		column{"Since last success", only(since(ofTask("task_last_success_timestamp_seconds")), "("+failed+")"), units.Seconds,
 			thresholds("transparent", step{900, orange}, step{3600, red}), nil},
-		column{"Next attempt in", only("("+ofTask("task_next_start_timestamp_seconds")+" - time())", "("+failed+")"), units.Seconds, nil, nil},
+		column{"Next attempt in", only(until(ofTask("task_next_start_timestamp_seconds")), "("+failed+")"), units.Seconds, nil, nil},
 	)
 }
 

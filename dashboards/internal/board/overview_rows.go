@@ -6,7 +6,7 @@ import (
 )
 
 func stuck() []ready {
-	running := "(time() - " + ofTask("task_attempt_start_timestamp_seconds") + ")"
+	running := since(ofTask("task_attempt_start_timestamp_seconds"))
 	where := []string{"instance", "supervisor"}
 	return []ready{
 		panel{title: "Stuck and abandoned attempts", unit: units.Short, width: 6, height: 8,
@@ -14,11 +14,11 @@ func stuck() []ready {
 			targets: []target{
 				{expr: sum(of("stuck_attempts"), where...), legend: "stuck, {{instance}} {{supervisor}}"},
 				{expr: sum(of("abandoned_attempts"), where...), legend: "abandoned, {{instance}} {{supervisor}}"}},
-		}.lines(),
+		}.lines(byPrefix("stuck", orange), byPrefix("abandoned", red)),
 		panel{title: "Attempts abandoned, by what stopped them", unit: units.OpsPerSecond, width: 6, height: 8,
 			desc:    "Attempts given up after their grace, per second. On an orderly deploy this stays at zero.",
 			targets: []target{{expr: sum(rate(of("attempts_abandoned_total")), "cause"), legend: "{{cause}}"}},
-		}.lines(),
+		}.lines(byState(stops)),
 		panel{title: "Tasks by state", unit: units.Short, width: 6, height: 8, decimals: cog.ToPtr(0.0),
 			desc:    "Registered tasks. Backoff waits after a failure, waiting after a success; pending waits for a permit or for its slot.",
 			targets: []target{{expr: sum(of("tasks"), "state"), legend: "{{state}}"}},
@@ -28,7 +28,7 @@ func stuck() []ready {
 			targets: []target{{expr: code(func(m string) string { return of("supervisor_state", m) }, supervisorStates,
 				"instance, supervisor"), legend: "{{instance}} {{supervisor}}"}},
 		}.timeline(supervisorStates),
-		panel{title: "Longest running attempts", unit: units.Seconds, width: 12, height: 8, empty: "No attempt is running.",
+		panel{title: "Longest running attempts", unit: units.Seconds, width: 12, height: 8,
 			desc: "How long the current attempt runs. For a resident task, one endless attempt, days are right; for a periodic one it means that the body hangs: give it a timeout.",
 		}.table("Running for", column{"Running for", top10(running), units.Seconds, nil, nil}),
 		panel{title: "Shutdowns", unit: units.Seconds, width: 12, height: 8, empty: "No supervisor is shutting down.",
@@ -41,10 +41,10 @@ func stuck() []ready {
 func retries() []ready {
 	next := ofTask("task_next_start_timestamp_seconds")
 	return []ready{
-		panel{title: "Due next, or overdue", unit: units.Seconds, width: 12, height: 8, empty: "No task waits for its next attempt.",
+		panel{title: "Due next, or overdue", unit: units.Seconds, width: 12, height: 8,
 			desc: "Tasks that wait, by the time to their next attempt. A delay that has reached the backoff's maximum means that the failure is not passing.",
 		}.table("Failures in a row",
-			column{"Next attempt in", "(" + next + " - time())", units.Seconds, thresholds("transparent"), nil},
+			column{"Next attempt in", until(next), units.Seconds, thresholds("transparent"), nil},
 			column{"Delay", only(ofTask("task_backoff_delay_seconds"), next), units.Seconds, nil, nil},
 			column{"Failures in a row", only(ofTask("task_consecutive_failures"), next), units.Short,
 				thresholds("transparent", step{1, orange}, step{5, red}), nil}),
@@ -56,10 +56,10 @@ func retries() []ready {
 			desc:    "Further attempts per second: after a success (periodic), after a failure, or as the task asked (RetryAfter). For resident tasks this line is their health: it stays flat.",
 			targets: []target{{expr: sum(rate(ofTask("task_restarts_total")), "cause"), legend: "{{cause}}"}},
 		}.stacked(byState(causes)),
-		panel{title: "Oldest successes", unit: units.Seconds, width: 12, height: 8, empty: "No task has succeeded yet.",
+		panel{title: "Oldest successes", unit: units.Seconds, width: 12, height: 8,
 			desc: "Time since the last success of each task that ever had one. Compare with the task's interval; resident tasks have none and are not listed. Alert: TaskvisorTaskNotSucceeding.",
 		}.table("Since last success", column{"Since last success",
-			top10("(time() - " + ofTask("task_last_success_timestamp_seconds") + ")"), units.Seconds,
+			top10(since(ofTask("task_last_success_timestamp_seconds"))), units.Seconds,
 			thresholds("transparent", step{900, orange}, step{3600, red}), nil}),
 		panel{title: "Failures in a row, ten worst tasks", unit: units.Short, width: 12, height: 8, links: seriesLink(), decimals: cog.ToPtr(0.0),
 			desc:    "Failures since the last success. It falls to zero with the first success, or after a long run without deadline.",
@@ -84,11 +84,11 @@ func admission() []ready {
 		panel{title: "Submissions by policy", unit: units.OpsPerSecond, width: 6, height: 8,
 			desc:    "Which admission policies the callers use, per second.",
 			targets: []target{{expr: sum(rate(of("admission_requests_total")), "policy"), legend: "{{policy}}"}},
-		}.stacked(),
+		}.stacked(byState(policies)),
 		panel{title: "Refusals by reason", unit: units.OpsPerSecond, width: 6, height: 8,
 			desc:    "Submissions refused, at once or later, per second. slot_busy and superseded are what the policies DropIfRunning, Replace and Coalesce are for; queue_full is lost work.",
 			targets: []target{{expr: sum(rate(of("admission_rejections_total")), "reason"), legend: "{{reason}}"}},
-		}.stacked(),
+		}.stacked(byState(reasons)),
 		panel{title: "Wait for a slot", unit: units.Seconds, width: 6, height: 8,
 			desc: "How long submissions waited until they were admitted; no line where nobody waited.",
 			targets: []target{
@@ -104,7 +104,7 @@ func admission() []ready {
 		}.lines(),
 		panel{title: "Longest wait now", unit: units.Seconds, width: 6, height: 8, empty: "Nobody waits.",
 			desc: "Age of the oldest submission that still waits. It climbs without end when the owner of a slot does not return. Alert: TaskvisorQueueStalled.",
-			targets: []target{{expr: "(time() - " + of("slot_queue_oldest_timestamp_seconds") + ")",
+			targets: []target{{expr: since(of("slot_queue_oldest_timestamp_seconds")),
 				legend: "{{instance}} {{supervisor}}"}},
 		}.lines(),
 		panel{title: "Slots by state", unit: units.Short, width: 6, height: 8, decimals: cog.ToPtr(0.0),
@@ -138,8 +138,8 @@ func telemetry() []ready {
 			empty: "Nothing was lost.",
 			desc:  "Events lost per second, by subscriber and kind, and panics of a subscriber. Metrics and spans are inline and lose nothing.",
 			targets: []target{
-				{expr: sum(rate(of("subscriber_events_dropped_total")), "subscriber", "kind"), legend: "{{subscriber}} lost {{kind}}"},
-				{expr: sum(rate(of("subscriber_panics_total")), "subscriber"), legend: "{{subscriber}} panics"}},
+				{expr: sum(rate(of("subscriber_events_dropped_total")), "subscriber", "kind") + " > 0", legend: "{{subscriber}} lost {{kind}}"},
+				{expr: sum(rate(of("subscriber_panics_total")), "subscriber") + " > 0", legend: "{{subscriber}} panics"}},
 		}.lines(),
 		panel{title: "Tasks added and removed", unit: units.OpsPerSecond, width: 12, height: 8,
 			desc: "Churn of the registry, per second. Series of a removed task stay for a grace of minutes, so that its last failure is still scraped.",
@@ -147,7 +147,7 @@ func telemetry() []ready {
 				{expr: sum(rate(of("tasks_added_total"))), legend: "added"},
 				{expr: sum(rate(of("tasks_removed_total"))), legend: "removed"}},
 		}.lines(),
-		panel{title: "Versions", unit: units.Short, width: 12, height: 8, empty: "no data",
+		panel{title: "Versions", unit: units.Short, width: 12, height: 8,
 			desc: "Which version runs where. Two versions outside of a deploy mean that a rollout has stopped half way.",
 		}.table("Supervisors", column{"Supervisors", sum(of("build_info"), "job", "instance", "version", "go_version"), units.Short, nil, nil}),
 	}

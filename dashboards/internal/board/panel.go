@@ -9,6 +9,7 @@ import (
 	"github.com/grafana/grafana-foundation-sdk/go/stat"
 	"github.com/grafana/grafana-foundation-sdk/go/statetimeline"
 	"github.com/grafana/grafana-foundation-sdk/go/timeseries"
+	"github.com/grafana/grafana-foundation-sdk/go/units"
 )
 
 // panel is what panels of every kind have. Its methods make the kinds.
@@ -119,13 +120,25 @@ func (p panel) graph(stacked bool, changes []func(*dashboard.Panel)) ready {
 	}
 	b := timeseries.NewPanelBuilder().
 		LineWidth(1).FillOpacity(fill).ShowPoints(common.VisibilityModeNever).
-		AxisSoftMin(0).
+		AxisSoftMin(0).AxisSoftMax(p.quiet()).
 		Stacking(common.NewStackingConfigBuilder().Mode(mode)).
 		Legend(common.NewVizLegendOptionsBuilder().ShowLegend(true).Calcs([]string{}).
 			DisplayMode(common.LegendDisplayModeList).Placement(common.LegendPlacementBottom)).
 		Tooltip(common.NewVizTooltipOptionsBuilder().
 			Mode(common.TooltipDisplayModeMulti).Sort(common.SortOrderDescending))
 	return p.finish(b, false, changes...)
+}
+
+// quiet is where the scale ends while there is nothing but zeros, so that it
+// does not go to 100.
+func (p panel) quiet() float64 {
+	switch p.unit {
+	case units.Seconds:
+		return 0.001
+	case units.Short:
+		return 1
+	}
+	return 0.1
 }
 
 // timeline shows which state held when.
@@ -146,6 +159,15 @@ func (p panel) timeline(states []state) ready {
 // byState colors the series after the states that they are named for.
 func byState(states []state) func(*dashboard.Panel) {
 	return func(p *dashboard.Panel) { colored(p, states) }
+}
+
+// byPrefix gives the series whose names begin so a color.
+func byPrefix(prefix, color string) func(*dashboard.Panel) {
+	return func(p *dashboard.Panel) {
+		override(p, "byRegexp", "/^"+prefix+"/", property("color", dashboard.FieldColor{
+			Mode: dashboard.FieldColorModeIdFixed, FixedColor: cog.ToPtr(color),
+		}))
+	}
 }
 
 // percent makes the scale end at 100 %.

@@ -44,12 +44,20 @@ func only(expr, condition string) string {
 	return fmt.Sprintf("%s and on (%s) %s", expr, identity, condition)
 }
 
+// since is how long ago a time was; empty where there is none.
+func since(selector string) string { return "(time() - " + selector + ")" }
+
+// until is how far off a time was when it was scraped. Taken from now instead,
+// short delays would seem overdue by the age of the scrape.
+func until(selector string) string { return "(" + selector + " - timestamp(" + selector + "))" }
+
 // quantile works with classic histograms, native ones, and both at once: the
-// part after "or" is used where the first has no value.
+// part after "or" is used where the first has no value. What nothing was
+// observed of, which is not a number, is left out.
 func quantile(q float64, native string, by ...string) string {
 	name, labels, _ := strings.Cut(native, "{")
 	classic := name + "_bucket{" + labels
-	return fmt.Sprintf("histogram_quantile(%g, %s) or histogram_quantile(%g, %s)",
+	return fmt.Sprintf("(histogram_quantile(%g, %s) or histogram_quantile(%g, %s)) >= 0",
 		q, sum(rate(native), by...), q, sum(rate(classic), append(by, "le")...))
 }
 

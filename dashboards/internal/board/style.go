@@ -39,6 +39,14 @@ var (
 	}
 	verdicts = []state{{"started", green}, {"queued", blue}, {"joined", purple}, {"rejected", orange}}
 	causes   = []state{{"success", green}, {"failure", orange}, {"requested", yellow}}
+	stops    = []state{{"removed", orange}, {"replaced", purple}, {"shutdown", red}}
+	policies = []state{
+		{"queue", blue}, {"replace", purple}, {"coalesce", green}, {"join", yellow}, {"drop_if_running", gray},
+	}
+	reasons = []state{
+		{"queue_full", red}, {"already_exists", orange}, {"slot_busy", blue}, {"superseded", purple},
+		{"removed", yellow}, {"shutting_down", gray},
+	}
 )
 
 // colored gives each series that is named after a state that state's color.

@@ -28,8 +28,9 @@ func (p panel) table(sortBy string, columns ...column) ready {
 	for _, c := range columns {
 		p.targets = append(p.targets, target{expr: c.expr})
 	}
+	p.empty = "–" // Grafana writes it into cells without a value
 	b := table.NewPanelBuilder().
-		ShowHeader(true).CellHeight(common.TableCellHeightSm).
+		ShowHeader(true).CellHeight(common.TableCellHeightSm).MinWidth(90).
 		SortBy([]cog.Builder[common.TableSortByFieldState]{
 			common.NewTableSortByFieldStateBuilder().DisplayName(sortBy).Desc(true),
 		})
@@ -55,6 +56,12 @@ func arrange(p *dashboard.Panel, columns []column) {
 		{Id: "organize", Options: map[string]any{
 			"excludeByName": map[string]bool{"Time": true}, "indexByName": order, "renameByName": names,
 		}},
+	}
+	for _, narrow := range []struct {
+		label string
+		width int
+	}{{"instance", 150}, {"supervisor", 110}, {"job", 100}} {
+		override(p, "byName", narrow.label, property("custom.width", narrow.width))
 	}
 	override(p, "byName", "task", property("links", []dashboard.DashboardLink{rowLink()}))
 }

@@ -40,9 +40,9 @@ func taskVitals() []ready {
 		taskVital("Panics", "Attempts that panicked in the time shown; the trace and the log carry the stack.", units.Short,
 			attempts(`outcome="panic"`), thresholds(green, step{0.5, red})),
 		taskVital("Since last success", "Age of the last success, on the instance where it is oldest. A resident task has none: judge it by running and flat restarts.", units.Seconds,
-			"max(time() - "+ofTask("task_last_success_timestamp_seconds")+")", thresholds(green, step{900, orange}, step{3600, red})),
+			"max("+since(ofTask("task_last_success_timestamp_seconds"))+")", thresholds(green, step{900, orange}, step{3600, red})),
 		taskVital("Next attempt in", "Time to the next attempt, on the instance where it comes first; a dash while the task runs.", units.Seconds,
-			"min("+ofTask("task_next_start_timestamp_seconds")+" - time())", thresholds(blue)),
+			"min("+until(ofTask("task_next_start_timestamp_seconds"))+")", thresholds(blue)),
 	}
 }
 
@@ -51,15 +51,15 @@ func taskNow() ready {
 		title: "Now, on each instance",
 		desc: "What each copy of the task is doing. “Running for” is the age of the current attempt: days are right for a resident task, " +
 			"a hang for a periodic one.",
-		unit: units.Short, width: 24, height: 6, empty: "No such task is registered.",
+		unit: units.Short, width: 24, height: 6,
 	}.table("Failures in a row",
 		column{"State", taskCode(), units.Short, nil, taskStates},
 		column{"Failures in a row", ofTask("task_consecutive_failures"), units.Short,
 			thresholds("transparent", step{1, orange}, step{5, red}), nil},
-		column{"Running for", "(time() - " + ofTask("task_attempt_start_timestamp_seconds") + ")", units.Seconds, nil, nil},
-		column{"Next attempt in", "(" + ofTask("task_next_start_timestamp_seconds") + " - time())", units.Seconds, nil, nil},
+		column{"Running for", since(ofTask("task_attempt_start_timestamp_seconds")), units.Seconds, nil, nil},
+		column{"Next attempt in", until(ofTask("task_next_start_timestamp_seconds")), units.Seconds, nil, nil},
 		column{"Delay", ofTask("task_backoff_delay_seconds"), units.Seconds, nil, nil},
-		column{"Since last success", "(time() - " + ofTask("task_last_success_timestamp_seconds") + ")", units.Seconds,
+		column{"Since last success", since(ofTask("task_last_success_timestamp_seconds")), units.Seconds,
 			thresholds("transparent", step{900, orange}, step{3600, red}), nil},
 	)
 }
@@ -117,11 +117,11 @@ func taskRetries() []ready {
 		}.lines(percent),
 		panel{title: "Age of the running attempt", unit: units.Seconds, width: 8, height: 8, empty: "No attempt is running.",
 			desc:    "Saw-teeth are attempts; a line that only climbs is a resident task, or one that hangs.",
-			targets: []target{{expr: "(time() - " + ofTask("task_attempt_start_timestamp_seconds") + ")", legend: "{{task}} {{instance}}"}},
+			targets: []target{{expr: since(ofTask("task_attempt_start_timestamp_seconds")), legend: "{{task}} {{instance}}"}},
 		}.lines(),
 		panel{title: "Age of the last success", unit: units.Seconds, width: 8, height: 8, empty: "It has never succeeded.",
 			desc:    "For a periodic task its teeth are as high as the interval; a resident task has none.",
-			targets: []target{{expr: "(time() - " + ofTask("task_last_success_timestamp_seconds") + ")", legend: "{{task}} {{instance}}"}},
+			targets: []target{{expr: since(ofTask("task_last_success_timestamp_seconds")), legend: "{{task}} {{instance}}"}},
 		}.lines(),
 	}
 }
@@ -140,7 +140,7 @@ func surroundings() []ready {
 			targets: []target{
 				{expr: sum(of("stuck_attempts"), where...), legend: "stuck, {{instance}} {{supervisor}}"},
 				{expr: sum(of("abandoned_attempts"), where...), legend: "abandoned, {{instance}} {{supervisor}}"}},
-		}.lines(),
+		}.lines(byPrefix("stuck", orange), byPrefix("abandoned", red)),
 		panel{title: "State of its supervisor", unit: units.NoUnit, width: 8, height: 8,
 			desc: "Attempts canceled while it drains were stopped by a shutdown.",
 			targets: []target{{expr: code(func(m string) string { return of("supervisor_state", m) }, supervisorStates,

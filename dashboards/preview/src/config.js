@@ -1,5 +1,5 @@
 // Applies a panel's field configuration to its frames, as Grafana does.
-import { FieldColorModeId, FieldType, getDisplayProcessor, getFieldDisplayName } from '@grafana/data';
+import { FieldColorModeId, FieldType, getDisplayProcessor, getFieldDisplayName, stringToJsRegex } from '@grafana/data';
 
 function merge(into, path, value) {
   const keys = path.split('.');
@@ -23,7 +23,7 @@ export function withConfig(panel, frames, theme) {
       const base = numeric ? { color: { mode: FieldColorModeId.PaletteClassic }, ...defaults } : { custom: defaults.custom };
       const config = { ...base, custom: { ...base.custom }, ...field.config };
       for (const { matcher, properties } of overrides) {
-        if (matcher.id === 'byName' && matcher.options === name) {
+        if (matcher.id === 'byRegexp' ? stringToJsRegex(matcher.options).test(name) : matcher.options === name) {
           properties.filter((property) => property.id !== 'links').forEach((property) => merge(config, property.id, property.value));
         }
       }
