@@ -113,9 +113,12 @@ func TestBadEndpoints(t *testing.T) {
 	for path, want := range map[string]string{
 		"failing": "HTTP 500", "hanging": "timed out after 100ms", "reset": "reset by peer", "gone": "HTTP 410",
 	} {
-		attempts := 1
-		if path == "gone" {
+		attempts, timeout := 1, time.Minute
+		switch path {
+		case "gone":
 			attempts = 4
+		case "hanging":
+			timeout = 100 * time.Millisecond
 		}
 		target, err := parseTarget(base + path)
 		if err != nil {
@@ -124,7 +127,7 @@ func TestBadEndpoints(t *testing.T) {
 		check := newProber(noop.NewTracerProvider()).check(target)
 		sup, _ := taskvisortest.Start(t)
 		h, err := sup.Add(context.Background(), taskvisor.Periodic(path, 0, check,
-			taskvisor.WithMaxRetries(0), taskvisor.WithTimeout(100*time.Millisecond)))
+			taskvisor.WithMaxRetries(0), taskvisor.WithTimeout(timeout)))
 		if err != nil {
 			t.Fatal(err)
 		}
