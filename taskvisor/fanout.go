@@ -181,10 +181,8 @@ func (f *fanout) deliverAfter(mu *sync.Mutex, o *outbox, buf *outbuf) {
 	f.ring.wakeParked()
 	switch {
 	case buf == nil:
-	case f.closing.Load():
-		// Started by who published during a shutdown, which no subscriber can hold
-		// up; ends when the outbox is empty; the drain waits for what is undelivered.
-		go f.attend(mu, o, buf)
+	case f.closing.Load(): // no subscriber can hold up the shutdown
+		f.attendAside(mu, o, buf)
 	default:
 		f.attend(mu, o, buf)
 	}
@@ -196,9 +194,7 @@ func (f *fanout) attend(mu *sync.Mutex, o *outbox, buf *outbuf) {
 	finished := false
 	defer func() {
 		if !finished {
-			// Started by a goroutine that ends; ends when the outbox is empty; the
-			// drain waits for what is undelivered.
-			go f.attend(mu, o, buf)
+			f.attendAside(mu, o, buf)
 		}
 	}()
 	for {
@@ -213,6 +209,13 @@ func (f *fanout) attend(mu *sync.Mutex, o *outbox, buf *outbuf) {
 		}
 		mu.Unlock()
 	}
+}
+
+func (f *fanout) attendAside(mu *sync.Mutex, o *outbox, buf *outbuf) {
+	// Started by who publishes during a shutdown, or by a goroutine that
+	// runtime.Goexit ends; ends when the outbox is empty; the drain waits for what
+	// is undelivered.
+	go f.attend(mu, o, buf)
 }
 
 func (f *fanout) deliver(buf *outbuf) {
