@@ -2,6 +2,9 @@ module github.com/taskvisor/taskvisor-go/dashboards
 
 go 1.25.0
 
+// npm packages may contain Go.
+ignore ./preview/node_modules
+
 require (
 	github.com/compose-spec/compose-go/v2 v2.10.2
 	github.com/grafana/grafana-foundation-sdk/go v0.0.18

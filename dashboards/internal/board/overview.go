@@ -45,7 +45,7 @@ func assemble(b *dashboard.DashboardBuilder, rows []row) (dashboard.Dashboard, e
 // vital is one of the numbers at the top.
 func vital(title, desc, expr string, levels *dashboard.ThresholdsConfig) ready {
 	return panel{
-		title: title, desc: desc, unit: units.Short, width: 3, height: 4, decimals: cog.ToPtr(0.0),
+		title: title, desc: desc, unit: units.Number, width: 3, height: 4, decimals: cog.ToPtr(0.0),
 		empty: "no data", targets: []target{{expr: expr}}, links: totalLink(),
 	}.stat(levels)
 }
@@ -88,14 +88,14 @@ func troubleTable() ready {
 		desc: "Every task with a failed attempt in the time shown, and why. Click a task for its board. " +
 			"“In a row” counts now; the other numbers count over the time shown. A resident task, which is one endless attempt, " +
 			"has no last success: it is well while it runs and its restarts stay flat.",
-		unit: units.Short, width: 24, height: 8, decimals: cog.ToPtr(0.0),
+		unit: units.Number, width: 24, height: 8, decimals: cog.ToPtr(0.0),
 	}.table("In a row",
-		column{"In a row", only(ofTask("task_consecutive_failures"), "("+failed+")"), units.Short,
+		column{"In a row", only(ofTask("task_consecutive_failures"), "("+failed+")"), units.Number,
 			thresholds("transparent", step{1, orange}, step{5, red}), nil},
-		column{"Failure", by("failure"), units.Short, some, nil},
-		column{"Timeout", by("timeout"), units.Short, some, nil},
-		column{"Panic", by("panic"), units.Short, worse, nil},
-		column{"Fatal", by("fatal"), units.Short, worse, nil},
+		column{"Failure", by("failure"), units.Number, some, nil},
+		column{"Timeout", by("timeout"), units.Number, some, nil},
+		column{"Panic", by("panic"), units.Number, worse, nil},
+		column{"Fatal", by("fatal"), units.Number, worse, nil},
 		column{"Since last success", only(since(ofTask("task_last_success_timestamp_seconds")), "("+failed+")"), units.Seconds,
 			thresholds("transparent", step{900, orange}, step{3600, red}), nil},
 		column{"Next attempt in", only(until(ofTask("task_next_start_timestamp_seconds")), "("+failed+")"), units.Seconds, nil, nil},

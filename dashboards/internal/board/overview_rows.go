@@ -9,7 +9,7 @@ func stuck() []ready {
 	running := since(ofTask("task_attempt_start_timestamp_seconds"))
 	where := []string{"instance", "supervisor"}
 	return []ready{
-		panel{title: "Stuck and abandoned attempts", unit: units.Short, width: 6, height: 8,
+		panel{title: "Stuck and abandoned attempts", unit: units.Number, width: 6, height: 8,
 			desc: "Bodies that run on after their deadline or stop (stuck), or after their grace (abandoned). Go cannot stop them; the event and the log carry their stacks.",
 			targets: []target{
 				{expr: sum(of("stuck_attempts"), where...), legend: "stuck, {{instance}} {{supervisor}}"},
@@ -19,7 +19,7 @@ func stuck() []ready {
 			desc:    "Attempts given up after their grace, per second. On an orderly deploy this stays at zero.",
 			targets: []target{{expr: sum(rate(of("attempts_abandoned_total")), "cause"), legend: "{{cause}}"}},
 		}.lines(byState(stops)),
-		panel{title: "Tasks by state", unit: units.Short, width: 6, height: 8, decimals: cog.ToPtr(0.0),
+		panel{title: "Tasks by state", unit: units.Number, width: 6, height: 8, decimals: cog.ToPtr(0.0),
 			desc:    "Registered tasks. Backoff waits after a failure, waiting after a success; pending waits for a permit or for its slot.",
 			targets: []target{{expr: sum(of("tasks"), "state"), legend: "{{state}}"}},
 		}.stacked(byState(taskStates)),
@@ -43,14 +43,14 @@ func retries() []ready {
 	return []ready{
 		panel{title: "Due next, or overdue", unit: units.Seconds, width: 12, height: 8,
 			desc: "Tasks that wait, by the time to their next attempt. A delay that has reached the backoff's maximum means that the failure is not passing.",
-		}.table("Failures in a row",
+		}.table("In a row",
 			column{"Next attempt in", until(next), units.Seconds, thresholds("transparent"), nil},
 			column{"Delay", only(ofTask("task_backoff_delay_seconds"), next), units.Seconds, nil, nil},
-			column{"Failures in a row", only(ofTask("task_consecutive_failures"), next), units.Short,
+			column{"In a row", only(ofTask("task_consecutive_failures"), next), units.Number,
 				thresholds("transparent", step{1, orange}, step{5, red}), nil}),
 		panel{title: "Share of time in backoff, ten worst tasks", unit: units.PercentUnit, width: 6, height: 8, links: seriesLink(),
-			desc:    "Planned backoff per second. Near 100 % the task does nothing but wait; a long delay is counted when it is planned, so short peaks above 100 % are possible.",
-			targets: []target{{expr: top10(sum(rate(ofTask("task_backoff_seconds_total")), "task")), legend: "{{task}}"}},
+			desc:    "Planned backoff per second, on the average of the instances. Near 100 % the task does nothing but wait; a long delay is counted when it is planned, so short peaks above 100 % are possible.",
+			targets: []target{{expr: top10(average(rate(ofTask("task_backoff_seconds_total")), "task")), legend: "{{task}}"}},
 		}.lines(),
 		panel{title: "Restarts by cause", unit: units.OpsPerSecond, width: 6, height: 8,
 			desc:    "Further attempts per second: after a success (periodic), after a failure, or as the task asked (RetryAfter). For resident tasks this line is their health: it stays flat.",
@@ -61,7 +61,7 @@ func retries() []ready {
 		}.table("Since last success", column{"Since last success",
 			top10(since(ofTask("task_last_success_timestamp_seconds"))), units.Seconds,
 			thresholds("transparent", step{900, orange}, step{3600, red}), nil}),
-		panel{title: "Failures in a row, ten worst tasks", unit: units.Short, width: 12, height: 8, links: seriesLink(), decimals: cog.ToPtr(0.0),
+		panel{title: "Failures in a row, ten worst tasks", unit: units.Number, width: 12, height: 8, links: seriesLink(), decimals: cog.ToPtr(0.0),
 			desc:    "Failures since the last success. It falls to zero with the first success, or after a long run without deadline.",
 			targets: []target{{expr: top10(ofTask("task_consecutive_failures")), legend: "{{task}} {{instance}}"}},
 		}.lines(),
@@ -71,7 +71,7 @@ func retries() []ready {
 func admission() []ready {
 	waits := of("admission_wait_seconds")
 	return []ready{
-		panel{title: "Permits", unit: units.Short, width: 6, height: 8, decimals: cog.ToPtr(0.0),
+		panel{title: "Permits", unit: units.Number, width: 6, height: 8, decimals: cog.ToPtr(0.0),
 			desc: "Attempts that run, and how many may (WithMaxConcurrent). At the limit tasks are pending; without a limit there is no limit line.",
 			targets: []target{
 				{expr: sum(of("concurrency_in_use")), legend: "in use"},
@@ -96,7 +96,7 @@ func admission() []ready {
 				{expr: quantile(0.95, waits), legend: "p95"},
 				{expr: quantile(0.99, waits), legend: "p99"}},
 		}.lines(),
-		panel{title: "Waiting submissions", unit: units.Short, width: 6, height: 8, decimals: cog.ToPtr(0.0),
+		panel{title: "Waiting submissions", unit: units.Number, width: 6, height: 8, decimals: cog.ToPtr(0.0),
 			desc: "All that wait, and the longest queue of a single key. If the second is most of the first, one key is hot.",
 			targets: []target{
 				{expr: sum(of("slot_queue_length")), legend: "all keys"},
@@ -107,7 +107,7 @@ func admission() []ready {
 			targets: []target{{expr: since(of("slot_queue_oldest_timestamp_seconds")),
 				legend: "{{instance}} {{supervisor}}"}},
 		}.lines(),
-		panel{title: "Slots by state", unit: units.Short, width: 6, height: 8, decimals: cog.ToPtr(0.0),
+		panel{title: "Slots by state", unit: units.Number, width: 6, height: 8, decimals: cog.ToPtr(0.0),
 			desc:    "Keys with an owner. Terminating waits for an owner to return after its stop; abandoned owners keep their slot.",
 			targets: []target{{expr: sum(of("slots"), "state"), legend: "{{state}}"}},
 		}.stacked(byState(slotStates)),
@@ -121,7 +121,7 @@ func telemetry() []ready {
 			desc:    "Share of the scrape targets that answered. Below 100 % every number here leaves something out.",
 			targets: []target{{expr: `avg(up{job=~"$job", instance=~"$instance"})`}},
 		}.stat(thresholds(red, step{1, green})),
-		panel{title: "Tasks without own series", unit: units.Short, width: 3, height: 8, decimals: cog.ToPtr(0.0), empty: "no data",
+		panel{title: "Tasks without own series", unit: units.Number, width: 3, height: 8, decimals: cog.ToPtr(0.0), empty: "no data",
 			desc:    `Tasks beyond the cardinality guard (WithMaxTasks); they share task="_other" and cannot be told apart.`,
 			targets: []target{{expr: sum(of("metrics_overflow_tasks"))}},
 		}.stat(thresholds(green, step{0.5, orange})),
@@ -147,8 +147,8 @@ func telemetry() []ready {
 				{expr: sum(rate(of("tasks_added_total"))), legend: "added"},
 				{expr: sum(rate(of("tasks_removed_total"))), legend: "removed"}},
 		}.lines(),
-		panel{title: "Versions", unit: units.Short, width: 12, height: 8,
+		panel{title: "Versions", unit: units.Number, width: 12, height: 8,
 			desc: "Which version runs where. Two versions outside of a deploy mean that a rollout has stopped half way.",
-		}.table("Supervisors", column{"Supervisors", sum(of("build_info"), "job", "instance", "version", "go_version"), units.Short, nil, nil}),
+		}.table("Supervisors", column{"Supervisors", sum(of("build_info"), "job", "instance", "version", "go_version"), units.Number, nil, nil}),
 	}
 }

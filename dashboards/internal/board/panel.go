@@ -119,7 +119,7 @@ func (p panel) graph(stacked bool, changes []func(*dashboard.Panel)) ready {
 		mode, fill = common.StackingModeNormal, 50
 	}
 	b := timeseries.NewPanelBuilder().
-		LineWidth(1).FillOpacity(fill).ShowPoints(common.VisibilityModeNever).
+		LineWidth(1).FillOpacity(fill).ShowPoints(common.VisibilityModeAuto).
 		AxisSoftMin(0).AxisSoftMax(p.quiet()).
 		Stacking(common.NewStackingConfigBuilder().Mode(mode)).
 		Legend(common.NewVizLegendOptionsBuilder().ShowLegend(true).Calcs([]string{}).
@@ -135,7 +135,7 @@ func (p panel) quiet() float64 {
 	switch p.unit {
 	case units.Seconds:
 		return 0.001
-	case units.Short:
+	case units.Number:
 		return 1
 	}
 	return 0.1

@@ -37,6 +37,8 @@ func sum(expr string, by ...string) string {
 	return fmt.Sprintf("sum by (%s) (%s)", strings.Join(by, ", "), expr)
 }
 
+func average(expr, by string) string { return fmt.Sprintf("avg by (%s) (%s)", by, expr) }
+
 func top10(expr string) string { return "topk(10, " + expr + ")" }
 
 // only keeps the tasks of expr for which condition has a value.

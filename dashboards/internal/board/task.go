@@ -22,7 +22,7 @@ func task() (dashboard.Dashboard, error) {
 
 func taskVital(title, desc, unit, expr string, levels *dashboard.ThresholdsConfig) ready {
 	p := panel{title: title, desc: desc, unit: unit, width: 4, height: 4, empty: "–", targets: []target{{expr: expr}}}
-	if unit == units.Short {
+	if unit == units.Number {
 		p.decimals = cog.ToPtr(0.0)
 	}
 	return p.stat(levels)
@@ -31,13 +31,13 @@ func taskVital(title, desc, unit, expr string, levels *dashboard.ThresholdsConfi
 func taskVitals() []ready {
 	attempts := func(matchers ...string) string { return sum(total(ofTask("task_attempts_total", matchers...))) }
 	return []ready{
-		taskVital("Failures in a row", "Failures since the last success, now; the worst instance.", units.Short,
+		taskVital("Failures in a row", "Failures since the last success, now; the worst instance.", units.Number,
 			"max("+ofTask("task_consecutive_failures")+")", thresholds(green, step{1, orange}, step{5, red})),
 		taskVital("Failure ratio", "Failed attempts of all that were not canceled, in the time shown. A resident task has none until an attempt ends.", units.PercentUnit,
 			attempts(bad)+" / "+attempts(judged), thresholds(green, step{0.05, orange}, step{0.5, red})),
-		taskVital("Timeouts", "Attempts ended by their timeout in the time shown.", units.Short,
+		taskVital("Timeouts", "Attempts ended by their timeout in the time shown.", units.Number,
 			attempts(`outcome="timeout"`), thresholds(green, step{0.5, orange})),
-		taskVital("Panics", "Attempts that panicked in the time shown; the trace and the log carry the stack.", units.Short,
+		taskVital("Panics", "Attempts that panicked in the time shown; the trace and the log carry the stack.", units.Number,
 			attempts(`outcome="panic"`), thresholds(green, step{0.5, red})),
 		taskVital("Since last success", "Age of the last success, on the instance where it is oldest. A resident task has none: judge it by running and flat restarts.", units.Seconds,
 			"max("+since(ofTask("task_last_success_timestamp_seconds"))+")", thresholds(green, step{900, orange}, step{3600, red})),
@@ -51,10 +51,10 @@ func taskNow() ready {
 		title: "Now, on each instance",
 		desc: "What each copy of the task is doing. “Running for” is the age of the current attempt: days are right for a resident task, " +
 			"a hang for a periodic one.",
-		unit: units.Short, width: 24, height: 6,
+		unit: units.Number, width: 24, height: 6,
 	}.table("Failures in a row",
-		column{"State", taskCode(), units.Short, nil, taskStates},
-		column{"Failures in a row", ofTask("task_consecutive_failures"), units.Short,
+		column{"State", taskCode(), units.Number, nil, taskStates},
+		column{"Failures in a row", ofTask("task_consecutive_failures"), units.Number,
 			thresholds("transparent", step{1, orange}, step{5, red}), nil},
 		column{"Running for", since(ofTask("task_attempt_start_timestamp_seconds")), units.Seconds, nil, nil},
 		column{"Next attempt in", until(ofTask("task_next_start_timestamp_seconds")), units.Seconds, nil, nil},
@@ -99,7 +99,7 @@ func taskAttempts() []ready {
 
 func taskRetries() []ready {
 	return []ready{
-		panel{title: "Failures in a row, over time", unit: units.Short, width: 8, height: 8, decimals: cog.ToPtr(0.0),
+		panel{title: "Failures in a row, over time", unit: units.Number, width: 8, height: 8, decimals: cog.ToPtr(0.0),
 			desc:    "A staircase is a failure that does not pass; teeth are one that comes and goes.",
 			targets: []target{{expr: ofTask("task_consecutive_failures"), legend: "{{task}} {{instance}}"}},
 		}.lines(),
@@ -129,13 +129,13 @@ func taskRetries() []ready {
 func surroundings() []ready {
 	where := []string{"instance", "supervisor"}
 	return []ready{
-		panel{title: "Permits", unit: units.Short, width: 8, height: 8, decimals: cog.ToPtr(0.0),
+		panel{title: "Permits", unit: units.Number, width: 8, height: 8, decimals: cog.ToPtr(0.0),
 			desc: "If all permits are in use, this task may be pending because of others.",
 			targets: []target{
 				{expr: sum(of("concurrency_in_use"), where...), legend: "in use, {{instance}} {{supervisor}}"},
 				{expr: sum(of("concurrency_limit"), where...), legend: "limit, {{instance}} {{supervisor}}"}},
 		}.lines(),
-		panel{title: "Stuck and abandoned attempts nearby", unit: units.Short, width: 8, height: 8, decimals: cog.ToPtr(0.0),
+		panel{title: "Stuck and abandoned attempts nearby", unit: units.Number, width: 8, height: 8, decimals: cog.ToPtr(0.0),
 			desc: "Of any task on the same instances. The log line “attempt stuck” names the task and carries its stack.",
 			targets: []target{
 				{expr: sum(of("stuck_attempts"), where...), legend: "stuck, {{instance}} {{supervisor}}"},

@@ -29,7 +29,7 @@ function Marks({ config, exemplars, marks, theme }) {
         ctx.lineTo(x, bbox.top + bbox.height);
         ctx.stroke();
       }
-      const scale = Object.keys(u.scales).find((key) => key !== 'x');
+      const scale = u.series[1].scale;
       ctx.fillStyle = theme.visualization.getColorByName('blue');
       for (const [time, value] of exemplars) {
         const x = u.valToPos(time, 'x', true);

@@ -43,6 +43,12 @@ function legend(format, labels) {
   return format.replaceAll(/\{\{\s*(\w+)\s*\}\}/g, (_, name) => labels[name] ?? '').trim();
 }
 
+// gaps writes null where a series has no value, so that no line is drawn there.
+function gaps(values, { start, end, step }) {
+  const known = new Map(values);
+  return Array.from({ length: Math.floor((end - start) / step) + 1 }, (_, i) => [start + i * step, known.get(start + i * step) ?? null]);
+}
+
 function seriesFrame(target, series) {
   const { __name__: _, ...labels } = series.metric;
   const name = legend(target.legendFormat, labels);
@@ -51,7 +57,7 @@ function seriesFrame(target, series) {
     name,
     fields: [
       { name: 'Time', type: FieldType.time, values: series.values.map(([t]) => t * 1000), config: {} },
-      { name: 'Value', type: FieldType.number, labels, values: series.values.map(([, v]) => Number(v)), config: { displayNameFromDS: name } },
+      { name: 'Value', type: FieldType.number, labels, values: series.values.map(([, v]) => (v === null ? null : Number(v))), config: { displayNameFromDS: name } },
     ],
   });
 }
@@ -78,7 +84,7 @@ async function ask(target, context, alone) {
     return result.map((s) => seriesFrame(target, { metric: s.metric, values: [s.value] }));
   }
   const { result } = await get('/api/v1/query_range', { query, start: context.start, end: context.end, step: context.step });
-  return result.map((series) => seriesFrame(target, series));
+  return result.map((series) => seriesFrame(target, { metric: series.metric, values: gaps(series.values, context) }));
 }
 
 // frames returns what a panel shows.
