@@ -1,0 +1,152 @@
+//go:build unix
+
+package taskvisor_test
+
+import (
+	"context"
+	"errors"
+	"os"
+	"os/exec"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/taskvisor/taskvisor-go/taskvisor"
+)
+
+// kill sends this process a signal and waits until it has had its effect, which
+// is the end of everything unless somebody catches it.
+func kill(sig syscall.Signal) { must(syscall.Kill(os.Getpid(), sig)) }
+
+// killed sends a signal that nobody must catch any more. A child that gets past
+// it ends with an exit code instead of the signal.
+func killed(r childReport, sig syscall.Signal) childReport {
+	report(r)
+	kill(sig)
+	time.Sleep(5 * time.Second)
+	os.Exit(3)
+	return r
+}
+
+func endedBy(err error) (sig syscall.Signal) {
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		if st, ok := exit.Sys().(syscall.WaitStatus); ok && st.Signaled() {
+			return st.Signal()
+		}
+	}
+	return 0
+}
+
+// result makes a report of a Run.
+func result(begun time.Time, err error, cause error) childReport {
+	r := childReport{Took: time.Since(begun)}
+	if err != nil {
+		r.Err = err.Error()
+	}
+	if cause != nil {
+		r.Cause = cause.Error()
+	}
+	return r
+}
+
+func oneSignal() childReport {
+	sup, err := taskvisor.New(taskvisor.WithSignals())
+	must(err)
+	var cause error
+	begun := time.Now()
+	err = sup.Run(context.Background(), taskvisor.Once("a", func(ctx context.Context) error {
+		kill(syscall.SIGTERM)
+		<-ctx.Done()
+		cause = context.Cause(ctx)
+		return nil
+	}))
+	return killed(result(begun, err, cause), syscall.SIGTERM)
+}
+
+func secondSignal() childReport {
+	sup, err := taskvisor.New(taskvisor.WithSignals(syscall.SIGUSR1, syscall.SIGINT), taskvisor.WithGrace(time.Hour))
+	must(err)
+	begun := time.Now()
+	err = sup.Run(context.Background(), taskvisor.Once("stuck", func(ctx context.Context) error {
+		kill(syscall.SIGUSR1)
+		<-ctx.Done()
+		kill(syscall.SIGINT)
+		select {}
+	}))
+	return result(begun, err, nil)
+}
+
+// thirdSignal keeps the shutdown busy with a subscriber after the second one.
+func thirdSignal() childReport {
+	verdict := make(chan struct{})
+	sup, err := taskvisor.New(taskvisor.WithSignals(), taskvisor.WithGrace(time.Hour), taskvisor.WithSubscriberDrain(time.Hour),
+		taskvisor.WithSubscriber(queuedFunc(func(_ context.Context, e taskvisor.Event) {
+			if e.Kind == taskvisor.GraceExceeded {
+				close(verdict)
+				select {}
+			}
+		})))
+	must(err)
+	go func() {
+		must(sup.Run(context.Background(), taskvisor.Once("stuck", func(ctx context.Context) error {
+			kill(syscall.SIGTERM)
+			<-ctx.Done()
+			kill(syscall.SIGTERM)
+			select {}
+		})))
+	}()
+	<-verdict
+	return killed(childReport{}, syscall.SIGTERM)
+}
+
+func signalAfterNaturalEnd() childReport {
+	sup, err := taskvisor.New(taskvisor.WithSignals())
+	must(err)
+	begun := time.Now()
+	err = sup.Run(context.Background())
+	return killed(result(begun, err, nil), syscall.SIGINT)
+}
+
+func signalAfterShutdown() childReport {
+	sup, err := taskvisor.New(taskvisor.WithSignals())
+	must(err)
+	begun := time.Now()
+	must(sup.Start(context.Background()))
+	err = sup.Shutdown(context.Background())
+	return killed(result(begun, err, nil), syscall.SIGTERM)
+}
+
+func signalNobodyAskedFor() childReport {
+	sup, err := taskvisor.New()
+	must(err)
+	must(sup.Start(context.Background()))
+	return killed(childReport{}, syscall.SIGTERM)
+}
+
+// Signals, one child process a row: the first asks, the second forces, the third
+// is the process's own, and so is any that comes after the end.
+func TestSignals(t *testing.T) {
+	for name, tt := range map[string]struct {
+		err, cause string
+		ends       syscall.Signal // what ends the process
+	}{
+		"signal":        {"", "taskvisor: supervisor shut down: signal: terminated", syscall.SIGTERM},
+		"second signal": {`taskvisor: grace of 1h0m0s exceeded by "stuck" (id 1, attempt 1)`, "", 0},
+		"third signal":  {"", "", syscall.SIGTERM},
+		"natural end":   {"", "", syscall.SIGINT},
+		"shutdown":      {"", "", syscall.SIGTERM},
+		"no signals":    {"", "", syscall.SIGTERM},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r, err := runChild(t, name)
+			if r.Err != tt.err || r.Cause != tt.cause || r.Took > 10*time.Second {
+				t.Errorf("Run: %q after %v, the body saw %q", r.Err, r.Took, r.Cause)
+			}
+			if got := endedBy(err); got != tt.ends {
+				t.Errorf("the process ended with %v (%v), want %v", err, got, tt.ends)
+			}
+		})
+	}
+}
