@@ -144,6 +144,9 @@ func WithSubscriber(s Subscribe, opts ...SubscriberOption) Option {
 // [os.Interrupt] and SIGTERM. A second signal cuts the grace to zero and gives
 // the signals back to the process, so that a third has its usual effect; they
 // are given back at the latest when the shutdown has ended.
+//
+// In a [testing/synctest] bubble the process's first use of [os/signal] is fatal:
+// call signal.Notify once outside, in TestMain say.
 func WithSignals(sigs ...os.Signal) Option {
 	if len(sigs) == 0 {
 		sigs = []os.Signal{os.Interrupt, syscall.SIGTERM}

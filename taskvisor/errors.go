@@ -189,7 +189,7 @@ type TimeoutError struct {
 
 // Error names the timeout and what the body made of it.
 func (e *TimeoutError) Error() string {
-	if e.Err == nil {
+	if e.Err == nil || e.Err == error(ErrAttemptTimeout) || e.Err == context.DeadlineExceeded { // would say it twice
 		return fmt.Sprintf("attempt timed out after %s", e.Timeout)
 	}
 	return fmt.Sprintf("attempt timed out after %s: %v", e.Timeout, e.Err)

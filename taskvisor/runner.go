@@ -24,6 +24,7 @@ const (
 	stepReturn               // decide the result
 	stepEnd                  // end brackets
 	stepSettle               // announce the end, begin what follows
+	stepPart                 // part with the task, which waits or is gone
 	stepDone
 )
 
@@ -40,6 +41,18 @@ type runner struct {
 	now      time.Time    // of the last transition
 	at       instant
 	e        ending
+	last     actions // of the transition that ended the work
+	parting  parting
+}
+
+// parting is what is left to do about a task without its lock.
+type parting struct {
+	held     bool  // a permit is to be released
+	again    bool  // the next attempt got one at once
+	next     *task // who got it
+	released bool  // the task left when it was abandoned
+	account  account
+	buf      *outbuf
 }
 
 // run executes attempts until the task has to wait or is gone.
@@ -85,6 +98,8 @@ func (r *runner) loop() {
 			r.endBrackets()
 		case stepSettle:
 			r.settle()
+		case stepPart:
+			r.part()
 		default:
 			return
 		}
@@ -114,6 +129,9 @@ func (r *runner) beginLocked() {
 	r.c = r.nextCtx(t.m.attempt + 1)
 	r.ctx = r.c
 	t.cur, t.live, t.evctx = r.c, nil, nil
+	if t.x != nil {
+		t.x.value = nil // of an attempt that did not complete the task
+	}
 	if r.brackets == nil {
 		r.startLocked()
 		return
@@ -304,38 +322,46 @@ func (r *runner) settleLocked() {
 // leaveLocked ends the goroutine's work: the task waits, or it is gone.
 func (r *runner) leaveLocked(a actions) {
 	t := r.t
-	s := t.sup
-	r.step = stepDone
 	t.cur, t.live, t.labelled, t.evctx = nil, nil, nil, nil
 	t.armLocked(r.at)
-	var next *task
-	held := t.permit
+	r.step = stepPart
+	r.last = a
+	r.parting = parting{held: t.permit, released: t.released, account: t.accountLocked()}
 	t.permit = false
-	if a&doAgain != 0 {
+	if a&doAgain != 0 { // others wait for a permit
 		t.queuedAt = r.at
-		if next = s.permits.requeue(t); t.permit {
+		r.parting.held = false
+		if r.parting.next = t.sup.permits.requeue(t); t.permit {
 			t.m.begin()
-			r.step = stepBegin
+			r.parting.again = true
 		}
-		held = false
 	}
-	released, acct := t.released, t.accountLocked()
-	buf := s.fan.detach(&t.out)
+	r.parting.buf = t.sup.fan.detach(&t.out)
 	t.mu.Unlock()
-	if held {
-		next = s.permits.release()
+}
+
+// part is a step of its own to be called from the loop: a task's end is the
+// deepest point of its stack, and two kilobytes are to suffice for it.
+func (r *runner) part() {
+	t, p := r.t, &r.parting
+	s := t.sup
+	if r.step = stepDone; p.again {
+		r.step = stepBegin
 	}
-	s.grant(next)
+	if p.held {
+		p.next = s.permits.release()
+	}
+	s.grant(p.next)
 	switch {
-	case a&doLeave == 0:
-	case !released:
-		t.leave(r.now, r.at, acct)
-	case a&doTerminal != 0: // the task left when it was abandoned
+	case r.last&doLeave == 0:
+	case !p.released:
+		t.leave(r.now, r.at, p.account)
+	case r.last&doTerminal != 0:
 		s.reg.returned(t, 1)
 	default:
 		s.reg.returned(t, 0)
 	}
-	s.fan.deliverAfter(&t.mu, &t.out, buf)
+	s.fan.deliverAfter(&t.mu, &t.out, p.buf)
 }
 
 // endErr is the outcome's error of a task whose last attempt ended with e.

@@ -16,6 +16,8 @@ const (
 	maxTaskStack   = 64 << 10
 	maxReportStack = 1 << 20
 
+	cut = "…\n" // ends a stack that was too long
+
 	// captureWait bounds the one capture of a shutdown. Reading the stacks of
 	// 100 000 goroutines took 270 ms on two cores.
 	captureWait = 500 * time.Millisecond
@@ -128,7 +130,8 @@ func (p *stackParser) line(l string) {
 		if p.id == 0 {
 			return
 		}
-		if f := strings.Split(l, "\t"); len(f) >= 4 {
+		// Columns are padded with tabs: #, address, function+offset, file:line.
+		if f := strings.FieldsFunc(l, func(r rune) bool { return r == '\t' }); len(f) == 4 {
 			name, _, _ := strings.Cut(f[2], "+0x")
 			p.frames = append(p.frames, name+"\n\t"+f[3]+"\n")
 		}
@@ -142,7 +145,8 @@ func (p *stackParser) line(l string) {
 func (p *stackParser) record() {
 	id, frames := p.id, p.frames
 	p.id, p.frames = 0, p.frames[:0]
-	if id == 0 || p.total >= maxReportStack {
+	const headline = 64 // more than any
+	if id == 0 || p.total+headline > maxReportStack {
 		return
 	}
 	b := p.stacks[id]
@@ -154,10 +158,11 @@ func (p *stackParser) record() {
 	if before > 0 {
 		b.WriteByte('\n')
 	}
+	limit := min(maxTaskStack, before+maxReportStack-p.total) - len(cut)
 	fmt.Fprintf(b, "%s goroutine(s):\n", p.count)
 	for _, f := range frames {
-		if b.Len()+len(f) > maxTaskStack {
-			b.WriteString("…\n")
+		if b.Len()+len(f) > limit {
+			b.WriteString(cut)
 			break
 		}
 		b.WriteString(f)

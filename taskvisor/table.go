@@ -24,6 +24,13 @@ func (t *table[V]) delete(key string) {
 	if t.peak < leastTable || len(t.m) > t.peak/8 {
 		return
 	}
+	t.rebuild()
+}
+
+// rebuild is not inlined: delete is called near the end of a small stack.
+//
+//go:noinline
+func (t *table[V]) rebuild() {
 	m := make(map[string]V, len(t.m))
 	for k, v := range t.m {
 		m[k] = v

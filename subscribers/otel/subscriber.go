@@ -80,9 +80,9 @@ func New(opts ...Option) *Subscriber {
 	return s
 }
 
-// Preferences asks for inline delivery.
+// Preferences asks for inline delivery and the name otelsub.
 func (s *Subscriber) Preferences() []taskvisor.SubscriberOption {
-	return []taskvisor.SubscriberOption{taskvisor.Inline()}
+	return []taskvisor.SubscriberOption{taskvisor.Inline(), taskvisor.WithName("otelsub")}
 }
 
 // Attach gives the metrics that are read from state their source. It returns

@@ -45,10 +45,10 @@ func New(reg prometheus.Registerer, opts ...Option) *Subscriber {
 	return &Subscriber{reg: reg, config: newConfig(opts)}
 }
 
-// Preferences asks for inline calls. A counter behind a queue that can drop
-// would be no counter.
+// Preferences asks for inline calls, since a counter behind a queue that can
+// drop would be no counter, and for the name promsub.
 func (s *Subscriber) Preferences() []taskvisor.SubscriberOption {
-	return []taskvisor.SubscriberOption{taskvisor.Inline()}
+	return []taskvisor.SubscriberOption{taskvisor.Inline(), taskvisor.WithName("promsub")}
 }
 
 // Attach makes the metrics of the supervisor that snapshot describes and

@@ -77,6 +77,12 @@ func WithErrorFormatter(f func(error) string) Option {
 	return option(func(s *Subscriber) { s.format = f })
 }
 
+// Preferences asks for the name slogsub, with which drops and panics are
+// reported.
+func (s *Subscriber) Preferences() []taskvisor.SubscriberOption {
+	return []taskvisor.SubscriberOption{taskvisor.WithName("slogsub")}
+}
+
 // OnEvent writes the record of an event. It implements [taskvisor.Subscribe].
 func (s *Subscriber) OnEvent(ctx context.Context, e taskvisor.Event) {
 	level := s.level(e)
