@@ -1,0 +1,117 @@
+package taskvisor_test
+
+import (
+	"context"
+	"runtime"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/taskvisor/taskvisor-go/taskvisor"
+)
+
+// bytesPerAttempt runs a restart loop without delays and returns what one attempt
+// allocates, over many.
+func bytesPerAttempt(t *testing.T, fn taskvisor.Func, topts []taskvisor.TaskOption, opts ...taskvisor.Option) (bytes, mallocs float64) {
+	t.Helper()
+	const warm, counted = 5000, 50_000
+	sup, err := taskvisor.New(opts...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var before, after runtime.MemStats
+	n := 0
+	body := func(ctx context.Context) error {
+		switch n++; n {
+		case warm:
+			runtime.ReadMemStats(&before)
+		case warm + counted:
+			runtime.ReadMemStats(&after)
+			return taskvisor.ErrCanceled
+		}
+		return fn(ctx)
+	}
+	topts = append(topts, taskvisor.WithoutRestartFloor(), taskvisor.RestartAlways(0), taskvisor.ConstantBackoff(0))
+	if err := sup.Run(t.Context(), taskvisor.Restartable("a", body, topts...)); err != nil {
+		t.Fatal(err)
+	}
+	return float64(after.TotalAlloc-before.TotalAlloc) / counted, float64(after.Mallocs-before.Mallocs) / counted
+}
+
+// inlineCounter counts events where they are made.
+type inlineCounter struct{ n atomic.Int64 }
+
+func (c *inlineCounter) OnEvent(context.Context, taskvisor.Event) { c.n.Add(1) }
+func (c *inlineCounter) Preferences() []taskvisor.SubscriberOption {
+	return []taskvisor.SubscriberOption{taskvisor.Inline()}
+}
+
+// An attempt in a restart loop allocates at most 16 bytes, amortised; an event
+// nothing, so that subscribers do not change that.
+func TestAttemptAllocations(t *testing.T) {
+	inline, queued := &inlineCounter{}, subscriberFunc(func(taskvisor.Event) {})
+	long := []taskvisor.TaskOption{taskvisor.WithTimeout(time.Hour)}
+	fail := func(context.Context) error { return errBoom }
+	retry := []taskvisor.TaskOption{taskvisor.WithUnlimitedRetries()}
+	for name, tt := range map[string]struct {
+		fn    taskvisor.Func
+		topts []taskvisor.TaskOption
+		opts  []taskvisor.Option
+	}{
+		"success":           {noWork, nil, nil},
+		"failure":           {fail, retry, nil},
+		"with a timeout":    {noWork, long, nil},
+		"with a permit":     {noWork, nil, []taskvisor.Option{taskvisor.WithMaxConcurrent(1)}},
+		"inline":            {noWork, nil, []taskvisor.Option{taskvisor.WithSubscriber(inline)}},
+		"queued":            {noWork, nil, []taskvisor.Option{taskvisor.WithSubscriber(queued)}},
+		"queued, overtaken": {noWork, nil, []taskvisor.Option{taskvisor.WithSubscriber(queued, taskvisor.Queued(4), taskvisor.Patience(0))}},
+		"failure, all": {fail, append(retry, long...), []taskvisor.Option{taskvisor.WithSubscriber(inline), taskvisor.WithSubscriber(queued),
+			taskvisor.WithSubscriber(queued, taskvisor.WithName("another"))}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bytes, mallocs := bytesPerAttempt(t, tt.fn, tt.topts, tt.opts...)
+			if bytes > 17 || mallocs > 0.1 { // 1 for what the rest of the process does
+				t.Errorf("an attempt allocates %.1f bytes in %.2f pieces, want at most 16", bytes, mallocs)
+			}
+		})
+	}
+	if inline.n.Load() == 0 {
+		t.Error("no event was delivered")
+	}
+}
+
+// Delivering an event allocates nothing, on either side: ten subscribers cost the
+// bytes of none.
+func TestEventAllocations(t *testing.T) {
+	subs := func(n int, opts ...taskvisor.SubscriberOption) []taskvisor.Option {
+		var all []taskvisor.Option
+		for range n {
+			all = append(all, taskvisor.WithSubscriber(subscriberFunc(func(taskvisor.Event) {}), opts...))
+		}
+		return all
+	}
+	alone, _ := bytesPerAttempt(t, noWork, nil)
+	for name, opts := range map[string][]taskvisor.Option{"inline": subs(10, taskvisor.Inline()), "queued": subs(10), "small": subs(10, taskvisor.Queued(8))} {
+		bytes, mallocs := bytesPerAttempt(t, noWork, nil, opts...)
+		if bytes > alone+2 || mallocs > 0.1 {
+			t.Errorf("%s: three events for ten subscribers allocate %.1f bytes in %.2f pieces", name, bytes-alone, mallocs)
+		}
+	}
+}
+
+// A policy's delay and the questions that labels answer are free.
+func TestPureFunctionAllocations(t *testing.T) {
+	b := taskvisor.ExponentialBackoff(time.Second, time.Minute)
+	n := 0
+	for name, f := range map[string]func(){
+		"Delay":    func() { n++; b.Delay(n%100, 0.5) },
+		"String":   func() { _ = taskvisor.TaskFailed.String() + taskvisor.ResultPanic.String()[:0] },
+		"Terminal": func() { taskvisor.TaskFailed.Terminal() },
+		"Is":       func() { _ = taskvisor.ErrRemoved.Is(context.Canceled) },
+		"Once":     func() { n += len(taskvisor.Once("a", noWork).Name()) },
+	} {
+		if got := testing.AllocsPerRun(100, f); got > 0 {
+			t.Errorf("%s allocates %v times", name, got)
+		}
+	}
+}
