@@ -330,35 +330,3 @@ func TestRunDrainsQueuedSubmissions(t *testing.T) {
 		}
 	})
 }
-
-// A programmer's mistake is a panic, not a hang.
-func TestNilContextPanics(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		sup, _ := taskvisortest.Start(t)
-		h := addTo(t, sup, taskvisor.Once("a", idle))
-		synctest.Wait()
-		var none context.Context
-		for name, call := range map[string]func(){
-			"Add":      func() { sup.Add(none, taskvisor.Once("b", idle)) },
-			"AddAll":   func() { sup.AddAll(none) },
-			"Submit":   func() { sup.Submit(none, taskvisor.Submission{Task: taskvisor.Once("b", idle)}) },
-			"Run":      func() { sup.Run(none) },
-			"Start":    func() { sup.Start(none) },
-			"Shutdown": func() { sup.Shutdown(none) },
-			"Wait":     func() { h.Wait(none) },
-			"Once":     func() { taskvisor.Once("b", nil) },
-		} {
-			func() {
-				defer func() {
-					if recover() == nil {
-						t.Errorf("%s did not panic", name)
-					}
-				}()
-				call()
-			}()
-		}
-		if got := len(sup.List()); got != 1 {
-			t.Errorf("%d tasks registered", got)
-		}
-	})
-}
