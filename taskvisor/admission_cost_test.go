@@ -88,7 +88,7 @@ func TestSlotStateWithoutSubscribers(t *testing.T) {
 				t.Errorf("slot is %v, want %v", got, state)
 			}
 		}
-		h := r.submit("owner", asQueue, lateBody(time.Minute), taskvisor.WithGrace(time.Second))
+		h := r.submit("owner", asQueue, ignoresFor(time.Minute), taskvisor.WithGrace(time.Second))
 		want(taskvisor.StateRunning)
 		h.Stop()
 		want(taskvisor.StateTerminating)

@@ -18,12 +18,12 @@ import (
 func TestReplaceInheritsThePlaceForAPermit(t *testing.T) {
 	inSlotRig(t, func(r *slotRig) {
 		ctx := context.Background()
-		r.sup.Add(ctx, taskvisor.Once("holder", briefBody(time.Minute)))
-		r.submit("rev1", asQueue, briefBody(time.Second))
-		r.sup.Add(ctx, taskvisor.Once("behind", briefBody(time.Second)))
+		r.sup.Add(ctx, taskvisor.Once("holder", worksFor(time.Minute)))
+		r.submit("rev1", asQueue, worksFor(time.Second))
+		r.sup.Add(ctx, taskvisor.Once("behind", worksFor(time.Second)))
 		r.settle()
 		for i := range 3 {
-			r.submit(nth("rev", i+2), asReplace, briefBody(time.Second))
+			r.submit(nth("rev", i+2), asReplace, worksFor(time.Second))
 			r.settle()
 		}
 		time.Sleep(time.Hour)
@@ -50,15 +50,15 @@ func TestInheritedPlaceIsGivenUp(t *testing.T) {
 		t.Run(how, func(t *testing.T) {
 			inSlotRig(t, func(r *slotRig) {
 				ctx := context.Background()
-				r.sup.Add(ctx, taskvisor.Once("holder", briefBody(time.Minute)))
-				r.submit("rev1", asQueue, residentBody())
-				behind, _ := r.sup.Add(ctx, taskvisor.Once("behind", briefBody(time.Second)))
+				r.sup.Add(ctx, taskvisor.Once("holder", worksFor(time.Minute)))
+				r.submit("rev1", asQueue, runsUntilStopped())
+				behind, _ := r.sup.Add(ctx, taskvisor.Once("behind", worksFor(time.Second)))
 				r.settle()
 				name := "rev2"
 				if how == "refused" {
 					name = "holder" // in use
 				}
-				h := r.submit(name, asReplace, residentBody())
+				h := r.submit(name, asReplace, runsUntilStopped())
 				r.settle()
 				if how == "stopped" {
 					h.Stop()
@@ -80,8 +80,8 @@ func TestInheritedPlaceIsGivenUp(t *testing.T) {
 
 func TestStopOfAWaitingSubmission(t *testing.T) {
 	inSlotRig(t, func(r *slotRig) {
-		r.submit("owner", asQueue, briefBody(time.Minute))
-		a, b := r.submit("a", asQueue, briefBody(time.Second)), r.submit("b", asQueue, briefBody(time.Second))
+		r.submit("owner", asQueue, worksFor(time.Minute))
+		a, b := r.submit("a", asQueue, worksFor(time.Second)), r.submit("b", asQueue, worksFor(time.Second))
 		if !a.Stop() || a.Stop() {
 			t.Error("the first Stop claims, and no other")
 		}
@@ -103,8 +103,8 @@ func TestStopSlot(t *testing.T) {
 				if r.sup.StopSlot("s", purge) {
 					t.Error("an idle slot was stopped")
 				}
-				owner := r.submit("owner", asQueue, lateBody(time.Second))
-				a, b := r.submit("a", asQueue, residentBody()), r.submit("b", asCoalesce, residentBody())
+				owner := r.submit("owner", asQueue, ignoresFor(time.Second))
+				a, b := r.submit("a", asQueue, runsUntilStopped()), r.submit("b", asCoalesce, runsUntilStopped())
 				r.settle()
 				if !r.sup.StopSlot("s", purge) {
 					t.Error("nothing was stopped")
@@ -135,7 +135,7 @@ func TestStopSlot(t *testing.T) {
 func TestStopSlotOfAStoppedOwner(t *testing.T) {
 	inSlotRig(t, func(r *slotRig) {
 		ownerIn["stopping"](r)
-		a := r.submit("a", asQueue, residentBody())
+		a := r.submit("a", asQueue, runsUntilStopped())
 		if r.sup.StopSlot("s", false) {
 			t.Error("stopped twice")
 		}
@@ -149,16 +149,16 @@ func TestStopSlotOfAStoppedOwner(t *testing.T) {
 // The registry's refusal of a name frees the slot at once, and the next starts.
 func TestDuplicateNameFreesTheSlot(t *testing.T) {
 	inSlotRig(t, func(r *slotRig) {
-		if _, err := r.sup.Add(context.Background(), taskvisor.Once("taken", residentBody())); err != nil {
+		if _, err := r.sup.Add(context.Background(), taskvisor.Once("taken", runsUntilStopped())); err != nil {
 			t.Fatal(err)
 		}
-		now := r.submit("taken", asQueue, residentBody())
+		now := r.submit("taken", asQueue, runsUntilStopped())
 		r.rejected(now, taskvisor.ErrTaskExists)
 		if v := r.rec.Events("taken"); v[len(v)-2].Verdict != taskvisor.VerdictRejected || v[len(v)-1].Slot != "s" {
 			t.Errorf("announced as %v", v)
 		}
-		r.submit("owner", asQueue, briefBody(time.Second))
-		later, next := r.submit("taken", asQueue, residentBody()), r.submit("next", asQueue, residentBody())
+		r.submit("owner", asQueue, worksFor(time.Second))
+		later, next := r.submit("taken", asQueue, runsUntilStopped()), r.submit("next", asQueue, runsUntilStopped())
 		time.Sleep(time.Second)
 		r.settle()
 		r.rejected(later, taskvisor.ErrTaskExists)
@@ -180,7 +180,7 @@ func TestDuplicateNameFreesTheSlot(t *testing.T) {
 func TestDefaultSlot(t *testing.T) {
 	inSlotRig(t, func(r *slotRig) {
 		submit := func(name string) *taskvisor.Handle {
-			h, err := r.sup.Submit(context.Background(), taskvisor.Submission{Task: taskvisor.Once(name, briefBody(time.Second))})
+			h, err := r.sup.Submit(context.Background(), taskvisor.Submission{Task: taskvisor.Once(name, worksFor(time.Second))})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -206,7 +206,7 @@ func TestSubmitRefusals(t *testing.T) {
 		ctx := context.Background()
 		ended, cancel := context.WithCancelCause(ctx)
 		cancel(errBoom)
-		good := taskvisor.Submission{Task: taskvisor.Once("a", residentBody())}
+		good := taskvisor.Submission{Task: taskvisor.Once("a", runsUntilStopped())}
 		rec := &taskvisortest.Recorder{}
 		sup, err := taskvisor.New(taskvisor.WithSubscriber(rec))
 		if err != nil {
@@ -231,9 +231,9 @@ func TestSubmitRefusals(t *testing.T) {
 		refused(ctx, taskvisor.Submission{}, nil, "empty spec")
 		refused(ctx, taskvisor.Submission{Task: good.Task, Slot: "a\nb"}, nil, `slot "a\nb" has a control character`)
 		refused(ctx, taskvisor.Submission{Task: good.Task, Slot: strings.Repeat("x", 129)}, nil, "longer than 128")
-		refused(ctx, taskvisor.Submission{Task: taskvisor.Once("", residentBody()), Slot: "s"}, nil, "empty name")
+		refused(ctx, taskvisor.Submission{Task: taskvisor.Once("", runsUntilStopped()), Slot: "s"}, nil, "empty name")
 		refused(ctx, taskvisor.Submission{Task: good.Task, Admission: 17}, nil, "unknown admission 17")
-		refused(ctx, taskvisor.Submission{Task: taskvisor.Once("a", residentBody(), taskvisor.WithTimeout(-1))}, nil, "timeout")
+		refused(ctx, taskvisor.Submission{Task: taskvisor.Once("a", runsUntilStopped(), taskvisor.WithTimeout(-1))}, nil, "timeout")
 		if err := sup.Shutdown(ctx); err != nil {
 			t.Fatal(err)
 		}
@@ -253,10 +253,10 @@ func TestShutdownRejectsTheQueue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		sup, rec := taskvisortest.Start(t)
 		r := &slotRig{t: t, sup: sup, rec: rec}
-		r.submit("owner", asQueue, residentBody())
-		a, b := r.submit("a", asQueue, residentBody()), r.submit("b", asCoalesce, residentBody())
-		c := r.submit("c@other", asReplace, residentBody())
-		d := r.submit("d@other", asReplace, residentBody())
+		r.submit("owner", asQueue, runsUntilStopped())
+		a, b := r.submit("a", asQueue, runsUntilStopped()), r.submit("b", asCoalesce, runsUntilStopped())
+		c := r.submit("c@other", asReplace, runsUntilStopped())
+		d := r.submit("d@other", asReplace, runsUntilStopped())
 		r.settle()
 		if err := sup.Shutdown(context.Background()); err != nil {
 			t.Error(err)
@@ -304,7 +304,7 @@ func TestShutdownIsAnnouncedBeforeItRejects(t *testing.T) {
 				time.Sleep(time.Second)
 				return sup.Shutdown(ctx)
 			}, taskvisor.RestartNever())
-			a := r.submit("a", asQueue, residentBody())
+			a := r.submit("a", asQueue, runsUntilStopped())
 			<-h.Done()
 			<-sup.Done()
 			r.rejected(a, taskvisor.ErrShuttingDown)
@@ -330,7 +330,7 @@ func TestRunEndsWhenSlotsAreQuiet(t *testing.T) {
 		var handles []*taskvisor.Handle
 		err = sup.Run(context.Background(), taskvisor.Once("feeder", func(ctx context.Context) error {
 			for i := range 50 {
-				h, err := sup.Submit(ctx, taskvisor.Submission{Task: taskvisor.Once(nth("job", i), briefBody(time.Second)), Slot: nth("s", i%3)})
+				h, err := sup.Submit(ctx, taskvisor.Submission{Task: taskvisor.Once(nth("job", i), worksFor(time.Second)), Slot: nth("s", i%3)})
 				if err != nil {
 					return err
 				}

@@ -235,13 +235,13 @@ func (r *slotRig) verdictOf(name string) taskvisor.Event {
 // nth returns prefix and n as a name.
 func nth(prefix string, n int) string { return fmt.Sprintf("%s%d", prefix, n) }
 
-// lateBody is a body that ends after d, whatever its context says.
-func lateBody(d time.Duration) taskvisor.Func { return taskvisortest.Script(taskvisortest.Ignore(d)) }
+// ignoresFor is a body that ends after d, whatever its context says.
+func ignoresFor(d time.Duration) taskvisor.Func { return taskvisortest.Script(taskvisortest.Ignore(d)) }
 
-// residentBody is a body that runs until it is stopped.
-func residentBody() taskvisor.Func { return taskvisortest.Script(taskvisortest.Block()) }
+// runsUntilStopped is a body that runs until it is stopped.
+func runsUntilStopped() taskvisor.Func { return taskvisortest.Script(taskvisortest.Block()) }
 
-// briefBody is a body that succeeds after d.
-func briefBody(d time.Duration) taskvisor.Func {
+// worksFor is a body that succeeds after d.
+func worksFor(d time.Duration) taskvisor.Func {
 	return taskvisortest.Script(taskvisortest.After(d, taskvisortest.Succeed()))
 }

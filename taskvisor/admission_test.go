@@ -24,12 +24,12 @@ const (
 var ownerIn = map[string]func(r *slotRig) *taskvisor.Handle{
 	"idle": func(*slotRig) *taskvisor.Handle { return nil },
 	"pending": func(r *slotRig) *taskvisor.Handle {
-		if _, err := r.sup.Add(context.Background(), taskvisor.Once("holder", briefBody(time.Hour))); err != nil {
+		if _, err := r.sup.Add(context.Background(), taskvisor.Once("holder", worksFor(time.Hour))); err != nil {
 			r.t.Fatal(err)
 		}
-		return r.submit("owner", asQueue, residentBody())
+		return r.submit("owner", asQueue, runsUntilStopped())
 	},
-	"running": func(r *slotRig) *taskvisor.Handle { return r.submit("owner", asQueue, residentBody()) },
+	"running": func(r *slotRig) *taskvisor.Handle { return r.submit("owner", asQueue, runsUntilStopped()) },
 	"backoff": func(r *slotRig) *taskvisor.Handle {
 		return r.submit("owner", asQueue, taskvisortest.Script(taskvisortest.Fail(errBoom)), taskvisor.ConstantBackoff(time.Hour))
 	},
@@ -37,13 +37,13 @@ var ownerIn = map[string]func(r *slotRig) *taskvisor.Handle{
 		return r.submit("owner", asQueue, taskvisortest.Script(taskvisortest.Succeed()), taskvisor.RestartAlways(time.Hour))
 	},
 	"stopping": func(r *slotRig) *taskvisor.Handle {
-		h := r.submit("owner", asQueue, lateBody(30*time.Second))
+		h := r.submit("owner", asQueue, ignoresFor(30*time.Second))
 		r.settle()
 		h.Stop()
 		return h
 	},
 	"abandoned": func(r *slotRig) *taskvisor.Handle {
-		h := r.submit("owner", asQueue, lateBody(10*time.Minute), taskvisor.WithGrace(time.Second))
+		h := r.submit("owner", asQueue, ignoresFor(10*time.Minute), taskvisor.WithGrace(time.Second))
 		r.settle()
 		h.Stop()
 		time.Sleep(2 * time.Second)
@@ -85,7 +85,7 @@ func admissionCase(r *slotRig, state string, policy taskvisor.Admission, want ta
 	if owner != nil && owner.Status().State.String() != state {
 		t.Fatalf("owner is %v, not %s", owner.Status().State, state)
 	}
-	h := r.submit("new", policy, residentBody())
+	h := r.submit("new", policy, runsUntilStopped())
 	if v := r.verdictOf("new"); v.Verdict != want || v.Slot != "s" || v.Admission != policy {
 		t.Errorf("announced as %v, want %v", v, want)
 	}
@@ -128,7 +128,7 @@ func TestSlotIsFreedByTheRealEnd(t *testing.T) {
 		t.Run(state, func(t *testing.T) {
 			inSlotRig(t, func(r *slotRig) {
 				ownerIn[state](r)
-				h := r.submit("new", asReplace, residentBody())
+				h := r.submit("new", asReplace, runsUntilStopped())
 				time.Sleep(wait - 1)
 				r.settle()
 				if st := h.Status(); st.State != taskvisor.StatePending || st.Slot != "s" || st.Attempt != 0 {
@@ -174,7 +174,7 @@ func TestSlotMoves(t *testing.T) {
 func TestQueueIsFIFO(t *testing.T) {
 	inSlotRig(t, func(r *slotRig) {
 		for i := range 5 {
-			r.submit(nth("q", i), asQueue, briefBody(time.Second))
+			r.submit(nth("q", i), asQueue, worksFor(time.Second))
 		}
 		r.settle()
 		if st := r.slot(); st.Queued != 4 || st.State != taskvisor.StateRunning || !st.Oldest.Equal(time.Now()) {
@@ -198,14 +198,14 @@ func TestQueueIsFIFO(t *testing.T) {
 
 func TestQueueFull(t *testing.T) {
 	inSlotRig(t, func(r *slotRig) {
-		r.submit("owner", asQueue, residentBody())
-		a, b := r.submit("a", asQueue, residentBody()), r.submit("b", asCoalesce, residentBody())
-		r.rejected(r.submit("c", asQueue, residentBody()), taskvisor.ErrQueueFull)
-		r.submit("d", asCoalesce, residentBody()) // takes b's place: a full queue is no obstacle
+		r.submit("owner", asQueue, runsUntilStopped())
+		a, b := r.submit("a", asQueue, runsUntilStopped()), r.submit("b", asCoalesce, runsUntilStopped())
+		r.rejected(r.submit("c", asQueue, runsUntilStopped()), taskvisor.ErrQueueFull)
+		r.submit("d", asCoalesce, runsUntilStopped()) // takes b's place: a full queue is no obstacle
 		r.rejected(b, taskvisor.ErrSuperseded)
-		r.submit("e", asReplace, residentBody()) // takes a's place
+		r.submit("e", asReplace, runsUntilStopped()) // takes a's place
 		r.rejected(a, taskvisor.ErrSuperseded)
-		if v := r.submit("f@other", asQueue, residentBody()).Status().State; v == taskvisor.StateFinished {
+		if v := r.submit("f@other", asQueue, runsUntilStopped()).Status().State; v == taskvisor.StateFinished {
 			t.Error("the queue of one slot is full, and another rejects")
 		}
 		r.order("owner f e")
@@ -216,23 +216,23 @@ func TestQueueFull(t *testing.T) {
 func TestDefaultMaxQueue(t *testing.T) {
 	inSlotRig(t, func(r *slotRig) {
 		for i := range 101 {
-			if v := r.submit(nth("q", i), asQueue, residentBody()); v.Status().State == taskvisor.StateFinished {
+			if v := r.submit(nth("q", i), asQueue, runsUntilStopped()); v.Status().State == taskvisor.StateFinished {
 				t.Fatalf("submission %d was rejected", i)
 			}
 		}
-		r.rejected(r.submit("q101", asQueue, residentBody()), taskvisor.ErrQueueFull)
+		r.rejected(r.submit("q101", asQueue, runsUntilStopped()), taskvisor.ErrQueueFull)
 		r.sup.StopSlot("s", true)
 	})
 }
 
 func TestMaxQueueZero(t *testing.T) {
 	inSlotRig(t, func(r *slotRig) {
-		owner := r.submit("owner", asQueue, lateBody(time.Minute))
+		owner := r.submit("owner", asQueue, ignoresFor(time.Minute))
 		r.settle()
-		r.rejected(r.submit("a", asQueue, residentBody()), taskvisor.ErrQueueFull)
-		r.rejected(r.submit("b", asCoalesce, residentBody()), taskvisor.ErrQueueFull)
-		first := r.submit("first", asReplace, residentBody())
-		second := r.submit("second", asReplace, residentBody())
+		r.rejected(r.submit("a", asQueue, runsUntilStopped()), taskvisor.ErrQueueFull)
+		r.rejected(r.submit("b", asCoalesce, runsUntilStopped()), taskvisor.ErrQueueFull)
+		first := r.submit("first", asReplace, runsUntilStopped())
+		second := r.submit("second", asReplace, runsUntilStopped())
 		r.rejected(first, taskvisor.ErrSuperseded)
 		time.Sleep(2 * time.Minute)
 		r.settle()
@@ -248,10 +248,10 @@ func TestMaxQueueZero(t *testing.T) {
 // Replace takes the head of the queue; who waits behind it keeps the place.
 func TestReplaceTakesTheHead(t *testing.T) {
 	inSlotRig(t, func(r *slotRig) {
-		owner := r.submit("owner", asQueue, lateBody(time.Second))
+		owner := r.submit("owner", asQueue, ignoresFor(time.Second))
 		r.settle()
-		a, b, c := r.submit("a", asQueue, briefBody(time.Second)), r.submit("b", asQueue, briefBody(time.Second)), r.submit("c", asQueue, briefBody(time.Second))
-		x := r.submit("x", asReplace, briefBody(time.Second))
+		a, b, c := r.submit("a", asQueue, worksFor(time.Second)), r.submit("b", asQueue, worksFor(time.Second)), r.submit("c", asQueue, worksFor(time.Second))
+		x := r.submit("x", asReplace, worksFor(time.Second))
 		r.rejected(a, taskvisor.ErrSuperseded)
 		time.Sleep(time.Minute)
 		r.order("owner x b c")
@@ -300,7 +300,7 @@ func TestReplaceCause(t *testing.T) {
 func TestReplaceBySameName(t *testing.T) {
 	inSlotRig(t, func(r *slotRig) {
 		for range 3 {
-			h := r.submit("tenant", asReplace, residentBody())
+			h := r.submit("tenant", asReplace, runsUntilStopped())
 			r.settle()
 			if h.Status().State != taskvisor.StateRunning {
 				t.Errorf("%v", h.Status().State)
@@ -312,11 +312,11 @@ func TestReplaceBySameName(t *testing.T) {
 
 func TestCoalesce(t *testing.T) {
 	inSlotRig(t, func(r *slotRig) {
-		owner := r.submit("owner", asCoalesce, briefBody(time.Second))
+		owner := r.submit("owner", asCoalesce, worksFor(time.Second))
 		r.settle()
-		first := r.submit("c1", asCoalesce, briefBody(time.Second))
-		r.submit("q", asQueue, briefBody(time.Second))
-		r.submit("c2", asCoalesce, briefBody(time.Second))
+		first := r.submit("c1", asCoalesce, worksFor(time.Second))
+		r.submit("q", asQueue, worksFor(time.Second))
+		r.submit("c2", asCoalesce, worksFor(time.Second))
 		r.rejected(first, taskvisor.ErrSuperseded)
 		time.Sleep(time.Minute)
 		r.order("owner c2 q") // c2 has the place of c1, before q
@@ -329,8 +329,8 @@ func TestCoalesce(t *testing.T) {
 // Stopping a joined handle stops the work for everybody who joined.
 func TestJoinIsTheOwners(t *testing.T) {
 	inSlotRig(t, func(r *slotRig) {
-		owner := r.submit("owner", asQueue, residentBody())
-		a, b := r.submit("a", asJoin, residentBody()), r.submit("b", asJoin, residentBody())
+		owner := r.submit("owner", asQueue, runsUntilStopped())
+		a, b := r.submit("a", asJoin, runsUntilStopped()), r.submit("b", asJoin, runsUntilStopped())
 		r.settle()
 		if v := r.verdictOf("a"); v.Owner != owner.ID() || v.Verdict != taskvisor.VerdictJoined {
 			t.Errorf("announced as %v", v)
