@@ -1,0 +1,116 @@
+package peers
+
+import (
+	"fmt"
+
+	"github.com/taskvisor/taskvisor-go/benchmarks/rounds"
+	"github.com/taskvisor/taskvisor-go/benchmarks/work"
+	"github.com/taskvisor/taskvisor-go/taskvisor"
+
+	"time"
+)
+
+// Rows is the work that taskvisor and its peers are compared by. Side "raw" is
+// bare Go.
+func Rows() []rounds.Row {
+	rows := []rounds.Row{
+		{Name: "Restart", Title: "restart loop, no subscriber", Op: "attempt", N: 1_000_000, Sides: []rounds.Side{
+			{Name: "raw", Run: work.RawRestart},
+			{Name: "taskvisor", Run: work.Restart()},
+			{Name: "backoff", Run: backoffRestart},
+			{Name: "failsafe", Run: failsafeRestart()},
+			{Name: "suture", Run: sutureRestart, Part: 5},
+			{Name: "oversight", Run: oversightRestart, Part: 10},
+		}},
+		{Name: "RestartTimeout", Title: "restart loop, a timeout per attempt", Op: "attempt", N: 500_000, Sides: []rounds.Side{
+			{Name: "raw", Run: work.RawTimeout},
+			{Name: "taskvisor", Run: work.Restart(taskvisor.WithTimeout(time.Minute))},
+			{Name: "failsafe", Run: failsafeTimeout()},
+		}},
+	}
+	for _, n := range []int{1, 4, 16} {
+		rows = append(rows, beside(n))
+	}
+	rows = append(rows, events(1, 1), events(1, 16), events(8, 1), events(8, 16))
+	rows = append(rows, lives()...)
+	return append(rows, failures()...)
+}
+
+func beside(n int) rounds.Row {
+	return rounds.Row{
+		Name: fmt.Sprintf("Subscribers%d", n), Title: fmt.Sprintf("restart loop, %d queued subscribers", n),
+		Op: "attempt", N: 300_000, Sides: []rounds.Side{
+			{Name: "channels", Run: work.ChannelLoop(n), Part: 1 + n/8},
+			{Name: "taskvisor", Run: work.RestartBeside(work.Counters(n))},
+			{Name: "suture", Run: sutureBeside(n), Part: 5},
+		},
+	}
+}
+
+func events(publishers, subscribers int) rounds.Row {
+	return rounds.Row{
+		Name:  fmt.Sprintf("Events%dTo%d", publishers, subscribers),
+		Title: fmt.Sprintf("%d publishers, %d subscribers, until all is consumed", publishers, subscribers),
+		Op:    "event", N: 1_000_000, Sides: []rounds.Side{
+			{Name: "channels", Run: work.ChannelEvents(publishers, subscribers), Part: 1 + subscribers/4},
+			{Name: "taskvisor", Run: work.Events(publishers, subscribers)},
+		},
+	}
+}
+
+func lives() []rounds.Row {
+	return []rounds.Row{
+		{Name: "OneShot", Title: "one-shot: add, run, wait", Op: "task", N: 300_000, Sides: []rounds.Side{
+			{Name: "raw", Run: work.RawOneShot},
+			{Name: "taskvisor", Run: work.OneShot},
+			{Name: "errgroup", Run: errgroupOneShot},
+			{Name: "oklog", Run: oklogOneShot},
+			{Name: "conc", Run: concOneShot},
+			{Name: "suture", Run: sutureOneShot, Part: 3},
+		}},
+		{Name: "Batch", Title: "Run of 100 000 instant tasks", Op: "task", N: 100_000, Sides: []rounds.Side{
+			{Name: "raw", Run: work.RawBatch},
+			{Name: "taskvisor", Run: work.Batch(0)},
+			{Name: "taskvisor+1", Run: work.Batch(1)},
+			{Name: "errgroup", Run: errgroupBatch},
+			{Name: "oklog", Run: oklogBatch},
+			{Name: "conc", Run: concBatch},
+			{Name: "suture", Run: sutureBatch},
+		}},
+		{Name: "Stop", Title: "stop 100 000 idle tasks", Op: "task", N: 100_000, Sides: []rounds.Side{
+			{Name: "raw", Run: work.RawStop},
+			{Name: "raw-each", Run: work.RawStopEach},
+			{Name: "taskvisor", Run: work.Stop},
+			{Name: "errgroup", Run: errgroupStop},
+			{Name: "oklog", Run: oklogStop},
+			{Name: "conc", Run: concStop},
+			{Name: "suture", Run: sutureStop},
+		}},
+	}
+}
+
+func failures() []rounds.Row {
+	return []rounds.Row{
+		{Name: "Failures", Title: "5 failures, then success", Op: "task", N: 100_000, Sides: []rounds.Side{
+			{Name: "raw", Run: work.RawFailures},
+			{Name: "taskvisor", Run: work.FailuresThenSuccess},
+			{Name: "backoff", Run: backoffFailures},
+			{Name: "failsafe", Run: failsafeFailures},
+			{Name: "suture", Run: sutureFailures, Part: 3},
+		}},
+		{Name: "Panic", Title: "panic and restart", Op: "attempt", N: 100_000, Sides: []rounds.Side{
+			{Name: "raw", Run: work.RawPanic},
+			{Name: "raw+stack", Run: work.RawPanicStack},
+			{Name: "taskvisor", Run: work.Panic},
+			{Name: "taskvisor+text", Run: work.PanicText},
+			{Name: "conc", Run: concPanic},
+			{Name: "oversight", Run: oversightPanic, Part: 5},
+			{Name: "suture", Run: suturePanic, Part: 5},
+		}},
+		{Name: "Sleeper", Title: "restart loop beside a subscriber that sleeps 100 µs per event", Op: "attempt", N: 300_000, Sides: []rounds.Side{
+			{Name: "draining", Run: work.RestartBeside(work.Counters(1))},
+			{Name: "taskvisor", Run: work.BesideSleeper},
+			{Name: "suture", Run: sutureSleeper, Part: 1000},
+		}},
+	}
+}
