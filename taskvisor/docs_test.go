@@ -1,0 +1,276 @@
+package taskvisor_test
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/taskvisor/taskvisor-go/taskvisor"
+	"github.com/taskvisor/taskvisor-go/taskvisor/taskvisortest"
+)
+
+// The tests of this file hold the documents to the code: what they name exists.
+
+// repository is the root of the repository, seen from this package.
+const repository = ".."
+
+var (
+	testName = regexp.MustCompile(`\b(?:Test|Fuzz|Benchmark|Example)[A-Z]\w*`)
+	testFunc = regexp.MustCompile(`(?m)^func ((?:Test|Fuzz|Benchmark|Example)[A-Z]\w*)\(`)
+	mdLink   = regexp.MustCompile(`\]\(([^)\s]+)\)`)
+)
+
+// walk calls f for every file of the repository with the given suffix, but for
+// what is not part of it.
+func walk(t *testing.T, suffix string, f func(path, text string)) {
+	t.Helper()
+	err := filepath.WalkDir(repository, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() {
+			if name := d.Name(); name != repository && (name[0] == '.' || name == "node_modules" || name == "tmp") {
+				return filepath.SkipDir
+			}
+			return nil
+		}
+		if strings.HasSuffix(path, suffix) {
+			text, err := os.ReadFile(path)
+			if err != nil {
+				return err
+			}
+			f(path, string(text))
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// existingTests returns the names of all tests of all modules, and those of
+// the conformance suite, which is a test that others call.
+func existingTests(t *testing.T) map[string]bool {
+	names := map[string]bool{"TestSubscriber": true}
+	walk(t, "_test.go", func(_, text string) {
+		for _, m := range testFunc.FindAllStringSubmatch(text, -1) {
+			names[m[1]] = true
+		}
+	})
+	return names
+}
+
+func readDocument(t *testing.T, name string) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(repository, name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// Each defect in docs/lessons.md is owned by at least one test that exists.
+func TestLessonsAreOwnedByTests(t *testing.T) {
+	exists := existingTests(t)
+	rows := 0
+	for line := range strings.Lines(readDocument(t, "docs/lessons.md")) {
+		if !strings.HasPrefix(line, "| ") || strings.HasPrefix(line, "| Who") {
+			continue
+		}
+		rows++
+		named := testName.FindAllString(line, -1)
+		if len(named) == 0 {
+			t.Errorf("no test in: %s", line)
+		}
+		for _, name := range named {
+			if !exists[name] {
+				t.Errorf("no test of the name %s, needed by: %s", name, line)
+			}
+		}
+	}
+	if rows < 39 {
+		t.Errorf("the table has %d rows, fewer than it had", rows)
+	}
+}
+
+// Each invariant in ARCHITECTURE.md names the test that holds it.
+func TestArchitectureNamesExistingTests(t *testing.T) {
+	exists := existingTests(t)
+	for _, name := range testName.FindAllString(readDocument(t, "ARCHITECTURE.md"), -1) {
+		if !exists[name] {
+			t.Errorf("ARCHITECTURE.md names %s, which does not exist", name)
+		}
+	}
+}
+
+// Every link of a document to a file of the repository leads somewhere.
+func TestDocumentsLinkToFiles(t *testing.T) {
+	walk(t, ".md", func(path, text string) {
+		for _, m := range mdLink.FindAllStringSubmatch(text, -1) {
+			target, _, _ := strings.Cut(m[1], "#")
+			if target == "" || strings.Contains(target, ":") {
+				continue
+			}
+			if _, err := os.Stat(filepath.Join(filepath.Dir(path), target)); err != nil {
+				t.Errorf("%s links to %s, which does not exist", path, m[1])
+			}
+		}
+	})
+}
+
+// What SECURITY.md promises: nothing that users import can open a connection or
+// start a process. The standard library's own dependencies do not count: a call
+// would need an import here.
+func TestCoreImportsNoNetwork(t *testing.T) {
+	for _, dir := range []string{".", "taskvisortest", "../subscribers/slog"} {
+		for path, f := range sources(t, dir) {
+			for _, spec := range f.Imports {
+				name, err := strconv.Unquote(spec.Path.Value)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if name == "net" || strings.HasPrefix(name, "net/") || name == "os/exec" || name == "plugin" || name == "unsafe" {
+					t.Errorf("%s imports %s", path, name)
+				}
+			}
+		}
+	}
+}
+
+// The root module requires nothing, and has therefore nothing to sum up.
+func TestCoreRequiresNothing(t *testing.T) {
+	for line := range strings.Lines(readDocument(t, "go.mod")) {
+		word, _, _ := strings.Cut(strings.TrimSpace(line), " ")
+		if word != "" && word != "module" && word != "go" {
+			t.Errorf("go.mod says %s", line)
+		}
+	}
+	if _, err := os.Stat(filepath.Join(repository, "go.sum")); !os.IsNotExist(err) {
+		t.Errorf("go.sum: %v, want none", err)
+	}
+}
+
+// A task that fails hundreds of times a second does not move the restarts of
+// the others by a nanosecond.
+func TestSiblingsRestartIndependently(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		sup, rec := taskvisortest.Start(t)
+		fails := taskvisortest.Script(taskvisortest.Fail(errBoom))
+		addTo(t, sup, taskvisor.Restartable("steady", fails, taskvisor.ConstantBackoff(200*time.Millisecond)))
+		for _, name := range []string{"flaps", "panics"} {
+			step := map[string]taskvisortest.Step{"flaps": taskvisortest.Fail(errBoom), "panics": taskvisortest.Panic(errBoom)}[name]
+			addTo(t, sup, taskvisor.Restartable(name, taskvisortest.Script(step), taskvisor.ConstantBackoff(0)))
+		}
+		time.Sleep(10*time.Second + time.Millisecond/2)
+		var starts []time.Time
+		for _, e := range rec.Events("steady") {
+			if e.Kind == taskvisor.TaskStarting {
+				starts = append(starts, e.Time)
+			}
+		}
+		if len(starts) != 51 {
+			t.Errorf("%d starts in 10 s, want one each 200 ms", len(starts))
+		}
+		for i := 1; i < len(starts); i++ {
+			if d := starts[i].Sub(starts[i-1]); d != 200*time.Millisecond {
+				t.Errorf("start %d came after %s", i+1, d)
+			}
+		}
+		if n := strings.Count(rec.Trace("flaps"), "S"); n < 9_000 {
+			t.Errorf("the other task flapped only %d times", n)
+		}
+	})
+}
+
+// Every exported name of the core and of taskvisortest has a comment.
+func TestExportedNamesAreDocumented(t *testing.T) {
+	for _, dir := range []string{".", "taskvisortest"} {
+		for path, f := range sources(t, dir) {
+			for _, name := range undocumented(f) {
+				t.Errorf("%s: %s has no comment", path, name)
+			}
+		}
+	}
+}
+
+// sources parses the files of a package, without its tests.
+func sources(t *testing.T, dir string) map[string]*ast.File {
+	t.Helper()
+	paths, err := filepath.Glob(filepath.Join(dir, "*.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := make(map[string]*ast.File)
+	for _, path := range paths {
+		if strings.HasSuffix(path, "_test.go") {
+			continue
+		}
+		f, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.ParseComments|parser.SkipObjectResolution)
+		if err != nil {
+			t.Fatal(err)
+		}
+		files[path] = f
+	}
+	if len(files) == 0 {
+		t.Fatalf("no source in %s", dir)
+	}
+	return files
+}
+
+// undocumented returns the exported names that a file declares at the top level
+// without a comment.
+func undocumented(f *ast.File) (names []string) {
+	for _, decl := range f.Decls {
+		switch d := decl.(type) {
+		case *ast.FuncDecl:
+			if d.Name.IsExported() && d.Doc == nil && exportedReceiver(d) {
+				names = append(names, d.Name.Name)
+			}
+		case *ast.GenDecl:
+			for _, spec := range d.Specs {
+				names = append(names, undocumentedSpec(d, spec)...)
+			}
+		}
+	}
+	return names
+}
+
+func undocumentedSpec(d *ast.GenDecl, spec ast.Spec) (names []string) {
+	switch s := spec.(type) {
+	case *ast.TypeSpec:
+		if s.Name.IsExported() && s.Doc == nil && d.Doc == nil {
+			names = append(names, s.Name.Name)
+		}
+	case *ast.ValueSpec:
+		if s.Doc == nil && s.Comment == nil && d.Doc == nil {
+			for _, n := range s.Names {
+				if n.IsExported() {
+					names = append(names, n.Name)
+				}
+			}
+		}
+	}
+	return names
+}
+
+// exportedReceiver reports whether d is a function or a method of an exported
+// type.
+func exportedReceiver(d *ast.FuncDecl) bool {
+	if d.Recv == nil {
+		return true
+	}
+	typ := d.Recv.List[0].Type
+	if star, ok := typ.(*ast.StarExpr); ok {
+		typ = star.X
+	}
+	name, ok := typ.(*ast.Ident)
+	return !ok || name.IsExported()
+}
