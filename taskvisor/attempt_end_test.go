@@ -5,6 +5,7 @@ import (
 	"errors"
 	"runtime"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/taskvisor/taskvisor-go/taskvisor"
@@ -186,4 +187,42 @@ func (b *stopInEnd) BeginAttempt(ctx context.Context, _ taskvisor.Attempt) conte
 func (b *stopInEnd) EndAttempt(_ context.Context, _ taskvisor.Attempt, res taskvisor.Result) {
 	b.result = res
 	(<-b.h).Stop()
+}
+
+// stopWhenAdded stops tasks as soon as they are announced.
+type stopWhenAdded struct{ sup *taskvisor.Supervisor }
+
+func (*stopWhenAdded) Preferences() []taskvisor.SubscriberOption {
+	return []taskvisor.SubscriberOption{taskvisor.Inline()}
+}
+
+func (s *stopWhenAdded) OnEvent(_ context.Context, e taskvisor.Event) {
+	if h, ok := s.sup.Lookup(e.Task); ok && e.Kind == taskvisor.TaskAdded && e.Task != "resident" {
+		h.Stop()
+	}
+}
+
+// A stop that comes between TaskAdded and the first attempt takes effect at once:
+// alone or in a batch, with a permit free or not.
+func TestStopOfATaskThatIsAnnounced(t *testing.T) {
+	for name, opts := range map[string][]taskvisor.Option{"": nil, "no permit free": {taskvisor.WithMaxConcurrent(1)}} {
+		s := &stopWhenAdded{}
+		inRoom(t, func(r *room) {
+			s.sup = r.sup
+			r.add(taskvisor.Once("resident", taskvisortest.Script(taskvisortest.Block())))
+			alone := r.add(taskvisor.Once("alone", noWork))
+			batch, err := r.sup.AddAll(context.Background(), taskvisor.Once("a", noWork), taskvisor.Once("b", noWork))
+			if err != nil {
+				r.Fatal(err)
+			}
+			synctest.Wait()
+			for _, h := range append(batch, alone) {
+				r.trace(h.Name(), "A Q D")
+				o, known := h.Outcome()
+				same(r, name+": known at once", known, true)
+				same(r, "outcome", o.Kind, taskvisor.OutcomeCanceled)
+				same(r, "attempts", o.Attempts, 0)
+			}
+		}, append(opts, taskvisor.WithSubscriber(s))...)
+	}
 }
