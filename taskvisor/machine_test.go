@@ -236,7 +236,7 @@ func (w twins) situation() twins {
 // Every sequence of inputs up to a length, for every policy: the machine does what
 // the contract says. Of sequences that lead to the same situation one is followed.
 func TestMachineAgreesWithTheContract(t *testing.T) {
-	depth := 16
+	depth := 11
 	if testing.Short() {
 		depth = 8
 	}
@@ -269,7 +269,7 @@ func TestMachineAgreesWithTheContract(t *testing.T) {
 
 // Long random lives: escalation, resets, exhaustion, stops in the middle.
 func TestMachineAgreesOverLongLives(t *testing.T) {
-	lives := 400
+	lives := 150
 	if testing.Short() {
 		lives = 50
 	}
