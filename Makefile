@@ -1,7 +1,7 @@
 # Short names for the commands of this repository. Each is one line that can be
 # typed as well; .ci/run is what a change has to pass.
 
-.PHONY: help ci format vet test race lint bench fuzz soak e2e stack dashboards
+.PHONY: help ci format vet test race lint bench bench-peers fuzz soak e2e stack dashboards
 
 help: ## list these targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -26,6 +26,9 @@ lint: ## golangci-lint, built on first use
 
 bench: ## the benchmarks of the core, six rounds, for benchstat
 	go test -run='^$$' -bench=. -count=6 ./taskvisor
+
+bench-peers: ## us, bare Go and the peers on the same work, half an hour
+	cd benchmarks && go run ./cmd/bench && go run ./cmd/page
 
 fuzz: ## every fuzz target, half a minute each, six minutes at most
 	.ci/run fuzz
