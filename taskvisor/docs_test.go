@@ -11,10 +11,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
-
-	"github.com/taskvisor/taskvisor-go/taskvisor"
-	"github.com/taskvisor/taskvisor-go/taskvisor/taskvisortest"
 )
 
 // The tests of this file hold the documents to the code: what they name exists.
@@ -156,38 +152,6 @@ func TestCoreRequiresNothing(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(repository, "go.sum")); !os.IsNotExist(err) {
 		t.Errorf("go.sum: %v, want none", err)
 	}
-}
-
-// A task that fails hundreds of times a second does not move the restarts of
-// the others by a nanosecond.
-func TestSiblingsRestartIndependently(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		sup, rec := taskvisortest.Start(t)
-		fails := taskvisortest.Script(taskvisortest.Fail(errBoom))
-		addTo(t, sup, taskvisor.Restartable("steady", fails, taskvisor.ConstantBackoff(200*time.Millisecond)))
-		for _, name := range []string{"flaps", "panics"} {
-			step := map[string]taskvisortest.Step{"flaps": taskvisortest.Fail(errBoom), "panics": taskvisortest.Panic(errBoom)}[name]
-			addTo(t, sup, taskvisor.Restartable(name, taskvisortest.Script(step), taskvisor.ConstantBackoff(0)))
-		}
-		time.Sleep(10*time.Second + time.Millisecond/2)
-		var starts []time.Time
-		for _, e := range rec.Events("steady") {
-			if e.Kind == taskvisor.TaskStarting {
-				starts = append(starts, e.Time)
-			}
-		}
-		if len(starts) != 51 {
-			t.Errorf("%d starts in 10 s, want one each 200 ms", len(starts))
-		}
-		for i := 1; i < len(starts); i++ {
-			if d := starts[i].Sub(starts[i-1]); d != 200*time.Millisecond {
-				t.Errorf("start %d came after %s", i+1, d)
-			}
-		}
-		if n := strings.Count(rec.Trace("flaps"), "S"); n < 9_000 {
-			t.Errorf("the other task flapped only %d times", n)
-		}
-	})
 }
 
 // Every exported name of the core and of taskvisortest has a comment.
