@@ -125,8 +125,10 @@ func (r *soakRound) misbehave(ctx context.Context, fault int, work, late time.Du
 	case 10: // waits for itself
 		if a, ok := taskvisor.FromContext(ctx); ok {
 			if h, ok := r.sup.Lookup(a.Task); ok && h.ID() == a.TaskID {
-				if _, err := h.Wait(ctx); !errors.Is(err, taskvisor.ErrWouldWaitForSelf) {
-					r.fault("Wait for itself: %v", err)
+				o, err := h.Wait(ctx)
+				abandoned := err == nil && o.Kind == taskvisor.OutcomeAbandoned // known already
+				if !abandoned && !errors.Is(err, taskvisor.ErrWouldWaitForSelf) {
+					r.fault("Wait for itself: %v, %v", o.Kind, err)
 				}
 			}
 		}
