@@ -2,12 +2,11 @@ package peers
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/taskvisor/taskvisor-go/benchmarks/rounds"
 	"github.com/taskvisor/taskvisor-go/benchmarks/work"
 	"github.com/taskvisor/taskvisor-go/taskvisor"
-
-	"time"
 )
 
 // Rows is the work that taskvisor and its peers are compared by. Side "raw" is
@@ -39,11 +38,23 @@ func Rows() []rounds.Row {
 func beside(n int) rounds.Row {
 	return rounds.Row{
 		Name: fmt.Sprintf("Subscribers%d", n), Title: fmt.Sprintf("restart loop, %d queued subscribers", n),
-		Op: "attempt", N: 300_000, Sides: []rounds.Side{
-			{Name: "channels", Run: work.ChannelLoop(n), Part: 1 + n/8},
-			{Name: "taskvisor", Run: work.RestartBeside(work.Counters(n))},
-			{Name: "suture", Run: sutureBeside(n), Part: 5},
-		},
+		Op: "attempt", N: 300_000, Sides: Beside(n),
+	}
+}
+
+// Beside is a restart loop with n subscribers: through channels and with bare
+// Go, with taskvisor, and with suture, which has one event per attempt where the
+// others have three.
+func Beside(n int) []rounds.Side {
+	if n == 0 {
+		return []rounds.Side{
+			{Name: "channels", Run: work.RawRestart}, {Name: "taskvisor", Run: work.Restart()}, {Name: "suture", Run: sutureRestart, Part: 5},
+		}
+	}
+	return []rounds.Side{
+		{Name: "channels", Run: work.ChannelLoop(n), Part: 1 + n/8},
+		{Name: "taskvisor", Run: work.RestartBeside(work.Counters(n))},
+		{Name: "suture", Run: sutureBeside(n), Part: 5},
 	}
 }
 

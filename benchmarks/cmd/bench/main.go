@@ -14,6 +14,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/taskvisor/taskvisor-go/benchmarks/footprint"
 	"github.com/taskvisor/taskvisor-go/benchmarks/report"
 )
 
@@ -26,6 +27,7 @@ type run struct {
 }
 
 func main() {
+	footprint.Child(footprint.Kinds...)
 	r := run{meta: report.NewMeta()}
 	flag.IntVar(&r.rounds, "rounds", 7, "rounds of everything that is repeated")
 	flag.Float64Var(&r.scale, "scale", 1, "factor to all sizes, to try things out")
@@ -53,3 +55,8 @@ func main() {
 
 // size scales n.
 func (r run) size(n int) int { return max(1, int(float64(n)*r.scale)) }
+
+// time scales d, as far as a rate can still be measured.
+func (r run) time(d time.Duration) time.Duration {
+	return max(d/4, time.Duration(float64(d)*r.scale))
+}

@@ -1,0 +1,130 @@
+package exporters
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/taskvisor/taskvisor-go/benchmarks/rounds"
+	"github.com/taskvisor/taskvisor-go/benchmarks/work"
+	promsub "github.com/taskvisor/taskvisor-go/subscribers/prom"
+	"github.com/taskvisor/taskvisor-go/taskvisor"
+)
+
+// scraped is a supervisor with tasks that have run, and the handler that a
+// Prometheus reads.
+type scraped struct {
+	sup     *taskvisor.Supervisor
+	handler http.Handler
+}
+
+// newScraped registers n periodic tasks, each of which has succeeded once; every
+// tenth fails and is in backoff.
+func newScraped(n int) (*scraped, error) {
+	reg := prometheus.NewRegistry()
+	sup, err := taskvisor.New(taskvisor.WithSubscriber(promsub.New(reg, promsub.WithMaxTasks(n+1))))
+	if err != nil {
+		return nil, err
+	}
+	ctx := context.Background()
+	if err := sup.Start(ctx); err != nil {
+		return nil, err
+	}
+	s := &scraped{sup, promhttp.HandlerFor(reg, promhttp.HandlerOpts{})}
+	specs := make([]taskvisor.TaskSpec, n)
+	for i, name := range work.Names(n) {
+		fn := func(context.Context) error { return nil }
+		if i%10 == 9 {
+			fn = func(context.Context) error { return work.ErrFail }
+		}
+		specs[i] = taskvisor.Periodic(name, time.Hour, fn, taskvisor.ConstantBackoff(time.Hour))
+	}
+	handles, err := sup.AddAll(ctx, specs...)
+	if err != nil {
+		return nil, errors.Join(err, s.close())
+	}
+	for _, h := range handles {
+		for h.Status().NextStart.IsZero() {
+			time.Sleep(time.Millisecond)
+		}
+	}
+	return s, nil
+}
+
+func (s *scraped) close() error { return s.sup.Shutdown(context.Background()) }
+
+// scrape reads /metrics once and returns the number of bytes sent.
+func (s *scraped) scrape(accept, encoding string) (int, error) {
+	req, err := http.NewRequest(http.MethodGet, "/metrics", nil)
+	if err != nil {
+		return 0, err
+	}
+	req.Header.Set("Accept", accept)
+	req.Header.Set("Accept-Encoding", encoding)
+	w := nowhere{header: http.Header{}, status: http.StatusOK}
+	s.handler.ServeHTTP(&w, req)
+	if w.status != http.StatusOK {
+		return 0, fmt.Errorf("scrape: status %d", w.status)
+	}
+	return w.n, nil
+}
+
+// nowhere is a response that only counts.
+type nowhere struct {
+	header    http.Header
+	status, n int
+}
+
+func (w *nowhere) Header() http.Header         { return w.header }
+func (w *nowhere) WriteHeader(status int)      { w.status = status }
+func (w *nowhere) Write(p []byte) (int, error) { w.n += len(p); return len(p), nil }
+
+const protobuf = "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited"
+
+// ScrapeRows reads /metrics with n tasks in the ways that a Prometheus does.
+func ScrapeRows(sizes ...int) []rounds.Row {
+	var rows []rounds.Row
+	for _, tasks := range sizes {
+		rows = append(rows, rounds.Row{
+			Name: fmt.Sprintf("Scrape%d", tasks), Title: fmt.Sprintf("scrape with %d tasks", tasks), Op: "scrape",
+			N: max(5, 100_000/max(1, tasks)), Sides: []rounds.Side{
+				{Name: "text", Run: scrapes(tasks, "text/plain", "identity")},
+				{Name: "text, gzip", Run: scrapes(tasks, "text/plain", "gzip")},
+				{Name: "protobuf, gzip", Run: scrapes(tasks, protobuf, "gzip")},
+			},
+		})
+	}
+	return rows
+}
+
+func scrapes(tasks int, accept, encoding string) func(*rounds.Meter, int) error {
+	return func(m *rounds.Meter, n int) error {
+		s, err := newScraped(tasks)
+		if err != nil {
+			return err
+		}
+		if _, err := s.scrape(accept, encoding); err != nil { // the first makes the labels
+			return errors.Join(err, s.close())
+		}
+		bytes := 0
+		m.Start()
+		for range n {
+			sent, err := s.scrape(accept, encoding)
+			if err != nil {
+				return errors.Join(err, s.close())
+			}
+			bytes += sent
+		}
+		m.Stop()
+		m.Report("sent-B/op", float64(bytes)/float64(n))
+		if bytes < n*tasks*10 {
+			err = fmt.Errorf("%d bytes for %d scrapes of %d tasks", bytes, n, tasks)
+		}
+		return errors.Join(err, s.close())
+	}
+}
