@@ -18,6 +18,7 @@ func (r *runner) describeLocked() {
 	b := r.brackets
 	b.attempt = r.t.describe(r.t.infoLocked())
 	b.attempt.Started = r.now
+	r.t.described = &b.attempt
 	b.next = 0
 	clear(b.begun)
 }
@@ -33,10 +34,6 @@ func (r *runner) beginBrackets() {
 		ctx := f.beginBracket(s, r.ctx, &b.attempt)
 		if ctx == nil {
 			continue
-		}
-		if ctx != r.ctx && (attemptFrom(ctx) != r.c || ctx.Done() == nil) { // WithoutCancel keeps the values only
-			f.report(s, errForeignContext, "")
-			ctx = r.ctx
 		}
 		b.begun[i] = ctx
 		r.ctx = ctx

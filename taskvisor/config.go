@@ -210,7 +210,7 @@ func Queued(capacity int) SubscriberOption {
 
 // defaultPatience is the credit, in yields, that a queued subscriber may have
 // in hand. A yield takes about 0.1 µs where nothing else wants to run, so all of
-// it outlasts the few milliseconds for which a busy machine may take a worker's
+// it outlasts the milliseconds for which a busy machine may take a worker's
 // thread off its processor; a subscriber that blocks costs them once.
 const defaultPatience = 1 << 16
 

@@ -101,6 +101,7 @@ func (t *task) newLiveLocked(c *attemptCtx) *liveCtx {
 		return live
 	}
 	live.info = t.infoLocked()
+	live.joined = t.m.phase == phaseEnded
 	if t.m.policy.set&limitTimeout != 0 {
 		live.expired = &deadline{base: base, at: t.sup.clock.time(after(t.m.started, t.m.policy.timeout))}
 		live.std, live.cancel = context.WithCancelCause(live.expired)

@@ -31,6 +31,8 @@ type fanout struct {
 	inline   []*sink
 	brackets []*sink
 
+	inside      atomic.Int64  // transitions under way; see maxInside
+	gate        chan struct{} // a place in it for each that came in while a subscriber was behind
 	undelivered atomic.Int64  // events in outboxes
 	workers     atomic.Int64  // that have not ended
 	quiet       chan struct{} // capacity 1: one of the two may have dropped to 0
@@ -73,6 +75,7 @@ func (f *fanout) init(s *Supervisor, drain context.Context, subs []subscriberCon
 		inline: eventCtx{context.WithValue(queued, inlineKey{}, s), context.Background()}}
 	f.silent = len(subs) == 0
 	f.quiet = make(chan struct{}, 1)
+	f.gate = make(chan struct{}, maxInside/2)
 	names := map[string]int{}
 	for _, sc := range subs {
 		s := &sink{subscriberConfig: sc}
@@ -149,6 +152,41 @@ func (f *fanout) last() uint64 {
 func (f *fanout) stepAside() {
 	for f.ring.pressed.Load() && f.ring.yield() {
 		runtime.Gosched()
+	}
+}
+
+// maxInside bounds the transitions that are under way at a time where there are
+// queued subscribers. Each publishes at most four events, so that all of them fit
+// into the free half of the default capacity: who steps aside loses nothing to
+// those who need not.
+const maxInside = 64
+
+// enter precedes a transition that publishes, without any lock; exit follows it,
+// and is given what enter returned. Who is inside waits for nothing but locks. As
+// long as a subscriber is falling behind, or too many are inside, the others come
+// in through a gate: a hundred thousand runnable goroutines that yield to each
+// other would spend all credit before the worker has run once.
+func (f *fanout) enter() (gated bool) {
+	if len(f.ring.readers) == 0 {
+		return false
+	}
+	if f.inside.Add(1) <= maxInside && !f.ring.pressed.Load() {
+		return false
+	}
+	f.inside.Add(-1)
+	f.gate <- struct{}{} // who is past it gives way after a bounded number of yields
+	f.stepAside()
+	f.inside.Add(1)
+	return true
+}
+
+func (f *fanout) exit(gated bool) {
+	if len(f.ring.readers) == 0 {
+		return
+	}
+	f.inside.Add(-1)
+	if gated {
+		<-f.gate
 	}
 }
 

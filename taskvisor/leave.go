@@ -7,19 +7,32 @@ import "time"
 // what waited for its slot. No lock is held, and the user is called only when
 // all is done.
 func (t *task) leave(now time.Time, at instant, a account) {
+	t.follow(t.depart(now, at, a))
+}
+
+// departed is what is left to do when a task is gone.
+type departed struct {
+	successor *task   // in its slot
+	buf       *outbuf // of events to be delivered
+}
+
+func (t *task) depart(now time.Time, at instant, a account) (d departed) {
 	s := t.sup
 	if err := t.essentialEnd(); err != nil {
 		s.requestStop(err, err) // first: the end of the last task ends Run
 	}
 	s.reg.free(t)
-	var successor *task
 	if t.sub != nil {
-		successor = s.slots.release(t)
+		d.successor = s.slots.release(t)
 	}
-	buf := t.deliver(now, at)
+	d.buf = t.deliver(now, at)
 	s.reg.retire(a)
-	s.admit(successor)
-	s.fan.deliverAfter(&t.mu, &t.out, buf)
+	return d
+}
+
+func (t *task) follow(d departed) {
+	t.sup.admit(d.successor)
+	t.sup.fan.deliverAfter(&t.mu, &t.out, d.buf)
 }
 
 // deliver makes the outcome known, then publishes TaskRemoved.

@@ -9,25 +9,26 @@ type instant int64
 // phase is where a task's machine is. It is finer than the State that others
 // see, which stateOf derives.
 //
-//	queued → added → pending ─→ begun → active → ended ─→ gone
-//	                    ↑                          │
-//	                    ├──── backoff ←────────────┤
-//	                    └──── waiting ←────────────┘
+//	queued → added → announced → pending ─→ begun → active → ended ─→ gone
+//	                                ↑                          │
+//	                                ├──── backoff ←────────────┤
+//	                                └──── waiting ←────────────┘
 //
 // A goroutine exists in begun, active and ended only. A stop in one of the other
 // phases leads to gone at once.
 type phase uint8
 
 const (
-	phaseQueued  phase = iota // a submission that waits for its slot; not registered
-	phaseAdded                // registered; TaskAdded not yet announced, or attempts not yet allowed
-	phasePending              // waits for a permit
-	phaseBackoff              // waits after a failure
-	phaseWaiting              // waits after a success
-	phaseBegun                // has a permit and a goroutine; brackets are being begun
-	phaseActive               // TaskStarting was announced; the body or its children run
-	phaseEnded                // the result is decided; brackets are being ended
-	phaseGone                 // the outcome is decided; nothing changes any more
+	phaseQueued    phase = iota // a submission that waits for its slot; not registered
+	phaseAdded                  // registered; TaskAdded is not yet announced
+	phaseAnnounced              // the rest of its batch is not
+	phasePending                // waits for a permit
+	phaseBackoff                // waits after a failure
+	phaseWaiting                // waits after a success
+	phaseBegun                  // has a permit and a goroutine; brackets are being begun
+	phaseActive                 // TaskStarting was announced; the body or its children run
+	phaseEnded                  // the result is decided; brackets are being ended
+	phaseGone                   // the outcome is decided; nothing changes any more
 )
 
 // running reports whether a goroutine is at work in this phase.
@@ -140,8 +141,8 @@ func (m *machine) claim(why Reason, now instant) actions {
 		return a | m.end(OutcomeCanceled, now)
 	}
 	m.since = now
-	m.due = 0 // a stop disarms the deadline
-	if m.stuckAt == 0 && !m.stuck {
+	m.due = 0                                                // a stop disarms the deadline
+	if m.stuckAt == 0 && !m.stuck && m.phase != phaseBegun { // an attempt that never starts publishes nothing
 		m.stuckAt = after(now, m.policy.stuckAfter)
 	}
 	if individual {
@@ -156,6 +157,7 @@ func (m *machine) claim(why Reason, now instant) actions {
 // announced follows TaskAdded: a stop that came before it takes effect now.
 func (m *machine) announced(now instant) actions {
 	m.since = now
+	m.phase = phaseAnnounced
 	if m.stop == 0 {
 		return 0
 	}
@@ -355,6 +357,7 @@ func (m *machine) settle(now instant) actions {
 		a |= doBackoff | doWait
 	default:
 		m.phase = phasePending
+		m.since = now
 		a |= doBackoff | doAgain
 	}
 	return a

@@ -32,7 +32,7 @@ type ring struct {
 
 	head    atomic.Uint64 // number of the last entry, which is its event's; written under mu
 	wake    atomic.Bool   // entries came while a reader was parked
-	pressed atomic.Bool   // a reader is more than half full
+	pressed atomic.Bool   // a reader is more than half full, and has credit
 }
 
 // reader is one queued subscriber's place in the ring.
@@ -43,7 +43,9 @@ type reader struct {
 
 	// Guarded by ring.mu.
 	cursor  uint64  // number of the last entry taken or lost
-	saved   []entry // terminal events that were overwritten, oldest first
+	saved   []entry // terminal events that were overwritten: a ring, made when it is needed
+	oldest  int     // of saved
+	kept    int     // in saved
 	dropped [kindCount]uint64
 	lost    struct{ n, first, last uint64 } // since the last SubscriberOverflow
 	taken   uint64                          // published events handed to the worker, before this batch
@@ -131,23 +133,41 @@ func (r *ring) grow() {
 // lose drops an entry that rd did not reach, or saves it if it is terminal; the
 // saved ones may fill a quarter of the capacity.
 func (rd *reader) lose(en *entry) {
-	if en.e.Kind.Terminal() {
-		if len(rd.saved) < max(1, rd.capacity/4) {
-			rd.saved = append(rd.saved, *en)
-			return
-		}
-		oldest := rd.saved[0]
-		// Shifting would cost the publisher a copy of all: move the slice on and
-		// let append find new room now and then.
-		rd.saved = append(rd.saved[1:], *en)
-		en = &oldest
+	if !en.e.Kind.Terminal() {
+		rd.drop(en.e.Kind, en.e.Seq)
+		return
 	}
-	rd.dropped[en.e.Kind]++
-	if rd.lost.n == 0 || en.e.Seq < rd.lost.first {
-		rd.lost.first = en.e.Seq
+	if rd.saved == nil {
+		rd.saved = make([]entry, max(1, rd.capacity/4))
 	}
-	rd.lost.last = max(rd.lost.last, en.e.Seq)
+	at := &rd.saved[(rd.oldest+rd.kept)%len(rd.saved)]
+	if rd.kept == len(rd.saved) { // at is the oldest
+		rd.drop(at.e.Kind, at.e.Seq)
+		rd.oldest = (rd.oldest + 1) % len(rd.saved)
+		rd.kept--
+	}
+	*at = *en
+	rd.kept++
+}
+
+func (rd *reader) drop(kind EventKind, seq uint64) {
+	rd.dropped[kind]++
+	if rd.lost.n == 0 || seq < rd.lost.first {
+		rd.lost.first = seq
+	}
+	rd.lost.last = max(rd.lost.last, seq)
 	rd.lost.n++
+}
+
+// takeSaved moves saved events into the batch.
+func (rd *reader) takeSaved() {
+	for ; rd.size < rd.batchMax && rd.kept > 0; rd.size++ {
+		at := &rd.saved[rd.oldest]
+		rd.batch[rd.size] = *at
+		*at = entry{}
+		rd.oldest = (rd.oldest + 1) % len(rd.saved)
+		rd.kept--
+	}
 }
 
 func (r *ring) press() {
@@ -156,15 +176,15 @@ func (r *ring) press() {
 	pressed := false
 	for _, rd := range r.readers {
 		if rd.capacity > 1 && head-rd.cursor >= uint64(rd.capacity/2) {
-			pressed = true
+			pressed = pressed || rd.credit > 0
+			r.half = head // look again at the next event
 		} else {
 			r.half = min(r.half, rd.cursor+uint64(rd.capacity/2))
 		}
 	}
-	if pressed {
-		r.half = head // look again at the next event
+	if r.pressed.Load() != pressed {
+		r.pressed.Store(pressed)
 	}
-	r.pressed.Store(pressed)
 }
 
 // yield reports whether a publisher should step aside once more: a reader is
@@ -192,12 +212,8 @@ func (r *ring) take(rd *reader, name string, clock *clock, park bool) (some, end
 	switch {
 	case rd.pos.Load() < 0:
 		return false, true
-	case len(rd.saved) > 0:
-		rd.size = copy(rd.batch[:rd.batchMax], rd.saved)
-		clear(rd.saved[:rd.size])
-		if rd.saved = rd.saved[rd.size:]; len(rd.saved) == 0 {
-			rd.saved = nil
-		}
+	case rd.kept > 0:
+		rd.takeSaved()
 	case rd.lost.n > 0:
 		now, _ := clock.now()
 		rd.batch[0] = entry{nil, Event{Time: now, Kind: SubscriberOverflow, Subscriber: name,
@@ -258,8 +274,8 @@ func (r *ring) cut(rd *reader) {
 			}
 		}
 	}
-	for i := range rd.saved {
-		rd.dropped[rd.saved[i].e.Kind]++
+	for ; rd.kept > 0; rd.kept-- {
+		rd.dropped[rd.saved[(rd.oldest+rd.kept-1)%len(rd.saved)].e.Kind]++
 	}
 	rd.saved = nil
 	for ; rd.cursor < r.head.Load(); rd.cursor++ {

@@ -8,8 +8,9 @@ import (
 	"time"
 )
 
-// maxSpare bounds the attempt contexts that are made at a time.
-const maxSpare = 64
+// maxSpare bounds the attempt contexts that are made at a time: 512 bytes, the
+// largest object with pointers that the allocator serves without a header.
+const maxSpare = 32
 
 // step is the next thing that an attempt's goroutine does. It is set before any
 // code of the user's is called, so that a goroutine that runtime.Goexit ends is
@@ -41,6 +42,7 @@ type runner struct {
 	now      time.Time    // of the last transition
 	at       instant
 	e        ending
+	gated    bool    // of fanout.enter
 	last     actions // of the transition that ended the work
 	parting  parting
 }
@@ -106,15 +108,30 @@ func (r *runner) loop() {
 	}
 }
 
+// enter takes the task's lock for a transition of its attempt; exit, or part,
+// follows it.
+func (r *runner) enter() {
+	r.gated = r.t.sup.fan.enter()
+	r.t.mu.Lock()
+}
+
+func (r *runner) exit() {
+	t := r.t
+	buf := t.sup.fan.detach(&t.out)
+	t.mu.Unlock()
+	t.sup.fan.exit(r.gated)
+	t.sup.fan.deliverAfter(&t.mu, &t.out, buf)
+}
+
 // begin gives the attempt, which has its permit, a context and labels.
 func (r *runner) begin() {
 	t := r.t
 	labelled := t.label()
+	r.enter()
 	r.now, r.at = t.sup.clock.now()
-	t.mu.Lock()
 	t.labelled = labelled
 	r.beginLocked()
-	t.unlock()
+	r.exit()
 }
 
 // beginLocked leaves the lock to the caller; without brackets it also starts.
@@ -177,11 +194,10 @@ func (r *runner) start() {
 	if r.ctx != context.Context(r.c) {
 		view = t.sup.fan.view(r.ctx)
 	}
-	t.sup.fan.stepAside()
-	t.mu.Lock()
+	r.enter()
 	t.evctx = view
 	r.startLocked()
-	t.unlock()
+	r.exit()
 }
 
 func (r *runner) startLocked() {
@@ -238,16 +254,15 @@ func (r *runner) returned() {
 	if r.c.node.Load() != &t.fresh {
 		r.join()
 	}
-	t.sup.fan.stepAside()
-	r.now, r.at = t.sup.clock.now()
-	t.mu.Lock()
+	r.enter()
 	for t.live != nil && !t.live.over() { // somebody looked just now
-		t.mu.Unlock()
+		r.exit()
 		r.join()
-		t.mu.Lock()
+		r.enter()
 	}
+	r.now, r.at = t.sup.clock.now()
 	t.m.returned(&r.e, r.at, rand.Float64)
-	t.exit = r.e.exit
+	t.code = r.e.exit
 	if t.m.result != ResultSuccess {
 		t.lastErr = r.e.err
 	}
@@ -262,7 +277,7 @@ func (r *runner) returned() {
 		r.brackets.result.Delay = m.delay
 	}
 	r.step = stepEnd
-	t.unlock()
+	r.exit()
 }
 
 // join cancels the attempt's context and waits for its children. A child that
@@ -289,7 +304,7 @@ func (r *runner) settle() {
 	if r.c.node.Load() != &r.t.fresh { // a bracket of an attempt without a body may have called Go
 		r.join()
 	}
-	r.t.mu.Lock()
+	r.enter()
 	r.settleLocked()
 }
 
@@ -313,7 +328,7 @@ func (r *runner) settleLocked() {
 		if r.step = stepBegin; r.brackets == nil {
 			r.beginLocked()
 		}
-		t.unlock()
+		r.exit()
 		return
 	}
 	r.leaveLocked(a)
@@ -322,7 +337,7 @@ func (r *runner) settleLocked() {
 // leaveLocked ends the goroutine's work: the task waits, or it is gone.
 func (r *runner) leaveLocked(a actions) {
 	t := r.t
-	t.cur, t.live, t.labelled, t.evctx = nil, nil, nil, nil
+	t.cur, t.live, t.labelled, t.evctx, t.described = nil, nil, nil, nil, nil
 	t.armLocked(r.at)
 	r.step = stepPart
 	r.last = a
@@ -352,15 +367,18 @@ func (r *runner) part() {
 		p.next = s.permits.release()
 	}
 	s.grant(p.next)
+	var gone departed
 	switch {
 	case r.last&doLeave == 0:
 	case !p.released:
-		t.leave(r.now, r.at, p.account)
+		gone = t.depart(r.now, r.at, p.account)
 	case r.last&doTerminal != 0:
 		s.reg.returned(t, 1)
 	default:
 		s.reg.returned(t, 0)
 	}
+	s.fan.exit(r.gated) // TaskRemoved was one more event of the same transition
+	t.follow(gone)
 	s.fan.deliverAfter(&t.mu, &t.out, p.buf)
 }
 
@@ -386,6 +404,10 @@ type attemptInfo struct {
 
 // infoLocked describes the attempt that runs.
 func (t *task) infoLocked() attemptInfo {
+	if b := t.described; b != nil && t.m.phase == phaseEnded { // the machine is ahead already
+		return attemptInfo{number: b.Number, streak: b.Streak, previous: b.Previous, waited: b.PermitWait, delay: b.Delay,
+			started: t.m.started}
+	}
 	i := attemptInfo{number: t.cur.number, streak: int(t.m.streak), waited: t.waited, started: t.m.started}
 	if i.number > 1 {
 		i.previous, i.delay = t.m.result, t.m.delay

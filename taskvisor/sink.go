@@ -55,10 +55,13 @@ func (f *fanout) report(s *sink, err error, stack string) {
 	f.announce(Event{Kind: SubscriberPanicked, Subscriber: s.name, Err: err, Stack: stack})
 }
 
-var errForeignContext = errors.New("BeginAttempt returned a context that is not derived from the one it was given")
+var (
+	errNilContext     = errors.New("BeginAttempt returned a nil context")
+	errForeignContext = errors.New("BeginAttempt returned a context that is not derived from the one it was given")
+)
 
-// beginBracket calls s's BeginAttempt and returns its context, or nil if it has
-// none to give.
+// beginBracket calls s's BeginAttempt and returns its context, or ctx and a
+// report if that is of no use, or nil if the call did not return.
 func (f *fanout) beginBracket(s *sink, ctx context.Context, a *Attempt) (derived context.Context) {
 	returned := false
 	defer func() {
@@ -68,8 +71,26 @@ func (f *fanout) beginBracket(s *sink, ctx context.Context, a *Attempt) (derived
 		}
 	}()
 	derived = s.bracket.BeginAttempt(ctx, *a)
+	err := checkDerived(derived, ctx)
 	returned = true
+	if err != nil {
+		f.report(s, err, "")
+		return ctx
+	}
 	return derived
+}
+
+// checkDerived calls methods of the subscriber's context.
+func checkDerived(derived, given context.Context) error {
+	switch {
+	case derived == given:
+		return nil
+	case derived == nil:
+		return errNilContext
+	case attemptFrom(derived) != attemptFrom(given), derived.Done() == nil: // WithoutCancel keeps the values only
+		return errForeignContext
+	}
+	return nil
 }
 
 func (f *fanout) endBracket(s *sink, ctx context.Context, a *Attempt, r *Result) {

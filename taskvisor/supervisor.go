@@ -182,7 +182,6 @@ func (s *Supervisor) Add(ctx context.Context, spec TaskSpec) (*Handle, error) {
 	if err := checkSpec(ctx, "add", spec); err != nil {
 		return nil, err
 	}
-	s.fan.stepAside()
 	t := s.newTask(ctx, spec)
 	if err := s.reg.add1(t); err != nil {
 		if err == ErrTaskExists {
@@ -256,7 +255,6 @@ func (s *Supervisor) refuse(op string, tasks []*task, conflict *task, err error)
 
 func (s *Supervisor) announceAll(tasks []*task) {
 	for _, t := range tasks {
-		s.fan.stepAside()
 		t.announce(false)
 	}
 	for _, t := range tasks {

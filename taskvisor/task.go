@@ -17,10 +17,22 @@ func (s *Supervisor) newTask(ctx context.Context, spec TaskSpec) *task {
 	t.fresh.t = t
 	t.unknown.Add(1)
 	if ctx != context.Background() && ctx != context.TODO() {
-		t.base = context.WithoutCancel(ctx)
+		t.base = givenValues{context.WithoutCancel(ctx)}
 		t.view = s.fan.view(t.base)
 	}
 	return t
+}
+
+// givenValues are the values of the context that was given to Add. What it knows
+// of the attempt or the callback that called Add does not concern the new task.
+type givenValues struct{ context.Context }
+
+func (c givenValues) Value(key any) any {
+	switch key.(type) {
+	case attemptKey, callbackKey, inlineKey:
+		return nil
+	}
+	return c.Context.Value(key)
 }
 
 // unlock releases t's lock and delivers what was published under it.
@@ -150,13 +162,15 @@ func (t *task) cancelReason() Reason {
 // none did and the task may begin at once, it does.
 func (t *task) announce(launch bool) {
 	s := t.sup
+	gated := s.fan.enter()
 	now, at := s.clock.now()
 	t.mu.Lock()
 	a := t.announceLocked(now, at)
-	begun := launch && t.m.phase == phaseAdded && t.requestLocked(at)
+	begun := launch && t.m.phase == phaseAnnounced && t.requestLocked(at)
 	acct := t.accountLocked()
 	buf := s.fan.detach(&t.out)
 	t.mu.Unlock()
+	s.fan.exit(gated)
 	if begun {
 		s.spawn(t)
 	}
@@ -180,7 +194,7 @@ func (t *task) announceLocked(now time.Time, at instant) actions {
 func (t *task) launch() {
 	_, at := t.sup.clock.now()
 	t.mu.Lock()
-	begun := t.m.phase == phaseAdded && t.requestLocked(at)
+	begun := t.m.phase == phaseAnnounced && t.requestLocked(at)
 	t.mu.Unlock()
 	if begun {
 		t.sup.spawn(t)
