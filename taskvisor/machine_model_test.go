@@ -111,7 +111,7 @@ func (c *contractTask) claim(why Reason, now int) string {
 		return said + " D claimed"
 	}
 	c.deadline = 0
-	if c.toldToGo == 0 {
+	if c.toldToGo == 0 && c.where != "beginning" { // an attempt that never starts publishes nothing
 		c.toldToGo = now
 	}
 	if why != ErrShutdown {

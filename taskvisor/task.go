@@ -376,7 +376,7 @@ func (t *task) reportStuck(attempt int, since instant) {
 	now, at := s.clock.now()
 	t.mu.Lock()
 	m := &t.m
-	if m.phase.running() && m.attempt == attempt && !m.stuck && !m.abandoned {
+	if m.phase.running() && m.phase != phaseBegun && m.attempt == attempt && !m.stuck && !m.abandoned {
 		m.stuck = true
 		if stack != "" {
 			t.extraLocked().stack = stack
