@@ -17,7 +17,7 @@ import (
 func TestStopClaimsOnceAndWaitsForNothing(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		sup, rec := taskvisortest.Start(t)
-		h := addTo(t, sup, taskvisor.Once("a", taskvisortest.Script(taskvisortest.Ignore(time.Minute))))
+		h := addTo(t, sup, taskvisor.Once("a", taskvisortest.Script(taskvisortest.Ignore(30*time.Second))))
 		synctest.Wait()
 		before := time.Now()
 		first, second := h.Stop(), h.Stop()
