@@ -95,6 +95,31 @@ func TestAttemptTimesOfTheOutcome(t *testing.T) {
 	}, taskvisor.WithMaxConcurrent(1))
 }
 
+// The status remembers the last error beyond a success, and the last success
+// beyond an error.
+func TestAttemptIsRememberedByTheStatus(t *testing.T) {
+	inRoom(t, func(r *room) {
+		begin := time.Now()
+		h := r.add(taskvisor.Restartable("a", taskvisortest.Script(taskvisortest.Fail(errBoom), taskvisortest.Succeed(), taskvisortest.Block()),
+			taskvisor.RestartAlways(time.Minute), taskvisor.ConstantBackoff(time.Second)))
+		synctest.Wait()
+		st := h.Status()
+		same(r, "in backoff", st.LastErr, errBoom)
+		same(r, "no success", st.LastSuccess.IsZero(), true)
+		same(r, "next start", st.NextStart.Sub(begin), time.Second)
+		time.Sleep(10 * time.Second)
+		st = h.Status()
+		same(r, "waiting", st.State, taskvisor.StateWaiting)
+		same(r, "after a success", st.LastErr, errBoom)
+		same(r, "success", st.LastSuccess.Sub(begin), time.Second)
+		time.Sleep(time.Hour)
+		h.Stop()
+		r.end(h)
+		isAll(r, "after the stop", h.Status().LastErr, taskvisor.ErrRemoved)
+		same(r, "success", h.Status().LastSuccess.Sub(begin), time.Second)
+	})
+}
+
 // peek is a bracket that is the first to look at an attempt's context, after the
 // result was decided.
 type peek struct {

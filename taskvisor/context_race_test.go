@@ -217,17 +217,23 @@ func watchEnd(t *testing.T, ctx context.Context) {
 }
 
 // Many look at a context for the first time while its attempt ends: all see one
-// context.
+// context, and see it end.
 func TestContextFirstLookRaceConcurrentSafe(t *testing.T) {
 	sup, _ := taskvisortest.Start(t)
-	for range 100 {
+	for i := range 500 {
 		var lookers sync.WaitGroup
-		var done [4]<-chan struct{}
+		var done [3]<-chan struct{}
 		h, err := sup.Add(context.WithValue(t.Context(), contextKey("k"), "v"), taskvisor.Once("a", func(ctx context.Context) error {
-			for i := range done {
+			var returning atomic.Bool
+			for l := range done {
 				lookers.Go(func() {
-					runtime.Gosched()
-					done[i] = ctx.Done()
+					for !returning.Load() {
+						runtime.Gosched()
+					}
+					for range (i + l) % 50 { // the end of the attempt is passed at every point
+						returning.Load()
+					}
+					done[l] = ctx.Done()
 					same(t, "value", ctx.Value(contextKey("k")), any("v"))
 					if a, ok := taskvisor.FromContext(ctx); !ok || a.Number != 1 {
 						t.Errorf("attempt %+v", a)
@@ -236,6 +242,7 @@ func TestContextFirstLookRaceConcurrentSafe(t *testing.T) {
 					<-ctx.Done()
 				})
 			}
+			returning.Store(true)
 			return nil
 		}))
 		if err != nil {

@@ -218,7 +218,8 @@ type subscriberFunc func(e taskvisor.Event)
 
 func (f subscriberFunc) OnEvent(_ context.Context, e taskvisor.Event) { f(e) }
 
-// A goroutine exists for a task only while an attempt runs.
+// A goroutine exists for a task only while an attempt runs: pending, backoff and
+// waiting tasks have none.
 func TestRestartDelayHasNoGoroutine(t *testing.T) {
 	inRoom(t, func(r *room) {
 		time.Sleep(time.Second)
@@ -231,8 +232,14 @@ func TestRestartDelayHasNoGoroutine(t *testing.T) {
 		synctest.Wait()
 		same(r, "in backoff", r.sup.Count(taskvisor.StateBackoff), n)
 		same(r, "waiting", r.sup.Count(taskvisor.StateWaiting), n)
-		if now := runtime.NumGoroutine(); now > before+n/2 { // others of the process may come and go
-			r.Errorf("%d tasks wait in %d goroutines", 2*n, now-before)
+		r.add(taskvisor.Once("resident", taskvisortest.Script(taskvisortest.Block()))) // takes the one permit
+		for i := range n {
+			r.add(taskvisor.Once(fmt.Sprintf("pending %d", i), noWork))
 		}
-	})
+		synctest.Wait()
+		same(r, "pending", r.sup.Count(taskvisor.StatePending), n)
+		if now := runtime.NumGoroutine(); now > before+n/2 { // others of the process may come and go
+			r.Errorf("%d tasks wait in %d goroutines", 3*n, now-before)
+		}
+	}, taskvisor.WithMaxConcurrent(1))
 }

@@ -169,3 +169,21 @@ func TestReturningAfterAbandonment(t *testing.T) {
 		same(r, "value", o.Value, nil)
 	})
 }
+
+// A helper that an earlier attempt left behind does not set a later one's value.
+func TestReturningValueOfAnEndedAttempt(t *testing.T) {
+	inRoom(t, func(r *room) {
+		n := 0
+		late := taskvisor.Returning(func(context.Context) (string, error) { return "of a helper", nil })
+		o := r.run(taskvisor.Restartable("a", func(ctx context.Context) error {
+			if n++; n == 1 {
+				time.AfterFunc(2*time.Second, func() { _ = late(ctx) })
+				return errBoom
+			}
+			time.Sleep(time.Minute)
+			return nil
+		}, taskvisor.ConstantBackoff(time.Second)))
+		same(r, "attempts", o.Attempts, 2)
+		same(r, "value", o.Value, nil)
+	})
+}
