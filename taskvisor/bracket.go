@@ -23,6 +23,15 @@ func (r *runner) describeLocked() {
 	clear(b.begun)
 }
 
+// cleared returns b without what it refers to, for the next runner.
+func (b *bracketing) cleared() *bracketing {
+	if b != nil {
+		clear(b.begun)
+		*b = bracketing{begun: b.begun}
+	}
+	return b
+}
+
 // beginBrackets lets each bracket see the attempt and derive a context.
 func (r *runner) beginBrackets() {
 	t, b := r.t, r.brackets

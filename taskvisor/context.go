@@ -252,7 +252,7 @@ func Go(ctx context.Context, fn func(context.Context)) error {
 	}
 	live := c.look()
 	if !live.adopt() {
-		return &TaskError{Op: "go", Task: live.t.spec.name, Err: errAttemptOver}
+		return &TaskError{Op: "go", Task: live.t.name, Err: errAttemptOver}
 	}
 	// Started by the attempt's body or another child; ends with fn; the
 	// attempt's goroutine waits for it in join.

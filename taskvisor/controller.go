@@ -245,7 +245,7 @@ func (c *controller) refuse(t *task, why Reason) {
 	defer t.mu.Unlock()
 	t.m.stop = why
 	t.m.end(OutcomeRejected, at)
-	t.outErr = &TaskError{Op: "submit", Task: t.spec.name, Err: why}
+	t.outErr = &TaskError{Op: "submit", Task: t.name, Err: why}
 }
 
 // refused makes the rejection known and announces it.
@@ -256,7 +256,7 @@ func (t *task) refused() {
 	t.mu.Unlock()
 	t.tell(done)
 	t.mu.Lock()
-	t.send(&Event{Time: now, Kind: ControllerRejected, Task: t.spec.name, TaskID: t.id, Slot: t.sub.slot,
+	t.send(&Event{Time: now, Kind: ControllerRejected, Task: t.name, TaskID: t.id, Slot: t.sub.slot,
 		Admission: t.sub.admission, Reason: t.m.stop, Duration: time.Duration(at - t.sub.at), Err: t.outErr})
 	t.unlock()
 }

@@ -11,8 +11,9 @@ import (
 type Handle struct {
 	sup    *Supervisor
 	id     TaskID
-	digits string          // id as text, for the pprof label
-	spec   TaskSpec        // with the policy in force
+	digits string // id as text, for the pprof label
+	name   string
+	fn     Func
 	base   context.Context // values given to Add; nil: none
 	view   *views          // what subscribers get as context; nil: no values
 	sub    *submitted      // nil unless it was submitted to a slot
@@ -59,6 +60,9 @@ type extra struct {
 	outcome *Outcome // of an abandoned task; others derive theirs
 }
 
+// spec returns the task's spec with the policy in force.
+func (t *task) spec() TaskSpec { return TaskSpec{name: t.name, fn: t.fn, policy: t.m.policy} }
+
 func (t *task) extraLocked() *extra {
 	if t.x == nil {
 		t.x = &extra{}
@@ -78,7 +82,7 @@ func (t *task) values() context.Context {
 func (h *Handle) ID() TaskID { return h.id }
 
 // Name returns the task's name.
-func (h *Handle) Name() string { return h.spec.name }
+func (h *Handle) Name() string { return h.name }
 
 // Done returns a channel that is closed when the outcome is known.
 func (h *Handle) Done() <-chan struct{} {
@@ -146,7 +150,7 @@ func (t *task) wait(ctx context.Context, op string) (Outcome, error) {
 		return o, nil
 	}
 	if t.waitsForSelf(ctx) {
-		return Outcome{}, &TaskError{Op: op, Task: t.spec.name, Err: ErrWouldWaitForSelf}
+		return Outcome{}, &TaskError{Op: op, Task: t.name, Err: ErrWouldWaitForSelf}
 	}
 	if ctx.Done() == nil {
 		t.unknown.Wait()
@@ -159,7 +163,7 @@ func (t *task) wait(ctx context.Context, op string) (Outcome, error) {
 		if o, known := t.Outcome(); known {
 			return o, nil
 		}
-		return Outcome{}, &TaskError{Op: op, Task: t.spec.name, Err: context.Cause(ctx)}
+		return Outcome{}, &TaskError{Op: op, Task: t.name, Err: context.Cause(ctx)}
 	}
 	o, _ := t.Outcome()
 	return o, nil
@@ -196,9 +200,9 @@ func (t *task) status(wall func(instant) time.Time) TaskStatus {
 func (t *task) statusLocked(wall func(instant) time.Time) TaskStatus {
 	m := &t.m
 	st := TaskStatus{
-		ID: t.id, Name: t.spec.name, Seq: t.seq, State: m.state(), Since: wall(m.since),
+		ID: t.id, Name: t.name, Seq: t.seq, State: m.state(), Since: wall(m.since),
 		Attempt: m.attempt, Streak: int(m.streak), Stuck: m.stuck && m.phase.running(), Delay: m.delay,
-		LastErr: t.lastErr, LastSuccess: wall(m.success), Spec: t.spec,
+		LastErr: t.lastErr, LastSuccess: wall(m.success), Spec: t.spec(),
 	}
 	switch m.phase {
 	case phaseActive, phaseEnded:

@@ -43,3 +43,84 @@ func TestNothingIsStuckBeforeItStarts(t *testing.T) {
 		}
 	})
 }
+
+// onEvent is an inline subscriber made of a function.
+type onEvent func(e taskvisor.Event)
+
+func (f onEvent) OnEvent(_ context.Context, e taskvisor.Event) { f(e) }
+
+func (onEvent) Preferences() []taskvisor.SubscriberOption {
+	return []taskvisor.SubscriberOption{taskvisor.Inline()}
+}
+
+// A task that was registered when the grace of a shutdown is over, but could not
+// be announced yet, is announced and removed before the verdict.
+func TestShutdownFindsTasksThatWereNotAnnounced(t *testing.T) {
+	for _, grace := range []time.Duration{0, time.Second} {
+		synctest.Test(t, func(t *testing.T) {
+			pause := onEvent(func(e taskvisor.Event) {
+				if e.Kind == taskvisor.TaskAdded && e.Task == "first" {
+					time.Sleep(time.Minute) // as if the goroutine of AddAll were not scheduled
+				}
+			})
+			sup, rec := taskvisortest.Start(t, taskvisor.WithGrace(grace), taskvisor.WithSubscriber(pause))
+			var handles []*taskvisor.Handle
+			added := make(chan struct{})
+			go func() {
+				defer close(added)
+				handles, _ = sup.AddAll(context.Background(), taskvisor.Once("first", runsUntilStopped()), taskvisor.Once("second", runsUntilStopped()))
+			}()
+			synctest.Wait()
+			began := time.Now()
+			if err := sup.Shutdown(context.Background()); err != nil {
+				t.Errorf("grace %v: %v", grace, err)
+			}
+			if took := time.Since(began); took > 10*time.Second {
+				t.Errorf("grace %v: shutdown took %v", grace, took)
+			}
+			if sn := sup.Snapshot(); len(sn.Tasks) != 0 || sn.Removed != 2 {
+				t.Errorf("grace %v: %d tasks left, %d removed", grace, len(sn.Tasks), sn.Removed)
+			}
+			<-added
+			synctest.Wait()
+			for _, h := range handles {
+				o, known := h.Outcome()
+				if trace := rec.Trace(h.Name()); !known || o.Reason != taskvisor.ErrShutdown || trace != "A D" {
+					t.Errorf("grace %v: %s: %v, known %v, events %q", grace, h.Name(), o.Reason, known, trace)
+				}
+			}
+			checkConservation(t, sup.Snapshot())
+		})
+	}
+}
+
+// A task of a batch that is stopped between its TaskAdded and the start of the
+// batch says so, as every stopped task does.
+func TestStopBetweenAnnouncementAndStart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var sup *taskvisor.Supervisor
+		stop := onEvent(func(e taskvisor.Event) {
+			if h, ok := sup.Lookup(e.Task); ok && e.Kind == taskvisor.TaskAdded {
+				h.Stop()
+			}
+		})
+		var rec *taskvisortest.Recorder
+		sup, rec = taskvisortest.Start(t, taskvisor.WithSubscriber(stop))
+		body := runsUntilStopped()
+		handles, err := sup.AddAll(context.Background(), taskvisor.Once("a", body), taskvisor.Once("b", body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		single, err := sup.Add(context.Background(), taskvisor.Once("c", body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		for _, h := range append(handles, single) {
+			o, known := h.Outcome()
+			if trace := rec.Trace(h.Name()); !known || o.Reason != taskvisor.ErrRemoved || o.Attempts != 0 || trace != "A Q D" {
+				t.Errorf("%s: %v %v after %d attempts, known %v, events %q", h.Name(), o.Kind, o.Reason, o.Attempts, known, trace)
+			}
+		}
+	})
+}

@@ -83,7 +83,7 @@ func (t *task) runningLocked() int {
 // essentialEnd returns why the supervisor must stop, if it lives for this task
 // and the task ended on its own.
 func (t *task) essentialEnd() error {
-	if t.spec.policy.set&essential == 0 {
+	if t.m.policy.set&essential == 0 {
 		return nil
 	}
 	t.mu.Lock()
@@ -91,14 +91,14 @@ func (t *task) essentialEnd() error {
 	if t.m.stop != 0 || t.m.outcome == OutcomeCompleted {
 		return nil
 	}
-	return &TaskError{Op: "run", Task: t.spec.name, Err: t.outErr}
+	return &TaskError{Op: "run", Task: t.name, Err: t.outErr}
 }
 
 // giveUp abandons a body that outlived the grace of its individual stop.
 func (t *task) giveUp() {
 	st := t.Status()
 	st.Stack = t.sup.stacks.of(t.id, t.sup.clock.at(st.Since), true)
-	t.abandon(st.Stack, &GraceExceededError{Grace: t.spec.policy.grace, Tasks: []TaskStatus{st}})
+	t.abandon(st.Stack, &GraceExceededError{Grace: t.m.policy.grace, Tasks: []TaskStatus{st}})
 }
 
 // abandon makes OutcomeAbandoned known while the body still runs. Name, permit
@@ -142,7 +142,7 @@ func (t *task) abandonRest(now time.Time, at instant, g givenUp) {
 	if !g.done {
 		return
 	}
-	if t.spec.policy.set&releaseOnAbandon == 0 {
+	if t.m.policy.set&releaseOnAbandon == 0 {
 		t.tell(g.told)
 	} else {
 		if g.held {
@@ -162,12 +162,12 @@ func (t *task) abandonRest(now time.Time, at instant, g givenUp) {
 func (t *task) abandonedLocked(now time.Time, at instant, stack string, err error) {
 	m := &t.m
 	t.outErr = err
-	t.released = t.spec.policy.set&releaseOnAbandon != 0
+	t.released = t.m.policy.set&releaseOnAbandon != 0
 	x := t.extraLocked()
 	x.stack = stack
 	x.outcome = &Outcome{Kind: OutcomeAbandoned, Err: err, Reason: m.stop, Attempts: m.attempt,
 		Started: t.sup.clock.wall(now)(m.first), Ended: now, Stack: stack}
-	t.send(&Event{Time: now, Kind: TaskAbandoned, Task: t.spec.name, TaskID: t.id, Attempt: m.attempt,
+	t.send(&Event{Time: now, Kind: TaskAbandoned, Task: t.name, TaskID: t.id, Attempt: m.attempt,
 		Outcome: OutcomeAbandoned, Reason: m.stop, Duration: time.Duration(at - m.started), Err: err, Stack: stack})
 	if t.sub != nil {
 		t.slotMoved(StateAbandoned, now)

@@ -88,13 +88,13 @@ func (r *registry) openLocked() error {
 
 func (r *registry) addLocked(ts []*task) (conflict *task) {
 	for i, t := range ts {
-		if _, taken := r.names.m[t.spec.name]; taken {
+		if _, taken := r.names.m[t.name]; taken {
 			for _, u := range ts[:i] {
-				r.names.delete(u.spec.name)
+				r.names.delete(u.name)
 			}
 			return t
 		}
-		r.names.put(t.spec.name, t)
+		r.names.put(t.name, t)
 	}
 	for _, t := range ts {
 		t.prev = r.tail
@@ -142,7 +142,7 @@ func (r *registry) hold() error {
 func (r *registry) free(t *task) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.names.delete(t.spec.name)
+	r.names.delete(t.name)
 	if t.prev == nil {
 		r.head = t.next
 	} else {

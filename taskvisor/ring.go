@@ -187,18 +187,20 @@ func (r *ring) press() {
 	}
 }
 
-// yield reports whether a publisher should step aside once more: a reader is
-// more than half full and has credit left.
+// yield reports whether a publisher should step aside once more: a reader that
+// was more than half full has not come down to an eighth, and has credit left.
+// Stopping at the half would mean a switch of goroutines for every batch, for as
+// long as the publisher is the faster one.
 func (r *ring) yield() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.press()
 	for _, rd := range r.readers {
-		if rd.credit > 0 && r.head.Load()-rd.cursor > uint64(rd.capacity/2) {
+		if rd.credit > 0 && r.head.Load()-rd.cursor > uint64(rd.capacity/8) {
 			rd.credit--
 			return true
 		}
 	}
+	r.press()
 	return false
 }
 

@@ -10,7 +10,10 @@ import (
 
 // maxSpare bounds the attempt contexts that are made at a time: 512 bytes, the
 // largest object with pointers that the allocator serves without a header.
-const maxSpare = 32
+const (
+	firstSpare = 4
+	maxSpare   = 32
+)
 
 // step is the next thing that an attempt's goroutine does. It is set before any
 // code of the user's is called, so that a goroutine that runtime.Goexit ends is
@@ -57,29 +60,43 @@ type parting struct {
 	buf      *outbuf
 }
 
-// run executes attempts until the task has to wait or is gone.
+// run executes attempts until the task has to wait or is gone. The runner is not
+// on its stack: that has two kilobytes, the user's body and the standard
+// library's contexts need what is left of it, and a stack that has grown stays
+// grown for as long as the body runs.
 func (t *task) run() {
-	r := runner{t: t, chunk: 1}
-	if n := len(t.sup.fan.brackets); n > 0 {
+	t.sup.runner(t).resume()
+}
+
+// runner returns one that nobody uses.
+func (s *Supervisor) runner(t *task) *runner {
+	r, _ := s.runners.Get().(*runner)
+	if r == nil {
+		r = &runner{}
+	}
+	r.t, r.step, r.chunk = t, stepBegin, firstSpare
+	if n := len(s.fan.brackets); n > 0 && r.brackets == nil {
 		r.brackets = &bracketing{begun: make([]context.Context, n)}
 	}
-	r.resume()
+	return r
 }
 
 func (r *runner) resume() {
 	defer r.handOver()
 	r.loop()
-	r.step = stepDone
 }
 
 // handOver goes on with the task on a new goroutine if this one is being ended.
 func (r *runner) handOver() {
 	if r.step != stepDone {
-		successor := *r
 		// Started by a goroutine that runtime.Goexit ends; lives on as its
 		// predecessor did.
-		go successor.resume()
+		go r.resume()
+		return
 	}
+	s := r.t.sup
+	*r = runner{brackets: r.brackets.cleared()}
+	s.runners.Put(r)
 }
 
 func (r *runner) loop() {
@@ -183,7 +200,7 @@ func (r *runner) nextCtx(number int) *attemptCtx {
 func (t *task) label() context.Context {
 	return pprof.WithLabels(t.values(), pprof.Labels(
 		"taskvisor_supervisor", t.sup.fan.supervisor,
-		"taskvisor_task", t.spec.name,
+		"taskvisor_task", t.name,
 		labelTaskID, t.digits))
 }
 
@@ -234,7 +251,7 @@ func (r *runner) call() {
 	if trace.IsEnabled() {
 		err = r.traced()
 	} else {
-		err = r.t.spec.fn(r.ctx)
+		err = r.t.fn(r.ctx)
 	}
 	r.e = classify(err)
 }
@@ -244,8 +261,8 @@ func (r *runner) call() {
 //go:noinline
 func (r *runner) traced() error {
 	defer trace.StartRegion(r.ctx, "taskvisor.attempt").End()
-	trace.Log(r.ctx, "taskvisor.task", r.t.spec.name)
-	return r.t.spec.fn(r.ctx)
+	trace.Log(r.ctx, "taskvisor.task", r.t.name)
+	return r.t.fn(r.ctx)
 }
 
 // returned decides the result, after the children have been joined.
@@ -417,7 +434,7 @@ func (t *task) infoLocked() attemptInfo {
 
 // describe adds what does not differ. It needs no lock.
 func (t *task) describe(i attemptInfo) Attempt {
-	a := Attempt{Supervisor: t.sup.fan.supervisor, Task: t.spec.name, TaskID: t.id, Spec: t.spec,
+	a := Attempt{Supervisor: t.sup.fan.supervisor, Task: t.name, TaskID: t.id, Spec: t.spec(),
 		Number: i.number, Streak: i.streak, Previous: i.previous, PermitWait: i.waited, Delay: i.delay}
 	if x := t.sub; x != nil {
 		a.Slot, a.Admission, a.Replaced, a.SlotWait = x.slot, x.admission, x.replaced, x.waited

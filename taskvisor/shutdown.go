@@ -236,7 +236,7 @@ func (s *Supervisor) waitForTasks(deadline time.Time, signals chan os.Signal) {
 func (s *Supervisor) stuckAfter() time.Duration {
 	shortest := s.inherit.stuckAfter
 	for _, t := range s.reg.list() {
-		shortest = min(shortest, t.spec.policy.stuckAfter)
+		shortest = min(shortest, t.m.policy.stuckAfter)
 	}
 	return shortest
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -25,6 +26,7 @@ type Supervisor struct {
 	fan     fanout
 	stacks  stackReader
 	starts  starter
+	runners sync.Pool               // of *runner
 	ids     atomic.Pointer[idTexts] // texts of the latest ids
 
 	enclosing *attemptCtx // of the attempt that called Run, which waits for this supervisor
@@ -244,13 +246,13 @@ func (s *Supervisor) refuse(op string, tasks []*task, conflict *task, err error)
 		return &TaskError{Op: op, Err: err}
 	}
 	for _, t := range tasks {
-		e := Event{Kind: TaskAddFailed, Task: t.spec.name, Reason: ErrBatchRejected}
+		e := Event{Kind: TaskAddFailed, Task: t.name, Reason: ErrBatchRejected}
 		if t == conflict {
 			e.Reason = ErrTaskExists
 		}
 		s.fan.announce(e)
 	}
-	return &TaskError{Op: op, Task: conflict.spec.name, Err: err}
+	return &TaskError{Op: op, Task: conflict.name, Err: err}
 }
 
 func (s *Supervisor) announceAll(tasks []*task) {

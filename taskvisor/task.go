@@ -9,10 +9,9 @@ import (
 
 // newTask makes a task that nobody knows of yet.
 func (s *Supervisor) newTask(ctx context.Context, spec TaskSpec) *task {
-	spec.policy = s.policyOf(spec.policy)
-	t := &task{sup: s, spec: spec}
+	t := &task{sup: s, name: spec.name, fn: spec.fn}
 	t.id, t.digits = s.newID()
-	t.m.policy = spec.policy
+	t.m.policy = s.policyOf(spec.policy)
 	t.m.phase = phaseAdded
 	t.fresh.t = t
 	t.unknown.Add(1)
@@ -101,7 +100,7 @@ func (t *task) publish(kind EventKind, now time.Time, at instant, e *ending) {
 	}
 	m := &t.m
 	var ev Event
-	ev.Time, ev.Kind, ev.Task, ev.TaskID, ev.Attempt = now, kind, t.spec.name, t.id, m.attempt
+	ev.Time, ev.Kind, ev.Task, ev.TaskID, ev.Attempt = now, kind, t.name, t.id, m.attempt
 	switch kind {
 	case TaskAdded:
 		ev.Attempt = 0
@@ -381,7 +380,7 @@ func (t *task) reportStuck(attempt int, since instant) {
 		if stack != "" {
 			t.extraLocked().stack = stack
 		}
-		t.send(&Event{Time: now, Kind: TaskStuck, Task: t.spec.name, TaskID: t.id, Attempt: m.attempt,
+		t.send(&Event{Time: now, Kind: TaskStuck, Task: t.name, TaskID: t.id, Attempt: m.attempt,
 			Duration: time.Duration(at - m.started), Reason: m.stop, Stack: stack})
 	}
 	t.unlock()
