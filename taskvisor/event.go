@@ -79,7 +79,8 @@ const (
 	// BackoffScheduled: another attempt follows. Attempt that ended, Delay,
 	// Source; Err if it failed.
 	BackoffScheduled
-	// TaskRemoveRequested: an individual stop was claimed. Reason.
+	// TaskRemoveRequested: an individual stop was claimed. Reason, Attempt of the
+	// last attempt begun.
 	TaskRemoveRequested
 	// ActorExhausted*: the policy allows no further attempt. Attempt, Outcome,
 	// Err.
@@ -100,7 +101,7 @@ const (
 	// Owner of the slot, Queued.
 	ControllerSubmitted
 	// ControllerRejected*: an accepted submission was refused, now or later.
-	// Slot, Admission, Reason, Duration that it waited.
+	// Slot, Admission, Reason, Err, Duration that it waited.
 	ControllerRejected
 	// ControllerSlotTransition: Slot went From one state To another; Owner after
 	// it, Queued.
