@@ -28,7 +28,7 @@ bench: ## the benchmarks of the core, six rounds, for benchstat
 	go test -run='^$$' -bench=. -count=6 ./taskvisor
 
 bench-peers: ## us, bare Go and the peers on the same work, half an hour
-	cd benchmarks && go run ./cmd/bench && go run ./cmd/page
+	cd benchmarks && export GOWORK=off && go run ./cmd/bench && (cd dskit && go run .) && go run ./cmd/page
 
 fuzz: ## every fuzz target, half a minute each, six minutes at most
 	.ci/run fuzz

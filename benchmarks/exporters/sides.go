@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"go.opentelemetry.io/otel/attribute"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/trace"
 	"go.opentelemetry.io/otel/trace/noop"
@@ -28,9 +27,10 @@ import (
 func Rows() []rounds.Row {
 	return []rounds.Row{
 		{Name: "Prom", Title: "promsub: the three events of an attempt", Op: "attempt", N: 1_000_000, Sides: []rounds.Side{
-			{Name: "raw", Run: rawProm}, {Name: "taskvisor", Run: prom}}},
+			{Name: "raw", Run: rawProm(true)}, {Name: "raw, children held", Run: rawProm(false)}, {Name: "taskvisor", Run: prom}}},
 		{Name: "OtelNoop", Title: "otelsub, no-op tracer: one attempt", Op: "attempt", N: 1_000_000, Sides: []rounds.Side{
-			{Name: "raw", Run: rawOtel(noop.NewTracerProvider(), false)}, {Name: "taskvisor", Run: otel(noop.NewTracerProvider())}}},
+			{Name: "raw", Run: rawNoop}, {Name: "raw, with attributes", Run: rawOtel(noop.NewTracerProvider(), false)},
+			{Name: "taskvisor", Run: otel(noop.NewTracerProvider())}}},
 		{Name: "OtelSampled", Title: "otelsub, every span sampled: one attempt", Op: "attempt", N: 200_000, Sides: []rounds.Side{
 			{Name: "raw", Run: rawOtel(sdktrace.NewTracerProvider(), true)}, {Name: "taskvisor", Run: otel(sdktrace.NewTracerProvider())}}},
 		{Name: "Slog", Title: "slogsub, JSON: one record", Op: "record", N: 500_000, Sides: []rounds.Side{
@@ -73,28 +73,6 @@ func attempt() [3]taskvisor.Event {
 	return all
 }
 
-// rawProm is the least that the same series cost: children that were looked up
-// before.
-func rawProm(m *rounds.Meter, n int) error {
-	labels := prometheus.Labels{"supervisor": "sup"}
-	attempts := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "attempts_total", ConstLabels: labels}, []string{"task", "outcome"}).
-		WithLabelValues("job", "success")
-	restarts := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "restarts_total", ConstLabels: labels}, []string{"task", "source"}).
-		WithLabelValues("job", "success")
-	duration := prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "duration_seconds", ConstLabels: labels,
-		NativeHistogramBucketFactor: 1.1, NativeHistogramMaxBucketNumber: 160, NativeHistogramMinResetDuration: time.Hour}, []string{"task", "outcome"}).
-		WithLabelValues("job", "success")
-	e := attempt()[1]
-	m.Start()
-	for range n {
-		attempts.Inc()
-		duration.Observe(e.Duration.Seconds())
-		restarts.Inc()
-	}
-	m.Stop()
-	return nil
-}
-
 func prom(m *rounds.Meter, n int) error {
 	reg := prometheus.NewRegistry()
 	sub := promsub.New(reg)
@@ -132,38 +110,6 @@ func counted(reg prometheus.Gatherer, name string, want int) error {
 	return work.Counted(name, int(got), want)
 }
 
-// rawOtel opens and closes a span with the attributes and the link of an
-// attempt's. A program knows when its tracer is a no-op no more than the
-// subscriber does: it makes the attributes all the same.
-func rawOtel(provider trace.TracerProvider, recording bool) func(*rounds.Meter, int) error {
-	return func(m *rounds.Meter, n int) error {
-		tracer := provider.Tracer("bench")
-		ctx := context.Background()
-		_, earlier := tracer.Start(ctx, "earlier")
-		recorded := 0
-		m.Start()
-		for i := range n {
-			_, span := tracer.Start(ctx, "run job",
-				trace.WithAttributes(
-					attribute.String("taskvisor.supervisor.name", "sup"), attribute.String("taskvisor.task.name", "job"),
-					attribute.Int64("taskvisor.task.id", 7), attribute.Float64("taskvisor.attempt.timeout", 60),
-					attribute.Int("taskvisor.attempt.number", i), attribute.Float64("taskvisor.attempt.delay", 1)),
-				trace.WithLinks(trace.Link{SpanContext: earlier.SpanContext()}))
-			span.SetAttributes(
-				attribute.String("taskvisor.attempt.outcome", "success"), attribute.Float64("taskvisor.backoff.delay", 1))
-			if span.IsRecording() {
-				recorded++
-			}
-			span.End()
-		}
-		m.Stop()
-		if recording {
-			return work.Counted("spans", recorded, n)
-		}
-		return work.Counted("spans", recorded, 0)
-	}
-}
-
 func otel(provider trace.TracerProvider) func(*rounds.Meter, int) error {
 	return func(m *rounds.Meter, n int) error {
 		sub := otelsub.New(otelsub.WithTracerProvider(provider))
@@ -198,19 +144,6 @@ func otel(provider trace.TracerProvider) func(*rounds.Meter, int) error {
 // logger writes JSON to nowhere.
 func logger() *slog.Logger {
 	return slog.New(slog.NewJSONHandler(io.Discard, &slog.HandlerOptions{Level: slog.LevelDebug}))
-}
-
-func rawSlog(m *rounds.Meter, n int) error {
-	var lines lineCounter
-	l := slog.New(slog.NewJSONHandler(&lines, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	ctx := context.Background()
-	m.Start()
-	for range n {
-		l.LogAttrs(ctx, slog.LevelDebug, "attempt succeeded", slog.String("supervisor", "sup"), slog.String("task", "job"),
-			slog.Uint64("task_id", 7), slog.Int("attempt", 1000), slog.Duration("duration", 3*time.Millisecond))
-	}
-	m.Stop()
-	return work.Counted("lines", lines.n, n)
 }
 
 func slogRecord(m *rounds.Meter, n int) error {

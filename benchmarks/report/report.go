@@ -38,7 +38,7 @@ func NewMeta() Meta {
 		m.Commit = strings.TrimSpace(string(out))
 	}
 	if out, err := os.ReadFile("/proc/sys/kernel/osrelease"); err == nil {
-		m.Kernel = strings.TrimSpace(string(out))
+		m.Kernel, _, _ = strings.Cut(strings.TrimSpace(string(out)), "-")
 	}
 	if out, err := os.ReadFile("/proc/loadavg"); err == nil {
 		m.LoadAvg, _, _ = strings.Cut(string(out), " ")
