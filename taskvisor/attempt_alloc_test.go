@@ -14,9 +14,20 @@ import (
 	"github.com/taskvisor/taskvisor-go/taskvisor"
 )
 
-// bytesPerAttempt runs a restart loop without delays and returns what one attempt
-// allocates, over many.
+// bytesPerAttempt returns what one attempt allocates, over many: the least of some
+// measurements, since the rest of the process allocates now and then.
 func bytesPerAttempt(t *testing.T, fn taskvisor.Func, topts []taskvisor.TaskOption, opts ...taskvisor.Option) (bytes, mallocs float64) {
+	t.Helper()
+	bytes, mallocs = measureLoop(t, fn, topts, opts)
+	for i := 0; i < 4 && (bytes > 16.5 || mallocs > 0.05); i++ {
+		b, m := measureLoop(t, fn, topts, opts)
+		bytes, mallocs = min(bytes, b), min(mallocs, m)
+	}
+	return bytes, mallocs
+}
+
+// measureLoop runs a restart loop without delays.
+func measureLoop(t *testing.T, fn taskvisor.Func, topts []taskvisor.TaskOption, opts []taskvisor.Option) (bytes, mallocs float64) {
 	t.Helper()
 	const warm, counted = 5000, 50_000
 	sup, err := taskvisor.New(opts...)
@@ -35,7 +46,7 @@ func bytesPerAttempt(t *testing.T, fn taskvisor.Func, topts []taskvisor.TaskOpti
 		}
 		return fn(ctx)
 	}
-	topts = append(topts, taskvisor.WithoutRestartFloor(), taskvisor.RestartAlways(0), taskvisor.ConstantBackoff(0))
+	topts = append(topts[:len(topts):len(topts)], taskvisor.WithoutRestartFloor(), taskvisor.RestartAlways(0), taskvisor.ConstantBackoff(0))
 	if err := sup.Run(t.Context(), taskvisor.Restartable("a", body, topts...)); err != nil {
 		t.Fatal(err)
 	}

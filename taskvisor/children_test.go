@@ -294,6 +294,7 @@ func TestGoChildrenAreLabelled(t *testing.T) {
 		var h *taskvisor.Handle
 		h = r.add(taskvisor.Once("labelled", func(ctx context.Context) error {
 			time.Sleep(time.Second)
+			pprof.SetGoroutineLabels(context.Background()) // whatever the body wears
 			mustGo(r, ctx, func(context.Context) {
 				wearsLabels(r, "taskvisor_test.TestGoChildrenAreLabelled.func1.1.1", h)
 				// and so does what it starts itself

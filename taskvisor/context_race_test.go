@@ -220,7 +220,7 @@ func watchEnd(t *testing.T, ctx context.Context) {
 // context, and see it end.
 func TestContextFirstLookRaceConcurrentSafe(t *testing.T) {
 	sup, _ := taskvisortest.Start(t)
-	for i := range 500 {
+	for i := range 100 {
 		var lookers sync.WaitGroup
 		var done [3]<-chan struct{}
 		h, err := sup.Add(context.WithValue(t.Context(), contextKey("k"), "v"), taskvisor.Once("a", func(ctx context.Context) error {
