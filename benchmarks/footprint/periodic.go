@@ -81,12 +81,11 @@ func (c *clockwork) tick(i int) {
 
 func periodic(kind string, n, rate, seconds int) (Periodic, error) {
 	c := newClockwork(n, rate, seconds)
-	names := []string(nil)
-	add, alive, err := c.timers, func() int { return n }, error(nil)
+	add, alive := c.timers, func() int { return n }
 	before := rss()
 	if kind == "periodic" {
-		names = work.Names(n)
-		if add, alive, err = c.tasks(names); err != nil {
+		var err error
+		if add, alive, err = c.tasks(work.Names(n)); err != nil {
 			return Periodic{}, err
 		}
 	}

@@ -18,7 +18,9 @@ func RawOneShot(m *rounds.Meter, n int) error {
 	for range n {
 		done := make(chan error, 1)
 		go func() { done <- Protect(ctx, fn) }()
-		<-done
+		if err := <-done; err != nil {
+			return err
+		}
 	}
 	m.Stop()
 	return Counted("runs", ran, n)
