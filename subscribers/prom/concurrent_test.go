@@ -58,7 +58,6 @@ func subscriberConcurrentSafe(t *testing.T) {
 		"tasks_finished_total{outcome=abandoned}":                workers * lives / 2,
 		"admission_requests_total{policy=replace,result=queued}": workers * lives,
 		"admission_wait_seconds{}":                               workers * lives,
-		"abandoned_attempts{}":                                   0,
 		"admission_rejections_total{reason=superseded}":          workers * lives,
 		"attempts_abandoned_total{cause=shutdown}":               workers * lives / 2,
 	})

@@ -23,6 +23,7 @@ type metrics struct {
 	config   config
 	labels   prometheus.Labels // of every series
 	snapshot func() taskvisor.Snapshot
+	created  time.Time // when counting began
 	descs    [metricCount]*prometheus.Desc
 	pairs    *pairTable
 	info     prometheus.Metric // build_info
@@ -36,13 +37,14 @@ type metrics struct {
 	wait       prometheus.Histogram
 }
 
-func newMetrics(c config, supervisor string, snapshot func() taskvisor.Snapshot) *metrics {
-	labels := prometheus.Labels{"supervisor": supervisor}
+func newMetrics(c config, snapshot func() taskvisor.Snapshot) *metrics {
+	first := snapshot()
+	labels := prometheus.Labels{"supervisor": first.Supervisor}
 	for name, value := range c.constLabels {
 		labels[name] = value
 	}
 	m := &metrics{
-		config: c, labels: labels, snapshot: snapshot,
+		config: c, labels: labels, snapshot: snapshot, created: first.Time,
 		descs:  describe(c.namespace, labels),
 		pairs:  newPairTable(labels),
 		series: seriesSet{max: c.maxTasks, grace: c.grace, byLabel: make(map[string]*series)},
@@ -80,13 +82,13 @@ func (m *metrics) label(name string) string {
 // holdUnknown holds the series of a task that no TaskAdded was seen of. Scrapes
 // call it on the registry's goroutine, where a panic of the user's function
 // would end the process.
-func (m *metrics) holdUnknown(name string) *series {
+func (m *metrics) holdUnknown(name string, now time.Time) *series {
 	label := overflow
 	func() {
 		defer func() { _ = recover() }()
 		label = m.label(name)
 	}()
-	return m.series.hold(label)
+	return m.series.hold(label, now)
 }
 
 // seriesOf returns the series of the event's task. Held says that the caller
@@ -96,7 +98,7 @@ func (m *metrics) seriesOf(e *taskvisor.Event) (s *series, held bool) {
 	if s := m.tasks.series(e.TaskID); s != nil {
 		return s, false
 	}
-	return m.holdUnknown(e.Task), true
+	return m.holdUnknown(e.Task, e.Time), true
 }
 
 func (m *metrics) release(s *series, now time.Time) {
@@ -112,7 +114,7 @@ func (m *metrics) taskAdded(e *taskvisor.Event) {
 	// Deferred: the task has a series even if the user's function panics, which
 	// is then the supervisor's to report.
 	label := overflow
-	defer func() { m.release(m.tasks.add(e.TaskID, m.series.hold(label)), e.Time) }()
+	defer func() { m.release(m.tasks.add(e.TaskID, m.series.hold(label, e.Time)), e.Time) }()
 	label = m.label(e.Task)
 }
 

@@ -88,7 +88,9 @@
 // health of a periodic task is the age of its last success. Count attempts with
 // task_attempts_total, which is at zero for every outcome from the moment that a
 // task is added; a duration's series begins with its first attempt, except for
-// successes.
+// successes. Counters and histograms say when they were created, so that a
+// Prometheus with --enable-feature=created-timestamp-zero-ingestion sees what
+// happened before its first scrape: the only failure of a short task, for one.
 //
 // A metric that has no meaning yet is absent and not 0: no time of the last
 // success before the first, no limit where there is none. The metrics of a

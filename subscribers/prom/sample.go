@@ -7,14 +7,15 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
 	"github.com/taskvisor/taskvisor-go/taskvisor"
+	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
 // sample is a counter or a gauge at one instant.
 type sample struct {
-	desc   *prometheus.Desc
-	kind   prometheus.ValueType
-	labels []*dto.LabelPair // shared and never changed
-	value  float64
+	desc    *prometheus.Desc
+	created *timestamppb.Timestamp // of a counter; nil for a gauge
+	labels  []*dto.LabelPair       // shared and never changed, like created
+	value   float64
 }
 
 // Desc implements prometheus.Metric.
@@ -23,8 +24,8 @@ func (s *sample) Desc() *prometheus.Desc { return s.desc }
 // Write implements prometheus.Metric.
 func (s *sample) Write(out *dto.Metric) error {
 	out.Label = s.labels
-	if s.kind == counter {
-		out.Counter = &dto.Counter{Value: &s.value}
+	if s.created != nil {
+		out.Counter = &dto.Counter{Value: &s.value, CreatedTimestamp: s.created}
 	} else {
 		out.Gauge = &dto.Gauge{Value: &s.value}
 	}

@@ -44,13 +44,13 @@ type scrape struct {
 // when a slow reader can hold up nobody.
 func (m *metrics) collect(ch chan<- prometheus.Metric) {
 	c := scrape{metrics: m, ch: ch, snap: m.snapshot()}
-	released := m.tasks.settle(c.snap.Time)
+	m.tasks.settle(c.snap.Time)
 	tasks := c.byLabel()
 	series := m.series.scrape(c.snap.Time)
 
 	ch <- m.info
 	c.supervisor()
-	c.totals(released)
+	c.totals()
 	c.counts()
 	c.slots()
 	c.subscribers()
@@ -67,8 +67,13 @@ func (m *metrics) collect(ch chan<- prometheus.Metric) {
 	}
 }
 
-// send is for series of which there are few.
+// send is for series of which there are few. Their counters are as old as the
+// subscriber.
 func (c *scrape) send(id metric, v float64, labels ...string) {
+	if families[id].kind == counter {
+		c.ch <- prometheus.MustNewConstMetricWithCreatedTimestamp(c.descs[id], counter, v, c.created, labels...)
+		return
+	}
 	c.ch <- prometheus.MustNewConstMetric(c.descs[id], families[id].kind, v, labels...)
 }
 
@@ -110,9 +115,9 @@ func (c *scrape) supervisor() {
 	c.send(shutdownDuration, took.Seconds())
 }
 
-// totals counts tasks. released are the bodies whose tasks were removed from
-// under them.
-func (c *scrape) totals(released int) {
+// totals counts tasks. Bodies whose tasks were removed from under them are in no
+// entry of the snapshot any more, only in its total.
+func (c *scrape) totals() {
 	var states stateCounts
 	stuck := 0
 	for i := range c.snap.Tasks {
@@ -123,7 +128,7 @@ func (c *scrape) totals(released int) {
 	}
 	c.states(tasksByState, taskStates[:], states)
 	c.send(stuckAttempts, float64(stuck))
-	c.send(abandonedAttempts, float64(states[taskvisor.StateAbandoned]+released))
+	c.send(abandonedAttempts, float64(states[taskvisor.StateAbandoned]+c.snap.Released))
 }
 
 // counts sends what events count for the supervisor as a whole, each series from

@@ -45,7 +45,7 @@ func (c *scrape) byLabel() map[*series]*taskGauges {
 		s := c.tasks.series(t.ID)
 		if s == nil {
 			// The snapshot is ahead of the events, or behind them.
-			s = c.holdUnknown(t.Name)
+			s = c.holdUnknown(t.Name, c.snap.Time)
 			c.release(s, c.snap.Time)
 		}
 		g := groups[s]
@@ -75,7 +75,7 @@ func (c *scrape) taskGauges(s *series, g *taskGauges) {
 func (c *scrape) taskCounters(s *series) {
 	p := c.pairsOf(s)
 	for r := taskvisor.ResultSuccess; int(r) < resultCount; r++ {
-		c.sendWith(taskAttempts, float64(s.attempts[r].Load()), p.attempts[r])
+		c.count(taskAttempts, s, float64(s.attempts[r].Load()), p.attempts[r])
 		t := s.timers[r].Load()
 		if t == nil && r == taskvisor.ResultSuccess {
 			t = c.timer(s, r) // rate() of successes is what people look at first
@@ -85,9 +85,9 @@ func (c *scrape) taskCounters(s *series) {
 		}
 	}
 	for b := taskvisor.BackoffSuccess; int(b) < sourceCount; b++ {
-		c.sendWith(taskRestarts, float64(s.restarts[b].Load()), p.restarts[b])
+		c.count(taskRestarts, s, float64(s.restarts[b].Load()), p.restarts[b])
 	}
-	c.sendWith(taskBackoffSeconds, time.Duration(s.backoff.Load()).Seconds(), p.task)
+	c.count(taskBackoffSeconds, s, time.Duration(s.backoff.Load()).Seconds(), p.task)
 }
 
 // pairsOf returns the label pairs of a task's series, made when the first scrape
@@ -101,10 +101,15 @@ func (c *scrape) pairsOf(s *series) *taskPairs {
 	return p
 }
 
-// sendWith is for series of which there are many: label pairs that exist
-// already make it half as dear.
+// sendWith is for gauges of which there are many: label pairs that exist already
+// make it half as dear.
 func (c *scrape) sendWith(id metric, v float64, labels []*dto.LabelPair) {
-	c.ch <- &sample{desc: c.descs[id], kind: families[id].kind, labels: labels, value: v}
+	c.ch <- &sample{desc: c.descs[id], labels: labels, value: v}
+}
+
+// count is sendWith for counters of a task.
+func (c *scrape) count(id metric, s *series, v float64, labels []*dto.LabelPair) {
+	c.ch <- &sample{desc: c.descs[id], created: s.created, labels: labels, value: v}
 }
 
 // timestampWith sends nothing for a zero time; see timestamp.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/taskvisor/taskvisor-go/taskvisor"
+	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
 // overflow is the label that tasks beyond the limit share.
@@ -24,6 +25,7 @@ const (
 // ten metrics.
 type series struct {
 	label    string
+	created  *timestamppb.Timestamp     // when counting began, for those who ask how a counter came to its first value
 	attempts [resultCount]atomic.Uint64 // index 0 is unused, here and below
 	restarts [sourceCount]atomic.Uint64
 	backoff  atomic.Int64 // nanoseconds
@@ -47,7 +49,7 @@ type seriesSet struct {
 
 // hold returns the series for a label, or the shared one if there are too many
 // labels, and keeps it until it is released.
-func (ss *seriesSet) hold(label string) *series {
+func (ss *seriesSet) hold(label string, now time.Time) *series {
 	label = strings.ToValidUTF8(label, "\uFFFD")
 	ss.mu.Lock()
 	defer ss.mu.Unlock()
@@ -57,7 +59,7 @@ func (ss *seriesSet) hold(label string) *series {
 		s = ss.byLabel[label]
 	}
 	if s == nil {
-		s = &series{label: label}
+		s = &series{label: label, created: timestamppb.New(now)}
 		ss.byLabel[label] = s
 	}
 	s.holders++

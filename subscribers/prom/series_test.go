@@ -121,6 +121,7 @@ func TestAttemptOfAReleasedTaskIsCountedWhenItsBodyReturns(t *testing.T) {
 	r.added(1, "a")
 	r.event(taskvisor.Event{Kind: taskvisor.TaskAbandoned, TaskID: 1, Task: "a", Reason: taskvisor.ErrReplaced, Outcome: taskvisor.OutcomeAbandoned})
 	r.removed(1, "a", taskvisor.OutcomeAbandoned)
+	r.snap.Released = 1
 	for range 3 {
 		r.pass(time.Hour)
 		r.want(map[string]float64{
@@ -132,6 +133,7 @@ func TestAttemptOfAReleasedTaskIsCountedWhenItsBodyReturns(t *testing.T) {
 	}
 	r.attempt(1, "a", taskvisor.ResultCanceled, time.Second)
 	r.event(taskvisor.Event{Kind: taskvisor.TaskReturned, TaskID: 1, Task: "a"})
+	r.snap.Released = 0
 	r.want(map[string]float64{
 		"abandoned_attempts{}":                         0,
 		"attempts_abandoned_total{cause=replaced}":     1,

@@ -66,12 +66,12 @@ func (s *Subscriber) Attach(snapshot func() taskvisor.Snapshot) error {
 	if s.config.err != nil {
 		return fmt.Errorf("promsub: %w", s.config.err)
 	}
-	supervisor := snapshot().Supervisor
-	s.metrics.Store(newMetrics(s.config, supervisor, snapshot))
+	m := newMetrics(s.config, snapshot)
+	s.metrics.Store(m)
 	if s.reg != nil {
 		if err := s.reg.Register(s); err != nil {
 			s.metrics.Store(nil)
-			return registerError(supervisor, err)
+			return registerError(m.labels["supervisor"], err)
 		}
 	}
 	s.attached, s.registered = true, s.reg != nil

@@ -150,25 +150,19 @@ func (sh *taskShard) forgetLocked(id taskvisor.TaskID, t *task) *series {
 	return t.series
 }
 
-// settle brings the counters of backoff time up to now and returns how many
-// bodies run on whose tasks were removed: nothing else knows of those.
-func (ts *taskSet) settle(now time.Time) (released int) {
+// settle brings the counters of backoff time up to now.
+func (ts *taskSet) settle(now time.Time) {
 	for i := range ts {
-		released += ts[i].settle(now)
+		ts[i].settle(now)
 	}
-	return released
 }
 
-func (sh *taskShard) settle(now time.Time) (released int) {
+func (sh *taskShard) settle(now time.Time) {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	for _, t := range sh.tasks {
-		if t.abandoned && t.removed {
-			released++
-		}
 		if t.backoff.delay > 0 {
 			t.series.backoff.Add(int64(t.backoff.spent(now)))
 		}
 	}
-	return released
 }
