@@ -3,6 +3,7 @@ package taskvisor_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -287,6 +288,24 @@ func TestStacksAreTheTasksOwn(t *testing.T) {
 					t.Errorf("%s in the stack of %q: %v, want %v:\n%s", frame, late.Tasks[i].Name, got, there, late.Tasks[i].Stack)
 				}
 			}
+		}
+		close(release)
+	})
+}
+
+// So is the stack of one that is abandoned while others run.
+func TestStackOfAnIndividualStop(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		sup, _ := taskvisortest.Start(t, taskvisor.WithGrace(time.Second))
+		release := make(chan struct{})
+		for _, fn := range []taskvisor.Func{stubborn(release), idle} {
+			addTo(t, sup, taskvisor.Once(fmt.Sprintf("%p", fn), fn))
+		}
+		h := addTo(t, sup, taskvisor.Once("a", func(context.Context) error { return bodyBlocks(release) }))
+		synctest.Wait()
+		o, err := h.Cancel(context.Background())
+		if err != nil || !strings.Contains(o.Stack, "bodyBlocks") || strings.Contains(o.Stack, "stubborn") || strings.Contains(o.Stack, "idle") {
+			t.Errorf("Cancel: %v, stack %s", err, o.Stack)
 		}
 		close(release)
 	})

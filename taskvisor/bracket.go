@@ -18,7 +18,6 @@ func (r *runner) describeLocked() {
 	b := r.brackets
 	b.attempt = r.t.describe(r.t.infoLocked())
 	b.attempt.Started = r.now
-	r.t.described = &b.attempt
 	b.next = 0
 	clear(b.begun)
 }

@@ -82,16 +82,19 @@ func (c *attemptCtx) look() *liveCtx {
 	return live
 }
 
+// runs reports whether c is the context of the attempt that runs.
+func (t *task) runs(c *attemptCtx) bool { return t.run != nil && t.run.c == c }
+
 // newLiveLocked makes the standard context of c: of the attempt that runs, in
 // the state that it is in, or of one that has ended. None of the contexts below
 // calls into the user's: WithoutCancel answers what the context package asks.
 func (t *task) newLiveLocked(c *attemptCtx) *liveCtx {
 	live := &liveCtx{}
 	live.ctxNode = ctxNode{t: t, live: live}
-	current := t.cur == c && t.m.phase.running()
-	base := t.labelled
-	if base == nil {
-		base = t.values()
+	current := t.runs(c) && t.m.phase.running()
+	base := t.values()
+	if t.run != nil {
+		base = t.run.labelled
 	}
 	if !current {
 		live.joined = true
@@ -111,7 +114,7 @@ func (t *task) newLiveLocked(c *attemptCtx) *liveCtx {
 	if t.m.canceled != byNothing {
 		live.end(t.causeLocked())
 	}
-	t.live = live
+	t.run.live = live
 	return live
 }
 
@@ -119,14 +122,15 @@ func (t *task) newLiveLocked(c *attemptCtx) *liveCtx {
 // to be ended after the lock was released. A context that nobody has looked at
 // is made now, so that it keeps its cause.
 func (t *task) cancelLocked() (live *liveCtx, cause error) {
-	if t.cur == nil {
+	r := t.run
+	if r == nil || r.c == nil {
 		return nil, nil
 	}
-	if t.live == nil {
-		t.cur.node.Store(&t.newLiveLocked(t.cur).ctxNode)
+	if r.live == nil {
+		r.c.node.Store(&t.newLiveLocked(r.c).ctxNode)
 		return nil, nil
 	}
-	return t.live, t.causeLocked()
+	return r.live, t.causeLocked()
 }
 
 // end cancels the context; the caller passes the first cause, whoever calls.
@@ -146,7 +150,7 @@ func (t *task) causeLocked() error {
 	case byStop:
 		return t.stopErr()
 	case byChild:
-		return t.live.childErr()
+		return t.run.live.childErr()
 	default:
 		return context.Canceled
 	}
@@ -294,7 +298,7 @@ func (l *liveCtx) fail(e *ending) {
 	l.mu.Unlock()
 	t := l.t
 	t.mu.Lock()
-	if t.live != l {
+	if t.run == nil || t.run.live != l {
 		t.mu.Unlock()
 		return
 	}

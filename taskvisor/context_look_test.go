@@ -10,8 +10,8 @@ import (
 
 // lookLocked is what look does, for a caller that holds t's lock.
 func lookLocked(t *task) *liveCtx {
-	live := t.newLiveLocked(t.cur)
-	t.cur.node.Store(&live.ctxNode)
+	live := t.newLiveLocked(t.run.c)
+	t.run.c.node.Store(&live.ctxNode)
 	return live
 }
 

@@ -18,28 +18,23 @@ type Handle struct {
 	view   *views          // what subscribers get as context; nil: no values
 	sub    *submitted      // nil unless it was submitted to a slot
 
-	mu        sync.Mutex // guards the fields below
-	m         machine
-	cur       *attemptCtx     // of the attempt that runs
-	live      *liveCtx        // the same, once somebody has looked at it
-	labelled  context.Context // values with pprof labels, while a goroutine runs
-	evctx     *views          // the same, of what brackets made of the attempt's context; nil: view
-	described *Attempt        // what brackets were told of the attempt that runs; nil without brackets
-	out       outbox
-	seq       uint64        // number of the last event
-	lastErr   error         // of the last attempt that did not succeed
-	outErr    error         // of the outcome
-	code      exitCode      // of the last attempt
-	ticket    *ticket       // while it waits for a permit
-	queuedAt  instant       // when it began to wait for a permit
-	waited    time.Duration // for the current attempt's permit
-	timer     *time.Timer
-	timerAt   instant       // when the timer fires; 0: it does not
-	permit    bool          // holds one
-	known     bool          // the outcome was delivered
-	released  bool          // removed before its body came back
-	done      chan struct{} // closed when the outcome is known; made when Done or a Wait that can be cut short asks
-	x         *extra        // nil for most tasks
+	mu       sync.Mutex // guards the fields below
+	m        machine
+	run      *runner // while a goroutine runs
+	out      outbox
+	seq      uint64   // number of the last event
+	lastErr  error    // of the last attempt that did not succeed
+	outErr   error    // of the outcome
+	code     exitCode // of the last attempt
+	ticket   *ticket  // while it waits for a permit
+	queuedAt instant  // when it began to wait for a permit
+	timer    *time.Timer
+	timerAt  instant       // when the timer fires; 0: it does not
+	permit   bool          // holds one
+	known    bool          // the outcome was delivered
+	released bool          // removed before its body came back
+	done     chan struct{} // closed when the outcome is known; made when Done or a Wait that can be cut short asks
+	x        *extra        // nil for most tasks
 
 	after      *task // in the starter's queue; guarded by its lock
 	prev, next *task // in the registry, or in the queue of a slot; guarded by their locks

@@ -74,7 +74,7 @@ func (t *task) tell(done chan struct{}) {
 
 // runningLocked is the number of attempts that were begun and have not ended.
 func (t *task) runningLocked() int {
-	if t.m.phase == phaseActive || t.m.phase == phaseEnded && t.cur != nil && t.cur.number == t.m.attempt {
+	if t.m.phase == phaseActive || t.m.phase == phaseEnded && t.run != nil && t.run.c.number == t.m.attempt {
 		return 1
 	}
 	return 0

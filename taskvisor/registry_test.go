@@ -166,6 +166,26 @@ func TestOrderNameFreeOutcomeRemoved(t *testing.T) {
 	})
 }
 
+// Whoever has seen the outcome can use the name, however soon: it is free
+// before anybody can know.
+func TestNameIsFreeWithTheOutcomeConcurrentSafe(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		sup, _ := taskvisortest.Start(t)
+		spec := taskvisor.Once("a", taskvisortest.Script(taskvisortest.Succeed()))
+		for i := range 2000 {
+			h := addTo(t, sup, spec)
+			for known := false; !known; { // as close behind it as one can be
+				_, known = h.Outcome()
+			}
+			next, err := sup.Add(context.Background(), spec)
+			if err != nil {
+				t.Fatalf("round %d: %v", i, err)
+			}
+			<-next.Done()
+		}
+	})
+}
+
 func TestAddAllAnnouncesAllBeforeStartingAny(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		sup, rec := taskvisortest.Start(t)

@@ -38,11 +38,15 @@ type runner struct {
 	t        *task
 	step     step
 	ctx      context.Context // given to the body: c, or what brackets made of it
-	c        *attemptCtx
-	spare    []attemptCtx // for the next attempts
-	chunk    int          // size of the next spare
-	brackets *bracketing  // nil if there are none
-	now      time.Time    // of the last transition
+	c        *attemptCtx     // guarded by the task's lock, as the next four
+	live     *liveCtx        // the same, once somebody has looked at it
+	labelled context.Context // values with pprof labels
+	view     *views          // of what brackets made of the context; nil: the task's
+	waited   time.Duration   // for the attempt's permit
+	spare    []attemptCtx    // for the next attempts
+	chunk    int             // size of the next spare
+	brackets *bracketing     // nil if there are none
+	now      time.Time       // of the last transition
 	at       instant
 	e        ending
 	gated    bool    // of fanout.enter
@@ -60,15 +64,10 @@ type parting struct {
 	buf      *outbuf
 }
 
-// run executes attempts until the task has to wait or is gone. The runner is not
-// on its stack: that has two kilobytes, the user's body and the standard
-// library's contexts need what is left of it, and a stack that has grown stays
-// grown for as long as the body runs.
-func (t *task) run() {
-	t.sup.runner(t).resume()
-}
-
-// runner returns one that nobody uses.
+// runner returns one that nobody uses. It is not on the goroutine's stack: that
+// has two kilobytes, the user's body and the standard library's contexts need
+// what is left of it, and a stack that has grown stays grown for as long as the
+// body runs.
 func (s *Supervisor) runner(t *task) *runner {
 	r, _ := s.runners.Get().(*runner)
 	if r == nil {
@@ -81,6 +80,7 @@ func (s *Supervisor) runner(t *task) *runner {
 	return r
 }
 
+// resume executes attempts until the task has to wait or is gone.
 func (r *runner) resume() {
 	defer r.handOver()
 	r.loop()
@@ -146,7 +146,7 @@ func (r *runner) begin() {
 	labelled := t.label()
 	r.enter()
 	r.now, r.at = t.sup.clock.now()
-	t.labelled = labelled
+	t.run, r.labelled = r, labelled
 	r.beginLocked()
 	r.exit()
 }
@@ -155,14 +155,14 @@ func (r *runner) begin() {
 func (r *runner) beginLocked() {
 	t := r.t
 	t.m.prepare(r.at)
-	t.waited = 0
+	r.waited = 0
 	if t.queuedAt != 0 {
-		t.waited = time.Duration(r.at - t.queuedAt)
+		r.waited = time.Duration(r.at - t.queuedAt)
 		t.queuedAt = 0
 	}
 	r.c = r.nextCtx(t.m.attempt + 1)
 	r.ctx = r.c
-	t.cur, t.live, t.evctx = r.c, nil, nil
+	r.live, r.view = nil, nil
 	if t.x != nil {
 		t.x.value = nil // of an attempt that did not complete the task
 	}
@@ -212,7 +212,7 @@ func (r *runner) start() {
 		view = t.sup.fan.view(r.ctx)
 	}
 	r.enter()
-	t.evctx = view
+	r.view = view
 	r.startLocked()
 	r.exit()
 }
@@ -246,7 +246,7 @@ func (r *runner) abortLocked() {
 func (r *runner) call() {
 	defer r.caught()
 	r.e = ending{kind: ResultFailure, goexit: true, err: ErrGoexit} // until proved otherwise
-	pprof.SetGoroutineLabels(r.t.labelled)
+	pprof.SetGoroutineLabels(r.labelled)
 	var err error
 	if trace.IsEnabled() {
 		err = r.traced()
@@ -272,7 +272,7 @@ func (r *runner) returned() {
 		r.join()
 	}
 	r.enter()
-	for t.live != nil && !t.live.over() { // somebody looked just now
+	for r.live != nil && !r.live.over() { // somebody looked just now
 		r.exit()
 		r.join()
 		r.enter()
@@ -302,7 +302,7 @@ func (r *runner) returned() {
 func (r *runner) join() {
 	t := r.t
 	t.mu.Lock()
-	live := t.live
+	live := r.live
 	if live == nil {
 		t.mu.Unlock()
 		return
@@ -354,7 +354,7 @@ func (r *runner) settleLocked() {
 // leaveLocked ends the goroutine's work: the task waits, or it is gone.
 func (r *runner) leaveLocked(a actions) {
 	t := r.t
-	t.cur, t.live, t.labelled, t.evctx, t.described = nil, nil, nil, nil, nil
+	t.run, r.c, r.live, r.view = nil, nil, nil, nil
 	t.armLocked(r.at)
 	r.step = stepPart
 	r.last = a
@@ -421,11 +421,13 @@ type attemptInfo struct {
 
 // infoLocked describes the attempt that runs.
 func (t *task) infoLocked() attemptInfo {
-	if b := t.described; b != nil && t.m.phase == phaseEnded { // the machine is ahead already
+	r := t.run
+	if r.brackets != nil && t.m.phase == phaseEnded { // the machine is ahead already
+		b := &r.brackets.attempt
 		return attemptInfo{number: b.Number, streak: b.Streak, previous: b.Previous, waited: b.PermitWait, delay: b.Delay,
 			started: t.m.started}
 	}
-	i := attemptInfo{number: t.cur.number, streak: int(t.m.streak), waited: t.waited, started: t.m.started}
+	i := attemptInfo{number: r.c.number, streak: int(t.m.streak), waited: r.waited, started: t.m.started}
 	if i.number > 1 {
 		i.previous, i.delay = t.m.result, t.m.delay
 	}

@@ -244,19 +244,21 @@ func (s *Supervisor) stuckAfter() time.Duration {
 // abandonRest gives up every body that still runs, and returns an error that
 // lists them all, whenever they were stopped; nil if there is none.
 func (s *Supervisor) abandonRest() error {
-	tasks := slices.DeleteFunc(s.reg.all(), func(t *task) bool { return !t.outlives() })
-	if len(tasks) == 0 {
-		return nil
+	var result error // not a nil *GraceExceededError
+	tasks := s.reg.all()
+	for _, t := range tasks {
+		t.announce(false) // if who added it has not come to that
 	}
-	stacks := captureWithin()
-	err := s.abandonAll(tasks, stacks)
+	tasks = slices.DeleteFunc(tasks, func(t *task) bool { return !t.outlives() })
+	if len(tasks) > 0 {
+		if err := s.abandonAll(tasks, captureWithin()); err != nil {
+			result = err
+		}
+	}
 	for s.reg.isLive() { // tasks that came back just now are leaving: nothing can be in their way
 		<-s.reg.quiet
 	}
-	if err == nil {
-		return nil
-	}
-	return err
+	return result
 }
 
 // abandonAll decides at one instant which of tasks, which are sorted by id, are

@@ -141,9 +141,9 @@ func (t *task) publish(kind EventKind, now time.Time, at instant, e *ending) {
 
 // send publishes ev as the task's next event.
 func (t *task) send(ev *Event) {
-	v := t.evctx
-	if v == nil {
-		v = t.view
+	v := t.view
+	if t.run != nil && t.run.view != nil {
+		v = t.run.view
 	}
 	t.sup.fan.publish(&t.out, v, ev)
 	t.seq = ev.Seq
@@ -164,7 +164,10 @@ func (t *task) announce(launch bool) {
 	gated := s.fan.enter()
 	now, at := s.clock.now()
 	t.mu.Lock()
-	a := t.announceLocked(now, at)
+	var a actions
+	if t.m.phase == phaseAdded { // or a shutdown whose grace is over has announced it
+		a = t.announceLocked(now, at)
+	}
 	begun := launch && t.m.phase == phaseAnnounced && t.requestLocked(at)
 	acct := t.accountLocked()
 	buf := s.fan.detach(&t.out)
@@ -267,7 +270,7 @@ func (q *starter) next() {
 	q.head = t.after
 	t.after = nil
 	q.mu.Unlock()
-	t.run()
+	t.sup.runner(t).resume()
 }
 
 // stopFor claims the stop of the task for why.

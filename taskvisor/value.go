@@ -30,7 +30,7 @@ func keepValue(ctx context.Context, v any) {
 	t := c.node.Load().t
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.cur == c {
+	if t.runs(c) {
 		t.extraLocked().value = v
 	}
 }
