@@ -114,7 +114,7 @@ func TestAwaitOfAnotherType(t *testing.T) {
 		v, err := taskvisor.Await[any](context.Background(), number)
 		same(r, "as any", v, any(7))
 		same(r, "error", err, nil)
-		failure := r.add(taskvisor.Once("error", taskvisor.Returning(func(context.Context) (error, error) { return nil, nil }))) //nolint:staticcheck // an interface that is nil
+		failure := r.add(taskvisor.Once("error", taskvisor.Returning(func(context.Context) (error, error) { return nil, nil })))
 		e, err := taskvisor.Await[error](context.Background(), failure)
 		same(r, "a nil interface", e, nil)
 		same(r, "error", err, nil)
