@@ -32,6 +32,8 @@ free "$app_address"
 (cd "$root/examples" && go build -o "$dir/" ./uptime ./internal/e2e)
 start_servers
 
+began=$SECONDS
+
 # -linger: the program serves its final values until they are scraped and this
 # script ends it.
 OTEL_EXPORTER_OTLP_ENDPOINT=http://$jaeger_otlp start uptime "$dir/uptime" \
@@ -43,6 +45,14 @@ await uptime "$uptime_pid" "http://$app_address/healthz"
 	-app "http://$app_address" -prometheus "http://$prometheus_address" -jaeger "http://$jaeger_ui" \
 	-log "$dir/uptime.log" -summary "$dir/summary.json" \
 	-promtool "$prometheus_tools/promtool" -run "$((seconds + 60))s"
+
+# Every question of the boards, the rules and the alerts must have an answer.
+(cd "$root/dashboards" && go run ./cmd/boardcheck \
+	-prometheus "http://$prometheus_address" -range "$((SECONDS - began + 15))s") >"$dir/boardcheck.log" || {
+	cat "$dir/boardcheck.log" >&2
+	exit 1
+}
+echo "ok    the boards' $(tail -n 1 "$dir/boardcheck.log")"
 
 if test -n "${E2E_AFTER:-}"; then
 	(cd "$root" && bash -c "$E2E_AFTER")

@@ -84,7 +84,7 @@ start_servers() {
 		--config.file="$root/dashboards/prometheus.yml" \
 		--storage.tsdb.path="$dir/tsdb" \
 		--web.listen-address="$prometheus_address" \
-		--enable-feature=exemplar-storage
+		--enable-feature=exemplar-storage,created-timestamp-zero-ingestion
 	prometheus_pid=$started
 	await jaeger "$jaeger_pid" "http://$jaeger_ui/"
 	await prometheus "$prometheus_pid" "http://$prometheus_address/-/ready"
