@@ -13,7 +13,7 @@ cache=${XDG_CACHE_HOME:-$HOME/.cache}/taskvisor-tools
 mkdir -p "$cache"
 
 # Their go.mod files are not ours: neither our workspace nor our flags apply.
-export GOWORK=off GOFLAGS= CGO_ENABLED=0
+export GOWORK=off GOFLAGS=
 
 work=
 trap 'test -z "$work" || { chmod -R u+w "$work" && rm -rf "$work"; }' EXIT
