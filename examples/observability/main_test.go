@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -37,5 +38,26 @@ func TestAllThreeTellTheSame(t *testing.T) {
 	}
 	if !strings.Contains(logs.String(), "no such luck") {
 		t.Errorf("the panic is not in the log:\n%s", &logs)
+	}
+}
+
+// TestReadmeShowsThisWiring keeps the README's second block of code true: it is
+// a function of this program.
+func TestReadmeShowsThisWiring(t *testing.T) {
+	readme, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	program, err := os.ReadFile("main.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	blocks := strings.Split(string(readme), "```go\n")
+	if len(blocks) < 3 {
+		t.Fatalf("the README has %d blocks of code", len(blocks)-1)
+	}
+	block, _, _ := strings.Cut(blocks[2], "```")
+	if !strings.Contains(block, "promsub.New") || !strings.Contains(string(program), block) {
+		t.Errorf("the README's second block of code is not in main.go:\n%s", block)
 	}
 }

@@ -3,6 +3,8 @@ package main
 import (
 	"bytes"
 	"context"
+	"os"
+	"strings"
 	"testing"
 	"testing/synctest"
 )
@@ -18,4 +20,22 @@ func TestSecondRevisionReplacesTheFirst(t *testing.T) {
 			t.Errorf("output:\n%s\nwant:\n%s", &out, want)
 		}
 	})
+}
+
+// TestReadmeShowsThisSubmission keeps the README's chapter on admission true.
+func TestReadmeShowsThisSubmission(t *testing.T) {
+	readme, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	program, err := os.ReadFile("main.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, chapter, _ := strings.Cut(string(readme), "\n## Admission")
+	_, block, found := strings.Cut(chapter, "```go\n")
+	block, _, _ = strings.Cut(block, "```")
+	if !found || !strings.Contains(block, "sup.Submit(") || !strings.Contains(string(program), block) {
+		t.Errorf("the README's submission is not in main.go:\n%s", block)
+	}
 }
