@@ -153,10 +153,8 @@ func TestOrderNameFreeOutcomeRemoved(t *testing.T) {
 		})
 		sup, _ = taskvisortest.Start(t, taskvisor.WithSubscriber(watch))
 		for range 200 {
-			start := make(chan struct{})
-			h := addTo(t, sup, taskvisor.Once("a", func(context.Context) error { <-start; return nil }))
-			handles.Store(h.ID(), h)
-			close(start)
+			h := addTo(t, sup, taskvisor.Once("a", taskvisortest.Script(taskvisortest.After(1, taskvisortest.Succeed()))))
+			handles.Store(h.ID(), h) // before the nanosecond has passed
 			<-h.Done()
 		}
 		synctest.Wait()
