@@ -80,8 +80,10 @@ func TestAttemptAllocations(t *testing.T) {
 		"inline":            {noWork, nil, []taskvisor.Option{taskvisor.WithSubscriber(inline)}},
 		"queued":            {noWork, nil, []taskvisor.Option{taskvisor.WithSubscriber(queued)}},
 		"queued, overtaken": {noWork, nil, []taskvisor.Option{taskvisor.WithSubscriber(queued, taskvisor.Queued(4), taskvisor.Patience(0))}},
-		"failure, all": {fail, append(retry, long...), []taskvisor.Option{taskvisor.WithSubscriber(inline), taskvisor.WithSubscriber(queued),
-			taskvisor.WithSubscriber(queued, taskvisor.WithName("another"))}},
+		"failure, all": {fail, append(retry, long...), []taskvisor.Option{
+			taskvisor.WithSubscriber(inline), taskvisor.WithSubscriber(queued),
+			taskvisor.WithSubscriber(queued, taskvisor.WithName("another")),
+		}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			bytes, mallocs := bytesPerAttempt(t, tt.fn, tt.topts, tt.opts...)

@@ -28,10 +28,14 @@ type ctxEnding struct {
 var ctxEndings = map[string]ctxEnding{
 	"timeout": {timeout: time.Minute, err: context.DeadlineExceeded, cause: taskvisor.ErrAttemptTimeout, also: []error{context.DeadlineExceeded}},
 	"removed": {stop: func(_ *room, h *taskvisor.Handle) { h.Stop() }, err: context.Canceled, cause: taskvisor.ErrRemoved, also: []error{context.Canceled}},
-	"removed, with a deadline": {timeout: time.Hour, stop: func(_ *room, h *taskvisor.Handle) { h.Stop() },
-		err: context.Canceled, cause: taskvisor.ErrRemoved, also: []error{context.Canceled}},
-	"shutdown": {stop: func(r *room, _ *taskvisor.Handle) { go r.sup.Shutdown(context.Background()) }, err: context.Canceled,
-		cause: taskvisor.ErrShutdown, also: []error{context.Canceled}},
+	"removed, with a deadline": {
+		timeout: time.Hour, stop: func(_ *room, h *taskvisor.Handle) { h.Stop() },
+		err: context.Canceled, cause: taskvisor.ErrRemoved, also: []error{context.Canceled},
+	},
+	"shutdown": {
+		stop: func(r *room, _ *taskvisor.Handle) { go r.sup.Shutdown(context.Background()) }, err: context.Canceled,
+		cause: taskvisor.ErrShutdown, also: []error{context.Canceled},
+	},
 	"replaced": {stop: func(r *room, _ *taskvisor.Handle) {
 		_, err := r.sup.Submit(context.Background(), taskvisor.Submission{Task: taskvisor.Once("successor", noWork), Slot: "a", Admission: taskvisor.Replace})
 		if err != nil {

@@ -13,16 +13,22 @@ import (
 // enumLabels is what metrics, logs and traces may rely on. A change here is a
 // change that breaks users.
 var enumLabels = map[string][]string{
-	"Reason": {"", "already_exists", "batch_rejected", "slot_busy", "queue_full", "superseded", "removed", "replaced", "shutdown",
-		"attempt_timeout", "canceled", "goexit", "not_started", "already_running", "would_wait_for_self", "shutting_down"},
-	"EventKind": {"", "task_added", "task_add_failed", "task_starting", "timeout_hit", "task_stuck", "task_stopped", "task_failed",
+	"Reason": {
+		"", "already_exists", "batch_rejected", "slot_busy", "queue_full", "superseded", "removed", "replaced", "shutdown",
+		"attempt_timeout", "canceled", "goexit", "not_started", "already_running", "would_wait_for_self", "shutting_down",
+	},
+	"EventKind": {
+		"", "task_added", "task_add_failed", "task_starting", "timeout_hit", "task_stuck", "task_stopped", "task_failed",
 		"task_canceled", "backoff_scheduled", "task_remove_requested", "actor_exhausted", "actor_dead", "task_abandoned",
 		"task_returned", "task_removed", "controller_submitted", "controller_rejected", "controller_slot_transition",
-		"shutdown_requested", "all_stopped_within_grace", "grace_exceeded", "subscriber_overflow", "subscriber_panicked"},
+		"shutdown_requested", "all_stopped_within_grace", "grace_exceeded", "subscriber_overflow", "subscriber_panicked",
+	},
 	"ResultKind":  {"", "success", "failure", "fatal", "timeout", "panic", "canceled"},
 	"OutcomeKind": {"", "completed", "failed", "fatal", "canceled", "abandoned", "rejected"},
-	"State": {"", "pending", "running", "backoff", "waiting", "stopping", "abandoned", "finished", "idle", "admitting",
-		"terminating", "new", "draining", "stopped"},
+	"State": {
+		"", "pending", "running", "backoff", "waiting", "stopping", "abandoned", "finished", "idle", "admitting",
+		"terminating", "new", "draining", "stopped",
+	},
 	"BackoffSource": {"", "success", "failure", "requested"},
 	"Verdict":       {"", "started", "queued", "joined", "rejected"},
 	"Admission":     {"queue", "replace", "drop_if_running", "coalesce", "join"},
@@ -98,9 +104,11 @@ func TestEnumZeroAndJSON(t *testing.T) {
 // The kinds that overflow keeps.
 func TestEnumTerminalKinds(t *testing.T) {
 	terminal := map[taskvisor.EventKind]bool{}
-	for _, k := range []taskvisor.EventKind{taskvisor.TaskStopped, taskvisor.TaskFailed, taskvisor.TaskCanceled, taskvisor.ActorExhausted,
+	for _, k := range []taskvisor.EventKind{
+		taskvisor.TaskStopped, taskvisor.TaskFailed, taskvisor.TaskCanceled, taskvisor.ActorExhausted,
 		taskvisor.ActorDead, taskvisor.TaskAbandoned, taskvisor.TaskReturned, taskvisor.TaskRemoved, taskvisor.ControllerRejected,
-		taskvisor.ShutdownRequested, taskvisor.AllStoppedWithinGrace, taskvisor.GraceExceeded} {
+		taskvisor.ShutdownRequested, taskvisor.AllStoppedWithinGrace, taskvisor.GraceExceeded,
+	} {
 		terminal[k] = true
 	}
 	for k := range 256 {

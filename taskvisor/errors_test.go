@@ -86,7 +86,8 @@ func TestTimeoutErrorUnwraps(t *testing.T) {
 
 func TestGraceExceededErrorNamesEachTask(t *testing.T) {
 	e := &taskvisor.GraceExceededError{Grace: time.Second, Tasks: []taskvisor.TaskStatus{
-		{ID: 3, Name: "a", Attempt: 1, Stack: "goroutine 7"}, {ID: 9, Name: "b c", Attempt: 2}}}
+		{ID: 3, Name: "a", Attempt: 1, Stack: "goroutine 7"}, {ID: 9, Name: "b c", Attempt: 2},
+	}}
 	same(t, "text", e.Error(), `taskvisor: grace of 1s exceeded by "a" (id 3, attempt 1), "b c" (id 9, attempt 2)`)
 }
 

@@ -289,21 +289,29 @@ func contractPolicies() []*contractPolicy {
 		{name: "one retry", restart: "on failure", retries: 1, resetAfter: 20, opts: []TaskOption{WithMaxRetries(1), WithResetAfter(20 * ms)}},
 		{name: "no retries", restart: "on failure", retries: 0, timeout: 10, opts: []TaskOption{WithMaxRetries(0), WithTimeout(10 * ms)}},
 		{name: "timeout, no reset", restart: "on failure", retries: 2, timeout: 30, opts: []TaskOption{WithMaxRetries(2), WithTimeout(30 * ms)}},
-		{name: "timeout, reset", restart: "on failure", retries: 1, timeout: 30, resetAfter: 20,
-			opts: []TaskOption{WithMaxRetries(1), WithTimeout(30 * ms), WithResetAfter(20 * ms)}},
-		{name: "always, at once", restart: "always", retries: 1, resetAfter: 60_000, noFloor: true,
-			opts: []TaskOption{RestartAlways(0), WithMaxRetries(1), floorless}},
+		{
+			name: "timeout, reset", restart: "on failure", retries: 1, timeout: 30, resetAfter: 20,
+			opts: []TaskOption{WithMaxRetries(1), WithTimeout(30 * ms), WithResetAfter(20 * ms)},
+		},
+		{
+			name: "always, at once", restart: "always", retries: 1, resetAfter: 60_000, noFloor: true,
+			opts: []TaskOption{RestartAlways(0), WithMaxRetries(1), floorless},
+		},
 		{name: "always, floor", restart: "always", retries: -1, resetAfter: 60_000, opts: []TaskOption{RestartAlways(0)}},
-		{name: "always, interval", restart: "always", interval: 10, retries: 2, timeout: 10,
-			opts: []TaskOption{RestartAlways(10 * ms), WithMaxRetries(2), WithTimeout(10 * ms)}},
+		{
+			name: "always, interval", restart: "always", interval: 10, retries: 2, timeout: 10,
+			opts: []TaskOption{RestartAlways(10 * ms), WithMaxRetries(2), WithTimeout(10 * ms)},
+		},
 	}
 }
 
 // policy is the same for the machine.
 func (p *contractPolicy) policy() *policy {
 	own := &policy{}
-	opts := append([]TaskOption{WithStuckAfter(contractStuckAfter * time.Millisecond), WithGrace(contractGrace * time.Millisecond),
-		BackoffPolicy{First: 2 * time.Millisecond, Max: 8 * time.Millisecond, Factor: 2}}, p.opts...)
+	opts := append([]TaskOption{
+		WithStuckAfter(contractStuckAfter * time.Millisecond), WithGrace(contractGrace * time.Millisecond),
+		BackoffPolicy{First: 2 * time.Millisecond, Max: 8 * time.Millisecond, Factor: 2},
+	}, p.opts...)
 	for _, o := range opts {
 		o.applyTask(own)
 	}

@@ -32,9 +32,23 @@ func (w *twins) wording(a actions) string {
 		bit  actions
 		name string
 	}{
-		{doRequested, "Q"}, {doStarting, "S"}, {doTimeout, "T"}, {doTerminal, terminal[terminalKind(w.m.result)]}, {doReturned, "R"},
-		{doExhausted, "E"}, {doDead, "X"}, {doBackoff, "B"}, {doCancel, "cancel"}, {doRun, "run"}, {doAbort, "abort"}, {doAgain, "again"},
-		{doWait, "wait"}, {doLeave, "D"}, {doStuck, "stuck"}, {doAbandon, "abandon"}, {claimed, "claimed"},
+		{doRequested, "Q"},
+		{doStarting, "S"},
+		{doTimeout, "T"},
+		{doTerminal, terminal[terminalKind(w.m.result)]},
+		{doReturned, "R"},
+		{doExhausted, "E"},
+		{doDead, "X"},
+		{doBackoff, "B"},
+		{doCancel, "cancel"},
+		{doRun, "run"},
+		{doAbort, "abort"},
+		{doAgain, "again"},
+		{doWait, "wait"},
+		{doLeave, "D"},
+		{doStuck, "stuck"},
+		{doAbandon, "abandon"},
+		{claimed, "claimed"},
 	} {
 		if a&x.bit != 0 {
 			b.WriteString(" " + x.name)
@@ -109,8 +123,15 @@ var bodyEnds = func() []input {
 		by := w.c.cancelContext("child")
 		return fmt.Sprint(w.m.cancel(byChild)), fmt.Sprint(by != "")
 	}}}
-	for _, b := range []back{{"nil", ResultSuccess, false, false}, {"error", ResultFailure, false, false}, {"RetryAfter", ResultFailure, false, true},
-		{"fatal", ResultFatal, false, false}, {"ErrCanceled", ResultCanceled, false, false}, {"panic", ResultPanic, false, false}, {"Goexit", ResultFailure, true, false}} {
+	for _, b := range []back{
+		{"nil", ResultSuccess, false, false},
+		{"error", ResultFailure, false, false},
+		{"RetryAfter", ResultFailure, false, true},
+		{"fatal", ResultFatal, false, false},
+		{"ErrCanceled", ResultCanceled, false, false},
+		{"panic", ResultPanic, false, false},
+		{"Goexit", ResultFailure, true, false},
+	} {
 		in = append(in, input{"returned " + b.name, func(w *twins) (string, string) {
 			e := ending{kind: b.kind, goexit: b.goexit, requested: b.requested, after: contractRequested * time.Millisecond}
 			w.m.returned(&e, w.at(), func() float64 { return 0.5 })

@@ -109,9 +109,13 @@ func TestBackoffIsPure(t *testing.T) {
 // Draws and policies that are not valid do no harm.
 func TestBackoffIsHarmless(t *testing.T) {
 	for _, b := range []taskvisor.BackoffPolicy{
-		{First: -time.Second, Max: time.Second, Factor: 2}, {First: time.Second, Max: -time.Second, Factor: 2},
-		{First: 2, Max: 1, Factor: math.NaN()}, {First: 1, Max: forever, Factor: math.Inf(1)},
-		{First: forever, Max: forever, Factor: math.MaxFloat64}, {First: 1, Max: 1, Factor: -1}, {First: 1, Max: 1, Jitter: 77},
+		{First: -time.Second, Max: time.Second, Factor: 2},
+		{First: time.Second, Max: -time.Second, Factor: 2},
+		{First: 2, Max: 1, Factor: math.NaN()},
+		{First: 1, Max: forever, Factor: math.Inf(1)},
+		{First: forever, Max: forever, Factor: math.MaxFloat64},
+		{First: 1, Max: 1, Factor: -1},
+		{First: 1, Max: 1, Jitter: 77},
 	} {
 		for j := range taskvisor.BandJitter + 2 {
 			b.Jitter = j
@@ -127,8 +131,14 @@ func TestBackoffIsHarmless(t *testing.T) {
 }
 
 func TestBackoffValidate(t *testing.T) {
-	for _, b := range []taskvisor.BackoffPolicy{{}, {Factor: 1}, {First: 1, Max: 1, Factor: math.MaxFloat64}, {Max: forever},
-		taskvisor.ConstantBackoff(0), taskvisor.ExponentialBackoff(0, 0), {First: 1, Max: 2, Jitter: taskvisor.BandJitter}} {
+	for _, b := range []taskvisor.BackoffPolicy{
+		{},
+		{Factor: 1},
+		{First: 1, Max: 1, Factor: math.MaxFloat64},
+		{Max: forever},
+		taskvisor.ConstantBackoff(0), taskvisor.ExponentialBackoff(0, 0),
+		{First: 1, Max: 2, Jitter: taskvisor.BandJitter},
+	} {
 		same(t, fmt.Sprintf("%+v", b), b.Validate(), nil)
 	}
 	for name, wrong := range wrongTaskOptions {

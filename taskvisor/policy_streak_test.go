@@ -124,8 +124,10 @@ func TestStreakPosition(t *testing.T) {
 			return script(ctx)
 		}, taskvisor.RestartAlways(time.Minute), taskvisor.ConstantBackoff(time.Second)))
 		sameList(r, "streaks", streaks, []int{0, 1, 2, 0, 0, 1, 2})
-		sameList(r, "previous", previous, []taskvisor.ResultKind{0, taskvisor.ResultFailure, taskvisor.ResultFailure, taskvisor.ResultSuccess,
-			taskvisor.ResultSuccess, taskvisor.ResultPanic, taskvisor.ResultFailure})
+		sameList(r, "previous", previous, []taskvisor.ResultKind{
+			0, taskvisor.ResultFailure, taskvisor.ResultFailure, taskvisor.ResultSuccess,
+			taskvisor.ResultSuccess, taskvisor.ResultPanic, taskvisor.ResultFailure,
+		})
 		sameList(r, "delays", delays, append([]time.Duration{0}, r.delays()...))
 	})
 }
@@ -148,10 +150,16 @@ func TestRetryAfterReplacesTheDelay(t *testing.T) {
 		"it counts as a failure": {[]taskvisortest.Step{ask(time.Second), ask(time.Minute), ask(time.Hour)}, []time.Duration{time.Second, time.Minute}, []taskvisor.BackoffSource{asked, asked}},
 		"after a failure":        {[]taskvisortest.Step{fail, ask(time.Second), fail}, []time.Duration{10 * time.Second, time.Second}, []taskvisor.BackoffSource{own, asked}},
 		"negative is none":       {[]taskvisortest.Step{ask(-time.Hour), fail}, []time.Duration{ms, 20 * time.Second}, []taskvisor.BackoffSource{asked, own}},
-		"joined": {[]taskvisortest.Step{taskvisortest.Fail(errors.Join(errors.New("x"), taskvisor.RetryAfter(time.Second, errBoom))), fail},
-			[]time.Duration{time.Second, 20 * time.Second}, []taskvisor.BackoffSource{asked, own}},
-		"the first in the tree": {[]taskvisortest.Step{taskvisortest.Fail(taskvisor.RetryAfter(time.Second, taskvisor.RetryAfter(time.Hour, errBoom))), fail},
-			[]time.Duration{time.Second, 20 * time.Second}, []taskvisor.BackoffSource{asked, own}},
+		"joined": {
+			[]taskvisortest.Step{taskvisortest.Fail(errors.Join(errors.New("x"), taskvisor.RetryAfter(time.Second, errBoom))), fail},
+			[]time.Duration{time.Second, 20 * time.Second},
+			[]taskvisor.BackoffSource{asked, own},
+		},
+		"the first in the tree": {
+			[]taskvisortest.Step{taskvisortest.Fail(taskvisor.RetryAfter(time.Second, taskvisor.RetryAfter(time.Hour, errBoom))), fail},
+			[]time.Duration{time.Second, 20 * time.Second},
+			[]taskvisor.BackoffSource{asked, own},
+		},
 	}, func(r *room, tt row) {
 		o := r.run(taskvisor.Restartable("a", taskvisortest.Script(tt.steps...), taskvisor.WithMaxRetries(2),
 			taskvisor.BackoffPolicy{First: 10 * time.Second, Max: time.Minute, Factor: 2}))
@@ -181,8 +189,10 @@ func TestRetryAfterOfOtherResults(t *testing.T) {
 		"timeout": {func(ctx context.Context) error { <-ctx.Done(); return asked }, taskvisor.ResultTimeout, "A S T ✗ B S T ✗ E D"},
 		"panic":   {func(context.Context) error { panic(asked) }, taskvisor.ResultPanic, "A S ✗ B S ✗ E D"},
 		"fatal":   {func(context.Context) error { return taskvisor.Fatal(asked) }, taskvisor.ResultFatal, "A S ✗ X D"},
-		"asked, then fatal": {func(context.Context) error { return taskvisor.RetryAfter(time.Hour, taskvisor.Fatal(errBoom)) },
-			taskvisor.ResultFatal, "A S ✗ X D"},
+		"asked, then fatal": {
+			func(context.Context) error { return taskvisor.RetryAfter(time.Hour, taskvisor.Fatal(errBoom)) },
+			taskvisor.ResultFatal, "A S ✗ X D",
+		},
 		"canceled": {func(context.Context) error { return taskvisor.RetryAfter(time.Hour, taskvisor.ErrCanceled) }, taskvisor.ResultCanceled, "A S C D"},
 	}, func(r *room, tt row) {
 		r.run(taskvisor.Restartable("a", tt.fn, taskvisor.ConstantBackoff(time.Second), taskvisor.WithTimeout(time.Minute), taskvisor.WithMaxRetries(1)))

@@ -33,8 +33,12 @@ func TestRestartPolicies(t *testing.T) {
 		"on failure, failure": {taskvisor.RestartOnFailure(), []taskvisortest.Step{fail, fail, succeed}, "A S ✗ B S ✗ B S ✓ E D", taskvisor.OutcomeCompleted, []time.Duration{0, second, 2 * second}},
 		"always, success":     {taskvisor.RestartAlways(time.Minute), []taskvisortest.Step{succeed, succeed, block}, "A S ✓ B S ✓ B S", 0, []time.Duration{0, time.Minute, 2 * time.Minute}},
 		"always, failure":     {taskvisor.RestartAlways(time.Minute), []taskvisortest.Step{fail, succeed, fail, block}, "A S ✗ B S ✓ B S ✗ B S", 0, []time.Duration{0, second, 61 * second, 62 * second}},
-		"interval counts from completion": {taskvisor.RestartAlways(time.Minute), []taskvisortest.Step{taskvisortest.After(10*second, succeed), block}, "A S ✓ B S", 0,
-			[]time.Duration{0, 70 * second}},
+		"interval counts from completion": {
+			taskvisor.RestartAlways(time.Minute),
+			[]taskvisortest.Step{taskvisortest.After(10*second, succeed), block},
+			"A S ✓ B S", 0,
+			[]time.Duration{0, 70 * second},
+		},
 	}, func(r *room, tt row) {
 		h := r.add(taskvisor.Restartable("a", taskvisortest.Script(tt.steps...), tt.restart, taskvisor.ConstantBackoff(second)))
 		time.Sleep(time.Hour)

@@ -157,8 +157,10 @@ func TestOptionGrace(t *testing.T) {
 	}{
 		"default":      {nil, nil, 60 * time.Second},
 		"supervisor's": {[]taskvisor.Option{taskvisor.WithGrace(7 * time.Second)}, nil, 7 * time.Second},
-		"of the defaults": {[]taskvisor.Option{taskvisor.WithGrace(7 * time.Second),
-			taskvisor.WithTaskDefaults(taskvisor.WithGrace(3 * time.Second))}, nil, 3 * time.Second},
+		"of the defaults": {[]taskvisor.Option{
+			taskvisor.WithGrace(7 * time.Second),
+			taskvisor.WithTaskDefaults(taskvisor.WithGrace(3 * time.Second)),
+		}, nil, 3 * time.Second},
 		"own":      {nil, []taskvisor.TaskOption{taskvisor.WithGrace(90 * time.Second)}, 90 * time.Second},
 		"own zero": {nil, []taskvisor.TaskOption{taskvisor.WithGrace(0)}, 0},
 	} {

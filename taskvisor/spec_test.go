@@ -18,8 +18,10 @@ func noWork(context.Context) error { return nil }
 
 func TestNamesAccepted(t *testing.T) {
 	inRoom(t, func(r *room) {
-		for _, name := range []string{"a", "mailer", "a b", " ", "a/b:c=d{e}", "Überwachung", "名前", "🦀", "\u00a0", "\ufffd",
-			`quote"d`, strings.Repeat("n", 128), strings.Repeat("é", 64)} {
+		for _, name := range []string{
+			"a", "mailer", "a b", " ", "a/b:c=d{e}", "Überwachung", "名前", "🦀", "\u00a0", "\ufffd",
+			`quote"d`, strings.Repeat("n", 128), strings.Repeat("é", 64),
+		} {
 			h := r.add(taskvisor.Once(name, taskvisortest.Script(taskvisortest.Block())))
 			same(t, "name", h.Name(), name)
 			if got, ok := r.sup.Lookup(name); !ok || got != h {
