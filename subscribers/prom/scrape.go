@@ -167,8 +167,9 @@ func (c *scrape) slots() {
 	c.timestamp(slotQueueOldest, oldest)
 }
 
-// subscribers adds those of one name up: names are types by default, so two
-// loggers have the same, and a series that is sent twice fails the scrape.
+// subscribers adds those of one name up. Supervisors number equal names, but
+// somebody may have chosen such a number, and a series that is sent twice fails
+// the whole scrape.
 func (c *scrape) subscribers() {
 	byName := make(map[string]taskvisor.SubscriberStatus)
 	for _, s := range c.snap.Subscribers {
