@@ -49,7 +49,10 @@ func TestDeepQueuesNeedNoGoroutines(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		sup := unobserved(t)
 		before := runtime.NumGoroutine()
-		const slots, depth = 10_000, 5
+		slots, depth := 10_000, 5
+		if raceEnabled {
+			slots = 1000
+		}
 		for i := range slots {
 			for j := range depth + 1 {
 				spec := taskvisor.Periodic(nth(nth("t", i)+"-", j), time.Hour, func(context.Context) error { return nil })
@@ -70,7 +73,7 @@ func TestDeepQueuesNeedNoGoroutines(t *testing.T) {
 		}
 		checkConservation(t, sn)
 		sup.Shutdown(context.Background())
-		if sn := sup.Snapshot(); sn.Rejected != slots*depth || len(sn.Slots) != 0 || len(sn.Tasks) != 0 {
+		if sn := sup.Snapshot(); sn.Rejected != uint64(slots*depth) || len(sn.Slots) != 0 || len(sn.Tasks) != 0 {
 			t.Errorf("after the shutdown: %d rejected, %d slots, %d tasks", sn.Rejected, len(sn.Slots), len(sn.Tasks))
 		}
 	})
@@ -103,7 +106,10 @@ func TestSlotStateWithoutSubscribers(t *testing.T) {
 // after the other nor all at the same time. The soak uses a million.
 func TestKeysUsedOnceLeaveNothing(t *testing.T) {
 	keys := 50_000
-	if os.Getenv("TASKVISOR_SOAK") != "" {
+	switch {
+	case raceEnabled:
+		keys = 10_000
+	case os.Getenv("TASKVISOR_SOAK") != "":
 		keys = 1_000_000
 	}
 	for _, together := range []bool{false, true} {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"os"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -309,8 +310,11 @@ func endSequences(t *testing.T, sup *Supervisor, slots []*realSlot, round func(f
 // input further.
 func TestSlotSequences(t *testing.T) {
 	depths := []int{3, 4, 3}
-	if os.Getenv("TASKVISOR_SOAK") != "" {
+	switch {
+	case os.Getenv("TASKVISOR_SOAK") != "":
 		depths = []int{5, 5, 5}
+	case underRace():
+		depths = []int{3, 3, 3}
 	}
 	for limit, depth := range depths {
 		var sequences [][]int
@@ -336,6 +340,13 @@ func TestSlotSequences(t *testing.T) {
 			runSequences(t, limit, batch)
 		}
 	}
+}
+
+// underRace reports whether the race detector is on, which makes everything ten
+// times slower.
+func underRace() bool {
+	info, _ := debug.ReadBuildInfo()
+	return info != nil && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"})
 }
 
 // Random sequences go deeper.
