@@ -252,9 +252,9 @@ func (c *controller) refuse(t *task, why Reason) {
 func (t *task) refused() {
 	now, at := t.sup.clock.now()
 	t.mu.Lock()
-	done := t.knowLocked()
+	who := t.knowLocked()
 	t.mu.Unlock()
-	t.tell(done)
+	who.tell()
 	t.mu.Lock()
 	t.send(&Event{Time: now, Kind: ControllerRejected, Task: t.name, TaskID: t.id, Slot: t.sub.slot,
 		Admission: t.sub.admission, Reason: t.m.stop, Duration: time.Duration(at - t.sub.at), Err: t.outErr})

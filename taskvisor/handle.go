@@ -34,12 +34,11 @@ type Handle struct {
 	known    bool          // the outcome was delivered
 	released bool          // removed before its body came back
 	done     chan struct{} // closed when the outcome is known; made when Done or a Wait that can be cut short asks
+	waiters  *waiter       // Waits that nothing cuts short
 	x        *extra        // nil for most tasks
 
 	after      *task // in the starter's queue; guarded by its lock
 	prev, next *task // in the registry, or in the queue of a slot; guarded by their locks
-
-	unknown sync.WaitGroup // 1 until the outcome is known: a Wait that nothing cuts short needs no channel
 
 	fresh ctxNode    // what attempt contexts point to until somebody looks
 	first attemptCtx // of the first attempt, so that a task that runs once allocates none
@@ -148,7 +147,7 @@ func (t *task) wait(ctx context.Context, op string) (Outcome, error) {
 		return Outcome{}, &TaskError{Op: op, Task: t.name, Err: ErrWouldWaitForSelf}
 	}
 	if ctx.Done() == nil {
-		t.unknown.Wait()
+		t.await()
 		o, _ := t.Outcome()
 		return o, nil
 	}

@@ -39,9 +39,9 @@ func (t *task) follow(d departed) {
 func (t *task) deliver(now time.Time, at instant) *outbuf {
 	t.mu.Lock()
 	if !t.known {
-		done := t.knowLocked()
+		who := t.knowLocked()
 		t.mu.Unlock()
-		t.tell(done)
+		who.tell()
 		t.mu.Lock()
 	}
 	t.publish(TaskRemoved, now, at, nil)
@@ -58,18 +58,58 @@ func (t *task) accountLocked() account {
 	return account{t.m.attempt, t.runningLocked(), !t.m.abandoned}
 }
 
-// knowLocked makes the outcome known. Those who wait for it are told after the
-// lock was released.
-func (t *task) knowLocked() (done chan struct{}) {
-	t.known = true
-	return t.done
+// audience is who waits for an outcome.
+type audience struct {
+	done    chan struct{}
+	waiters *waiter
 }
 
-func (t *task) tell(done chan struct{}) {
-	t.unknown.Done()
-	if done != nil {
-		close(done)
+// waiter is one Wait that nothing cuts short. It needs a channel, but not one of
+// its own: supervisors keep them.
+type waiter struct {
+	told chan struct{} // capacity 1: told once for each time that it is queued
+	next *waiter
+}
+
+// knowLocked makes the outcome known. Those who wait for it are told after the
+// lock was released.
+func (t *task) knowLocked() audience {
+	t.known = true
+	a := audience{t.done, t.waiters}
+	t.waiters = nil
+	return a
+}
+
+func (a audience) tell() {
+	if a.done != nil {
+		close(a.done)
 	}
+	for w := a.waiters; w != nil; {
+		next := w.next // w is somebody else's once it was told
+		w.told <- struct{}{}
+		w = next
+	}
+}
+
+// await waits until the outcome is known.
+func (t *task) await() {
+	s := t.sup
+	w, _ := s.waiters.Get().(*waiter)
+	if w == nil {
+		w = &waiter{told: make(chan struct{}, 1)}
+	}
+	t.mu.Lock()
+	known := t.known
+	if !known {
+		w.next = t.waiters
+		t.waiters = w
+	}
+	t.mu.Unlock()
+	if !known {
+		<-w.told
+	}
+	w.next = nil
+	s.waiters.Put(w)
 }
 
 // runningLocked is the number of attempts that were begun and have not ended.
@@ -115,7 +155,7 @@ func (t *task) abandon(stack string, err error) {
 // givenUp is what is left to do about an abandoned task without its lock.
 type givenUp struct {
 	done    bool // it was abandoned
-	told    chan struct{}
+	who     audience
 	held    bool // it gives a permit back
 	account account
 	buf     *outbuf
@@ -131,7 +171,7 @@ func (t *task) abandonLocked(now time.Time, at instant, stack string, err error)
 		g.held, t.permit = t.permit, false
 		g.account = t.accountLocked()
 	} else {
-		g.told = t.knowLocked() // otherwise after the name is free
+		g.who = t.knowLocked() // otherwise after the name is free
 	}
 	g.buf = t.sup.fan.detach(&t.out)
 	return g
@@ -143,7 +183,7 @@ func (t *task) abandonRest(now time.Time, at instant, g givenUp) {
 		return
 	}
 	if t.m.policy.set&releaseOnAbandon == 0 {
-		t.tell(g.told)
+		g.who.tell()
 	} else {
 		if g.held {
 			s.grant(s.permits.release())

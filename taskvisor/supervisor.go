@@ -27,6 +27,7 @@ type Supervisor struct {
 	stacks  stackReader
 	starts  starter
 	runners sync.Pool               // of *runner
+	waiters sync.Pool               // of *waiter
 	ids     atomic.Pointer[idTexts] // texts of the latest ids
 
 	enclosing *attemptCtx // of the attempt that called Run, which waits for this supervisor

@@ -14,7 +14,6 @@ func (s *Supervisor) newTask(ctx context.Context, spec TaskSpec) *task {
 	t.m.policy = s.policyOf(spec.policy)
 	t.m.phase = phaseAdded
 	t.fresh.t = t
-	t.unknown.Add(1)
 	if ctx != context.Background() && ctx != context.TODO() {
 		t.base = givenValues{context.WithoutCancel(ctx)}
 		t.view = s.fan.view(t.base)
