@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/taskvisor/taskvisor-go/taskvisor"
 	"github.com/taskvisor/taskvisor-go/taskvisor/taskvisortest"
@@ -59,7 +60,8 @@ func TestEventsSetTheirFields(t *testing.T) {
 	}
 	bubble(t, func(t *testing.T) {
 		sup, rec := newSup(t, taskvisor.WithSubscriber(queuedFunc(func(context.Context, taskvisor.Event) { panic(1) })))
-		if err := sup.Run(context.Background(), taskvisor.Once("a", taskvisortest.Script(taskvisortest.Succeed()))); err != nil {
+		if err := sup.Run(context.Background(), taskvisor.Once("a", // long enough for the panic to be reported before the verdict
+			taskvisortest.Script(taskvisortest.After(time.Second, taskvisortest.Succeed())))); err != nil {
 			t.Fatal(err)
 		}
 		for _, e := range rec.Events() {
