@@ -165,8 +165,7 @@ func (sl *slot) dequeue(t *task) {
 
 // release takes a slot from the task that has left it and gives it to the first
 // that waits, which is returned for admit. Without one the slot is no more.
-func (c *controller) release(t *task) (successor *task) {
-	now, at := c.sup.clock.now()
+func (c *controller) release(t *task, now time.Time, at instant) (successor *task) {
 	c.mu.Lock()
 	sl := c.slots.m[t.sub.slot]
 	next := sl.head

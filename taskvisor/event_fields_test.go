@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/taskvisor/taskvisor-go/taskvisor"
@@ -64,6 +65,17 @@ func TestEventsSetTheirFields(t *testing.T) {
 			taskvisortest.Script(taskvisortest.After(time.Second, taskvisortest.Succeed())))); err != nil {
 			t.Fatal(err)
 		}
+		for _, e := range rec.Events() {
+			seen[e.Kind] = true
+			checkFields(t, 0, e)
+		}
+	})
+	bubble(t, func(t *testing.T) { // an abandoned body that comes back
+		sup, rec := taskvisortest.Start(t)
+		h := addTo(t, sup, taskvisor.Once("a", taskvisortest.Script(taskvisortest.Ignore(time.Minute)), taskvisor.WithGrace(time.Second)))
+		synctest.Wait()
+		h.Stop()
+		time.Sleep(time.Hour)
 		for _, e := range rec.Events() {
 			seen[e.Kind] = true
 			checkFields(t, 0, e)

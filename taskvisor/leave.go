@@ -23,7 +23,7 @@ func (t *task) depart(now time.Time, at instant, a account) (d departed) {
 	}
 	s.reg.free(t)
 	if t.sub != nil {
-		d.successor = s.slots.release(t)
+		d.successor = s.slots.release(t, now, at)
 	}
 	d.buf = t.deliver(now, at)
 	s.reg.retire(a)

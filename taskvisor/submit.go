@@ -210,7 +210,8 @@ func (s *Supervisor) admit(t *task) {
 			t.announce(true)
 			return
 		}
-		next := s.slots.release(t)
+		now, at := s.clock.now()
+		next := s.slots.release(t, now, at)
 		if s.slots.turnAway(t, err) {
 			t.refused()
 			s.reg.drop()
