@@ -137,7 +137,7 @@ func TestSlotIsFreedByTheRealEnd(t *testing.T) {
 				if _, found := r.sup.Lookup("new"); found {
 					t.Error("a waiting submission is registered")
 				}
-				time.Sleep(1)
+				time.Sleep(time.Nanosecond)
 				r.settle()
 				if got := h.Status().State; got != taskvisor.StateRunning {
 					t.Errorf("new is %v after the owner's end", got)
