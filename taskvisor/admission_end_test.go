@@ -122,6 +122,9 @@ func TestStopSlot(t *testing.T) {
 				}
 				r.rejected(a, taskvisor.ErrRemoved)
 				r.rejected(b, taskvisor.ErrRemoved)
+				if ea, eb := r.rec.Events("a"), r.rec.Events("b"); ea[len(ea)-1].Seq > eb[len(eb)-1].Seq {
+					t.Error("b was rejected before a, which waited longer")
+				}
 				if len(r.sup.Snapshot().Slots) != 0 {
 					t.Error("the slot has an owner")
 				}
