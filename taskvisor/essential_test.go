@@ -84,6 +84,7 @@ func TestEssentialOfAStartedSupervisor(t *testing.T) {
 		sup, rec := taskvisortest.Start(t, taskvisor.WithGrace(time.Second), taskvisor.WithTaskDefaults(taskvisor.WithEssential()))
 		release := make(chan struct{})
 		addTo(t, sup, taskvisor.Once("stuck", stubborn(release)))
+		synctest.Wait() // until it runs
 		addTo(t, sup, taskvisor.Once("a", taskvisortest.Script(taskvisortest.Fail(errBoom))))
 		<-sup.Done()
 		err := sup.Shutdown(context.Background())
