@@ -7,7 +7,6 @@ import (
 	"runtime"
 	"runtime/pprof"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -341,7 +340,7 @@ func TestGoDuringJoinConcurrentSafe(t *testing.T) {
 			t.Fatal(err)
 		}
 		var started, accepted atomic.Int64
-		var strangers sync.WaitGroup
+		var strangers group
 		err = sup.Run(t.Context(), taskvisor.Once("a", func(ctx context.Context) error {
 			for range 8 {
 				strangers.Go(func() {

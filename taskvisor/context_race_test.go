@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"runtime"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -169,7 +168,7 @@ func TestContextErrDoneRaceConcurrentSafe(t *testing.T) {
 	for _, how := range []string{"timeout", "removed", "returned"} {
 		sup, _ := taskvisortest.Start(t)
 		for i := range 200 {
-			var watchers sync.WaitGroup
+			var watchers group
 			var opts []taskvisor.TaskOption
 			if how == "timeout" {
 				opts = append(opts, taskvisor.WithTimeout(time.Duration(1+i%7)*10*time.Microsecond))
@@ -221,7 +220,7 @@ func watchEnd(t *testing.T, ctx context.Context) {
 func TestContextFirstLookRaceConcurrentSafe(t *testing.T) {
 	sup, _ := taskvisortest.Start(t)
 	for i := range 100 {
-		var lookers sync.WaitGroup
+		var lookers group
 		var done [3]<-chan struct{}
 		h, err := sup.Add(context.WithValue(t.Context(), contextKey("k"), "v"), taskvisor.Once("a", func(ctx context.Context) error {
 			var returning atomic.Bool

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -52,7 +51,7 @@ func TestStopConcurrentSafe(t *testing.T) {
 					sup, rec := taskvisortest.Start(t)
 					h := addTo(t, sup, spec)
 					var claims atomic.Int32
-					var callers sync.WaitGroup
+					var callers group
 					for range 16 {
 						callers.Go(func() {
 							if h.Stop() {
@@ -138,7 +137,7 @@ func TestWaitAnyNumberOfTimesConcurrentSafe(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		sup, _ := taskvisortest.Start(t)
 		h := addTo(t, sup, taskvisor.Once("a", taskvisortest.Script(taskvisortest.After(time.Second, taskvisortest.Fail(errBoom)))))
-		var callers sync.WaitGroup
+		var callers group
 		for range 20 {
 			callers.Go(func() {
 				for range 2 {

@@ -61,7 +61,7 @@ func TestInlineOrderConcurrentSafe(t *testing.T) {
 		if err := sup.Start(context.Background()); err != nil {
 			t.Fatal(err)
 		}
-		var callers sync.WaitGroup
+		var callers group
 		for i := range 20 {
 			callers.Go(func() {
 				for n := range 10 {
@@ -184,7 +184,7 @@ func TestGoexitInlineOfAdd(t *testing.T) {
 			}
 		})
 		sup, rec := taskvisortest.Start(t, taskvisor.WithSubscriber(bad))
-		var callers sync.WaitGroup
+		var callers group
 		callers.Go(func() { sup.Add(context.Background(), taskvisor.Once("a", idle)) })
 		callers.Wait()
 		synctest.Wait()

@@ -124,7 +124,7 @@ func atLocks() int {
 // then both to their end.
 func (c *collision) meet(lock sync.Locker, first, second func(c *collision), k int) {
 	var done [2]atomic.Bool
-	var ops sync.WaitGroup
+	var ops group
 	begin := func(i int, op func(c *collision)) {
 		ops.Go(func() { op(c); done[i].Store(true) })
 	}

@@ -354,7 +354,7 @@ func TestAddBeforeStartAndAfterTheEnd(t *testing.T) {
 func TestAddAllConcurrentSafe(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		sup, rec := taskvisortest.Start(t)
-		var callers sync.WaitGroup
+		var callers group
 		var won, lost atomic.Int32
 		for i := range 8 {
 			callers.Go(func() {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -91,7 +90,7 @@ func TestNaturalEndConcurrentSafe(t *testing.T) {
 			var ran atomic.Int32
 			body := func(context.Context) error { ran.Add(1); return nil }
 			var accepted atomic.Int32
-			var adders sync.WaitGroup
+			var adders group
 			for i := range 2 {
 				adders.Go(func() {
 					for n := range 1000 {
@@ -150,7 +149,7 @@ func TestRunConcurrentSafe(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		sup, rec := newSup(t)
 		var won atomic.Int32
-		var callers sync.WaitGroup
+		var callers group
 		for i := range 10 {
 			callers.Go(func() {
 				err := sup.Run(context.Background(), taskvisor.Once(fmt.Sprint("t", i), taskvisortest.Script(taskvisortest.After(time.Second, taskvisortest.Succeed()))))

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -97,7 +96,7 @@ func TestShutdownResultIsSharedConcurrentSafe(t *testing.T) {
 				results := make(chan error, 30)
 				go func() { results <- sup.Run(context.Background(), taskvisor.Once("a", body)) }()
 				synctest.Wait()
-				var callers sync.WaitGroup
+				var callers group
 				for i := range 20 {
 					callers.Go(func() {
 						time.Sleep(time.Duration(i) * time.Second) // some of them when all is over
@@ -330,7 +329,7 @@ func TestShutdownAnytimeConcurrentSafe(t *testing.T) {
 			if err := sup.Start(context.Background()); err != nil {
 				t.Fatal(err)
 			}
-			var adders sync.WaitGroup
+			var adders group
 			handles := make([][]*taskvisor.Handle, 4)
 			for a := range handles {
 				adders.Go(func() {

@@ -3,7 +3,6 @@ package taskvisor_test
 import (
 	"context"
 	"fmt"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -205,7 +204,7 @@ func TestSnapshotConcurrentSafe(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		sup, _ := taskvisortest.Start(t, taskvisor.WithMaxConcurrent(3))
 		stop := make(chan struct{})
-		var churn sync.WaitGroup
+		var churn group
 		for i := range 3 {
 			churn.Go(func() {
 				for n := 0; ; n++ {

@@ -7,7 +7,6 @@ import (
 	"math"
 	"reflect"
 	"strings"
-	"sync"
 	"testing/synctest"
 	"time"
 
@@ -43,7 +42,7 @@ func oddEvents(r *rig) {
 		}
 	}
 	if p.inline { // others are called one at a time
-		var callers sync.WaitGroup
+		var callers group
 		for i := range 8 {
 			callers.Go(func() {
 				for kind := range 64 {
@@ -105,7 +104,7 @@ func oddAttempts(r *rig) {
 			taskvisor.Result{Kind: taskvisor.ResultKind(kind), Err: taskvisor.Reason(kind)})
 	}
 
-	var callers sync.WaitGroup
+	var callers group
 	for i := range 8 {
 		callers.Go(func() {
 			for n := range 100 {

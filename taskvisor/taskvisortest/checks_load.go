@@ -3,7 +3,6 @@ package taskvisortest
 import (
 	"context"
 	"fmt"
-	"sync"
 	"sync/atomic"
 	"testing/synctest"
 	"time"
@@ -21,7 +20,7 @@ func concurrent(r *rig) {
 			Script(Fail(errScripted), Succeed(), Panic(i), Succeed(), Goexit(), Succeed()),
 			taskvisor.RestartAlways(5*time.Millisecond), quick))
 	}
-	var callers sync.WaitGroup
+	var callers group
 	for i := range 8 {
 		callers.Go(func() {
 			for n := range 25 {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"slices"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -79,7 +78,7 @@ func TestRecorderSortsAndSelects(t *testing.T) {
 
 func TestRecorderConcurrentSafe(t *testing.T) {
 	var rec taskvisortest.Recorder
-	var callers sync.WaitGroup
+	var callers group
 	for range 8 {
 		callers.Go(func() {
 			for n := range 100 {

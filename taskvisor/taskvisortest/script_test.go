@@ -3,7 +3,6 @@ package taskvisortest_test
 import (
 	"context"
 	"errors"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -34,7 +33,7 @@ func TestScriptPanicsAndExits(t *testing.T) {
 		fn(t.Context())
 	}()
 	returned := true
-	var end sync.WaitGroup
+	var end group
 	end.Go(func() {
 		returned = false
 		fn(t.Context())
@@ -83,7 +82,7 @@ func TestScriptConcurrentSafe(t *testing.T) {
 	}
 	fn := taskvisortest.Script(append(script, taskvisortest.Succeed())...)
 	var failed atomic.Int32
-	var callers sync.WaitGroup
+	var callers group
 	for range 8 {
 		callers.Go(func() {
 			for range steps {
