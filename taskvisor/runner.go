@@ -410,36 +410,3 @@ func (t *task) endErr(e *ending) error {
 		return e.err
 	}
 }
-
-// attemptInfo is what differs between the attempts of a task.
-type attemptInfo struct {
-	number, streak int
-	previous       ResultKind
-	waited, delay  time.Duration
-	started        instant
-}
-
-// infoLocked describes the attempt that runs.
-func (t *task) infoLocked() attemptInfo {
-	r := t.run
-	if r.brackets != nil && t.m.phase == phaseEnded { // the machine is ahead already
-		b := &r.brackets.attempt
-		return attemptInfo{number: b.Number, streak: b.Streak, previous: b.Previous, waited: b.PermitWait, delay: b.Delay,
-			started: t.m.started}
-	}
-	i := attemptInfo{number: r.c.number, streak: int(t.m.streak), waited: r.waited, started: t.m.started}
-	if i.number > 1 {
-		i.previous, i.delay = t.m.result, t.m.delay
-	}
-	return i
-}
-
-// describe adds what does not differ. It needs no lock.
-func (t *task) describe(i attemptInfo) Attempt {
-	a := Attempt{Supervisor: t.sup.fan.supervisor, Task: t.name, TaskID: t.id, Spec: t.spec(),
-		Number: i.number, Streak: i.streak, Previous: i.previous, PermitWait: i.waited, Delay: i.delay}
-	if x := t.sub; x != nil {
-		a.Slot, a.Admission, a.Replaced, a.SlotWait = x.slot, x.admission, x.replaced, x.waited
-	}
-	return a
-}
