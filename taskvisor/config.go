@@ -210,9 +210,9 @@ func Queued(capacity int) SubscriberOption {
 
 // defaultPatience is the credit, in yields, that a queued subscriber may have
 // in hand. A yield takes about 0.1 µs where nothing else wants to run, so all of
-// it outlasts the milliseconds for which a busy machine may take a worker's
+// it outlasts the tens of milliseconds for which a busy machine may take a worker's
 // thread off its processor; a subscriber that blocks costs them once.
-const defaultPatience = 1 << 16
+const defaultPatience = 1 << 19
 
 // Patience bounds how often publishers may step aside for a queued subscriber
 // that is more than half of its capacity behind: each event that it consumes
