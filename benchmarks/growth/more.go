@@ -19,17 +19,25 @@ import (
 // itself is faster.
 func Subscribers(times, n int, sizes ...int) (Chart, error) {
 	chart := Chart{Name: "subscribers", Title: "Processor time of one attempt of a restart loop, by subscribers", X: "subscribers"}
-	for _, size := range sizes {
-		for _, side := range peers.Beside(size) {
-			var cpu []float64
-			for range times {
-				s, err := rounds.Measure(chart.Name, side, max(1, n/max(1, side.Part)))
-				if err != nil {
-					return chart, err
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(0))
+	for _, procs := range []int{runtime.GOMAXPROCS(0), 1} {
+		runtime.GOMAXPROCS(procs)
+		for _, size := range sizes {
+			for _, side := range peers.Beside(size) {
+				name := side.Name
+				if procs == 1 {
+					name += ", 1 processor"
 				}
-				cpu = append(cpu, s.CPUPerOp)
+				var cpu []float64
+				for range times {
+					s, err := rounds.Measure(chart.Name, side, max(1, n/max(1, side.Part)))
+					if err != nil {
+						return chart, err
+					}
+					cpu = append(cpu, s.CPUPerOp)
+				}
+				chart.add(name, size, rounds.Median(cpu))
 			}
-			chart.add(side.Name, size, rounds.Median(cpu))
 		}
 	}
 	return chart, nil

@@ -75,7 +75,7 @@ func run(dir, docs string) error {
 	t, err := template.New("page").Funcs(template.FuncMap{
 		"targets": targets, "quoted": func() string { return quoted }, "peers": peerTable, "scrape": scrapeTable, "impact": impactTable,
 		"loss": lossTable, "footprint": footprintTable, "periodic": periodicTable, "growth": growthTable, "versions": versions,
-		"misses": misses,
+		"misses": misses, "why": why,
 	}).Parse(text)
 	if err != nil {
 		return err
