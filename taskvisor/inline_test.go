@@ -15,6 +15,15 @@ import (
 	"github.com/taskvisor/taskvisor-go/taskvisor/taskvisortest"
 )
 
+// inlineFunc is an inline subscriber made of a function.
+type inlineFunc func(ctx context.Context, e taskvisor.Event)
+
+func (f inlineFunc) OnEvent(ctx context.Context, e taskvisor.Event) { f(ctx, e) }
+
+func (f inlineFunc) Preferences() []taskvisor.SubscriberOption {
+	return []taskvisor.SubscriberOption{taskvisor.Inline()}
+}
+
 // arrivals remembers what came, in the order in which it came, by task.
 type arrivals struct {
 	mu    sync.Mutex
