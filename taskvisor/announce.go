@@ -9,39 +9,46 @@ import (
 // end where there is one. t's lock is held.
 func (t *task) emit(a actions, now time.Time, at instant, e *ending) {
 	first := a&doStarting != 0 && t.sub != nil && t.sub.state == StateAdmitting
-	if t.sup.fan.silent {
-		if t.seq = t.sup.fan.seq.Add(uint64(bits.OnesCount32(uint32(a & events)))); first {
+	f := &t.sup.fan
+	if f.silent {
+		if t.seq = f.seq.Add(uint64(bits.OnesCount32(uint32(a & events)))); first {
 			t.slotMoved(StateRunning, now)
 		}
 		return
 	}
+	if a&events == 0 {
+		return
+	}
+	f.ring.mu.Lock()
 	if a&doRequested != 0 {
-		t.publish(TaskRemoveRequested, now, at, nil)
+		t.record(TaskRemoveRequested, now, at, nil)
 	}
 	if a&doStarting != 0 {
-		t.publish(TaskStarting, now, at, nil)
+		t.record(TaskStarting, now, at, nil)
 	}
 	if first {
-		t.slotMoved(StateRunning, now)
+		t.sub.state = StateRunning
+		t.recordSlot(StateAdmitting, StateRunning, t.id, 0, now)
 	}
 	if a&doTimeout != 0 {
-		t.publish(TimeoutHit, now, at, nil)
+		t.record(TimeoutHit, now, at, nil)
 	}
 	if a&doTerminal != 0 {
-		t.publish(terminalKind(t.m.result), now, at, e)
+		t.record(terminalKind(t.m.result), now, at, e)
 	}
 	if a&doReturned != 0 {
-		t.publish(TaskReturned, now, at, nil)
+		t.record(TaskReturned, now, at, nil)
 	}
 	if a&doExhausted != 0 {
-		t.publish(ActorExhausted, now, at, e)
+		t.record(ActorExhausted, now, at, e)
 	}
 	if a&doDead != 0 {
-		t.publish(ActorDead, now, at, e)
+		t.record(ActorDead, now, at, e)
 	}
 	if a&doBackoff != 0 {
-		t.publish(BackoffScheduled, now, at, e)
+		t.record(BackoffScheduled, now, at, e)
 	}
+	f.ring.mu.Unlock()
 }
 
 func terminalKind(r ResultKind) EventKind {
@@ -55,67 +62,145 @@ func terminalKind(r ResultKind) EventKind {
 	}
 }
 
-// publish builds one event of the task and hands it on. It is not inlined: the
-// event would take its 240 bytes on the stack of the goroutine that calls the
-// body, for as long as that runs.
-//
-//go:noinline
-func (t *task) publish(kind EventKind, now time.Time, at instant, e *ending) {
+// open takes the ring's lock for one event that is no action of the machine. It
+// reports false where nobody listens, and the event is only counted.
+func (t *task) open() bool {
 	f := &t.sup.fan
 	if f.silent {
 		t.seq = f.seq.Add(1)
+		return false
+	}
+	f.ring.mu.Lock()
+	return true
+}
+
+func (t *task) close() { t.sup.fan.ring.mu.Unlock() }
+
+// publish announces TaskAdded or TaskRemoved.
+func (t *task) publish(kind EventKind, now time.Time, at instant) {
+	if t.open() {
+		t.record(kind, now, at, nil)
+		t.close()
+	}
+}
+
+// record writes one event of the task into the ring, whose lock is held.
+func (t *task) record(kind EventKind, now time.Time, at instant, e *ending) {
+	r := t.place(kind, now)
+	if r == nil {
 		return
 	}
 	m := &t.m
-	var ev Event
-	ev.Time, ev.Kind, ev.Task, ev.TaskID, ev.Attempt = now, kind, t.name, t.id, m.attempt
+	r.Attempt = m.attempt
 	switch kind {
 	case TaskAdded:
-		ev.Attempt = 0
+		r.Attempt = 0
 		if x := t.sub; x != nil {
-			ev.Slot, ev.Admission, ev.Duration = x.slot, x.admission, x.waited
+			r.Slot, r.Admission, r.Duration = x.slot, x.admission, x.waited
 		}
-	case TaskStarting, TimeoutHit:
-		ev.Timeout = m.policy.timeout
-		if kind == TimeoutHit {
-			ev.Duration = time.Duration(at - m.started)
-		}
+	case TaskStarting:
+		r.Timeout = m.policy.timeout
+	case TimeoutHit:
+		r.Timeout = m.policy.timeout
+		r.Duration = time.Duration(at - m.started)
 	case TaskStopped, TaskFailed, TaskCanceled:
-		ev.Result = m.result
-		ev.Duration = time.Duration(at - m.started)
-		ev.Err, ev.exit = e.err, e.exit
+		r.Result = m.result
+		r.Duration = time.Duration(at - m.started)
+		r.Err, r.exit = e.err, e.exit
 		if kind == TaskCanceled {
-			ev.Reason = t.cancelReason()
+			r.Reason = t.cancelReason()
 		}
 	case TaskReturned:
-		ev.Duration = time.Duration(at - t.sup.clock.at(t.x.outcome.Ended))
+		r.Duration = time.Duration(at - t.sup.clock.at(t.x.outcome.Ended))
 	case BackoffScheduled:
-		ev.Delay, ev.Source = m.delay, m.source
+		r.Delay, r.Source = m.delay, m.source
 		if m.result != ResultSuccess {
-			ev.Err = e.err
+			r.Err = e.err
 		}
 	case TaskRemoveRequested:
-		ev.Reason = m.stop
+		r.Reason = m.stop
 	case ActorExhausted, ActorDead:
-		ev.Outcome, ev.Err = m.outcome, t.outErr
+		r.Outcome, r.Err = m.outcome, t.outErr
 	case TaskRemoved:
-		ev.Outcome, ev.Reason, ev.Err = m.outcome, m.stop, t.outErr
-		if ev.Outcome == OutcomeCanceled {
-			ev.Reason = t.cancelReason()
+		r.Outcome, r.Reason, r.Err = m.outcome, m.stop, t.outErr
+		if r.Outcome == OutcomeCanceled {
+			r.Reason = t.cancelReason()
 		}
 	}
-	t.send(&ev)
+	t.keep(r)
 }
 
-// send publishes ev as the task's next event.
-func (t *task) send(ev *Event) {
-	v := t.view
-	if t.run != nil && t.run.view != nil {
-		v = t.run.view
+// place is where the next event of the task goes; nil after the verdict. It is
+// built there: a copy less.
+func (t *task) place(kind EventKind, now time.Time) *entry {
+	r := t.sup.fan.ring.next(kind)
+	if r == nil {
+		return nil
 	}
-	t.sup.fan.publish(&t.out, v, ev)
-	t.seq = ev.Seq
+	r.view = t.view
+	if t.run != nil && t.run.view != nil {
+		r.view = t.run.view
+	}
+	t.seq = r.Seq
+	r.Time, r.Task, r.TaskID = now, t.name, t.id
+	return r
 }
+
+// send announces an event that was built elsewhere.
+func (t *task) send(e *Event) {
+	if t.open() {
+		if r := t.place(e.Kind, e.Time); r != nil {
+			e.Seq = r.Seq
+			r.Event = *e
+			t.keep(r)
+		}
+		t.close()
+	}
+}
+
+// announceSlot announces that the slot of which t is, or was, the owner changed.
+func (t *task) announceSlot(from, to State, owner TaskID, queued int, now time.Time) {
+	if t.open() {
+		t.recordSlot(from, to, owner, queued, now)
+		t.close()
+	}
+}
+
+func (t *task) recordSlot(from, to State, owner TaskID, queued int, now time.Time) {
+	if r := t.place(ControllerSlotTransition, now); r != nil {
+		r.Task, r.TaskID = "", 0 // it is about the slot
+		r.Slot, r.From, r.To, r.Owner, r.Queued = t.sub.slot, from, to, owner, queued
+		t.keep(r)
+	}
+}
+
+// announceSubmission announces the submission sub as an event of the task t,
+// which is sub or the owner that it joined.
+func (t *task) announceSubmission(sub *task, v Verdict, owner TaskID, queued int, now time.Time) {
+	if t.open() {
+		if r := t.place(ControllerSubmitted, now); r != nil {
+			r.Task, r.Slot, r.Admission = sub.name, sub.sub.slot, sub.sub.admission
+			r.Verdict, r.Owner, r.Queued = v, owner, queued
+			t.keep(r)
+		}
+		t.close()
+	}
+}
+
+// announceRefusal announces that the submission t was rejected.
+func (t *task) announceRefusal(now time.Time, at instant) {
+	if t.open() {
+		if r := t.place(ControllerRejected, now); r != nil {
+			r.Slot, r.Admission, r.Reason, r.Err = t.sub.slot, t.sub.admission, t.m.stop, t.outErr
+			r.Duration = time.Duration(at - t.sub.at)
+			t.keep(r)
+		}
+		t.close()
+	}
+}
+
+// keep has a finished event delivered to inline subscribers too.
+func (t *task) keep(r *entry) { t.sup.fan.box(&t.out, r) }
 
 // cancelReason is the claimed stop, or else the body's own wish.
 func (t *task) cancelReason() Reason {

@@ -178,12 +178,12 @@ func (c *controller) release(t *task, now time.Time, at instant) (successor *tas
 	t.mu.Lock()
 	k := t.ticket
 	t.ticket = nil
-	e := Event{Time: now, Kind: ControllerSlotTransition, Slot: sl.key, From: t.sub.state, To: StateIdle}
-	if next != nil {
-		e.To, e.Owner, e.Queued = StateAdmitting, next.id, sl.queued
+	if next == nil {
+		t.announceSlot(t.sub.state, StateIdle, 0, 0, now)
+	} else {
+		t.announceSlot(t.sub.state, StateAdmitting, next.id, sl.queued, now)
 	}
 	t.sub.state = StateIdle
-	t.send(&e)
 	t.mu.Unlock() // who called leave delivers
 	if next != nil && next.succeed(t, at, k) {
 		k = nil
@@ -214,7 +214,7 @@ func (t *task) succeed(old *task, at instant, k *ticket) bool {
 func (t *task) slotMoved(to State, now time.Time) {
 	from := t.sub.state
 	t.sub.state = to
-	t.send(&Event{Time: now, Kind: ControllerSlotTransition, Slot: t.sub.slot, From: from, To: to, Owner: t.id})
+	t.announceSlot(from, to, t.id, 0, now)
 }
 
 // withdraw rejects a waiting submission that was stopped through its handle. One
@@ -255,8 +255,7 @@ func (t *task) refused() {
 	t.mu.Unlock()
 	who.tell()
 	t.mu.Lock()
-	t.send(&Event{Time: now, Kind: ControllerRejected, Task: t.name, TaskID: t.id, Slot: t.sub.slot,
-		Admission: t.sub.admission, Reason: t.m.stop, Duration: time.Duration(at - t.sub.at), Err: t.outErr})
+	t.announceRefusal(now, at)
 	t.unlock()
 }
 

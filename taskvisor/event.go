@@ -265,7 +265,8 @@ func (e Event) attrs() []slog.Attr {
 //
 // OnEvent gets every event, in the order of each task. By default it is called
 // from a worker of its own, one call at a time, and may block: it then loses
-// events, counted, and disturbs nobody. With [Inline] it is called by the
+// events, counted, and disturbs nobody. Under steady load the worker collects
+// events for up to a millisecond. With [Inline] it is called by the
 // goroutine that made the transition: never dropped, concurrently for different
 // tasks, and it must neither block nor take longer than about a microsecond. It
 // may call Stop, Add, Submit and Snapshot there, and nothing that waits.

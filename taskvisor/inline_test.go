@@ -158,8 +158,16 @@ func TestGoexitInAnInlineSubscriber(t *testing.T) {
 				})
 				behind := &taskvisortest.Recorder{}
 				sup, rec := taskvisortest.Start(t, taskvisor.WithSubscriber(bad, taskvisor.WithName("bad")), taskvisor.WithSubscriber(behind))
-				h := addTo(t, sup, taskvisor.Restartable("a", taskvisortest.Script(taskvisortest.Fail(errBoom), taskvisortest.Block(), taskvisortest.Succeed()),
-					taskvisor.ConstantBackoff(time.Second), taskvisor.WithTimeout(time.Second)))
+				go func() { // whoever adds may have to deliver what the attempt does meanwhile
+					_, _ = sup.Add(context.Background(), taskvisor.Restartable("a",
+						taskvisortest.Script(taskvisortest.Fail(errBoom), taskvisortest.Block(), taskvisortest.Succeed()),
+						taskvisor.ConstantBackoff(time.Second), taskvisor.WithTimeout(time.Second)))
+				}()
+				synctest.Wait()
+				h, ok := sup.Lookup("a")
+				if !ok {
+					t.Fatal("not registered")
+				}
 				if o := outcomeOf(t, h); o.Kind != taskvisor.OutcomeCompleted || o.Attempts != 3 {
 					t.Errorf("outcome %+v", o)
 				}

@@ -44,7 +44,7 @@ func (t *task) deliver(now time.Time, at instant) *outbuf {
 		who.tell()
 		t.mu.Lock()
 	}
-	t.publish(TaskRemoved, now, at, nil)
+	t.publish(TaskRemoved, now, at)
 	if t.timer != nil && !t.m.phase.running() {
 		t.timer.Stop()
 	}

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/taskvisor/taskvisor-go/taskvisor"
 	"github.com/taskvisor/taskvisor-go/taskvisor/taskvisortest"
@@ -32,7 +33,7 @@ func (h *held) OnEvent(_ context.Context, e taskvisor.Event) {
 func (h *held) hold(t *testing.T, sup *taskvisor.Supervisor) {
 	t.Helper()
 	addTo(t, sup, taskvisor.Once("taken", idle))
-	synctest.Wait()
+	time.Sleep(time.Second) // its worker has parked
 	h.armed.Store(true)
 	if _, err := sup.Add(context.Background(), taskvisor.Once("taken", idle)); err == nil {
 		t.Error("a taken name was accepted")

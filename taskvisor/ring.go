@@ -3,32 +3,38 @@ package taskvisor
 import (
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 const (
 	firstRing = 64 // entries a ring begins with; it grows when a reader needs it
-	batchSize = 16 // entries a reader takes per lock
+	batchSize = 64 // entries a reader takes per lock
 	yieldsPer = 64 // yields that one consumed event earns
 )
 
 // entry is one published event with the context that its readers get.
 type entry struct {
-	v *views // nil: no values
-	e Event
+	view *views // nil: no values
+	Event
 }
+
+// noEvent is a number that no event gets.
+const noEvent = ^uint64(0)
 
 // ring is the broadcast queue: one array of entries, which every reader walks
 // with a cursor of its own. Publishing costs the same for one reader and for
 // many, and a reader that falls too far behind is moved on: a jump of its
 // cursor, counted exactly.
 type ring struct {
-	mu      sync.Mutex // guards the fields below; a leaf: nothing is called under it
-	entries []entry    // a power of two; number n is at n & (len−1)
-	tight   uint64     // some reader may be out of room once head reaches this
-	half    uint64     // some reader may be half full once head passes this
-	sealed  bool       // the verdict was published: nothing follows
-	readers []*reader
-	parked  int // readers that wait to be woken
+	mu        sync.Mutex // guards the fields below; a leaf: nothing is called under it
+	entries   []entry    // a power of two; number n is at n & (len−1)
+	tight     uint64     // some reader may be out of room once head reaches this
+	half      uint64     // some reader may be half full once head passes this
+	sealed    bool       // the verdict was published: nothing follows
+	scratch   entry      // the last event, where nobody reads the ring
+	readers   []*reader
+	rouse     uint64 // some parked reader is to be woken once head reaches this
+	forgotten uint64 // entries up to this one have been cleared
 
 	head    atomic.Uint64 // number of the last entry, which is its event's; written under mu
 	wake    atomic.Bool   // entries came while a reader was parked
@@ -49,14 +55,20 @@ type reader struct {
 	dropped [kindCount]uint64
 	lost    struct{ n, first, last uint64 } // since the last SubscriberOverflow
 	taken   uint64                          // published events handed to the worker, before this batch
-	batch   [batchSize]entry
-	size    int // entries in batch
-	unsung  int // of these, SubscriberOverflow events, which nobody published
+	size    int                             // entries in batch
+	unsung  int                             // of these, SubscriberOverflow events, which nobody published
 	parked  bool
+	rouse   uint64 // the head that ends that
 	credit  int
 
-	pos  atomic.Int32  // next entry of batch; negative: cut off
-	wake chan struct{} // capacity 1: one sender per park
+	_ [64]byte // publishers look at the above while the worker writes the below
+
+	pos   atomic.Int32  // next entry of batch; negative: cut off
+	wake  chan struct{} // capacity 1: one sender per park
+	seen  uint64        // the worker's copy of cursor
+	short int           // rests in a row that were shorter than a nap
+	nap   *time.Timer   // the worker's own; made when it is needed
+	batch [batchSize]entry
 }
 
 func (r *ring) add(capacity, patience int) *reader {
@@ -67,16 +79,16 @@ func (r *ring) add(capacity, patience int) *reader {
 	return rd
 }
 
-// publish gives e the next number and every reader a copy. The lock of e's owner
-// is held, so that the numbers follow the transitions. It reports false after
-// the seal.
-func (r *ring) publish(v *views, e *Event) bool {
-	r.mu.Lock()
+// next gives an event of that kind the next number and returns its place, which
+// is filled before the lock is released; nil after the seal. The lock of the
+// event's owner is held too, so that the numbers follow the transitions.
+func (r *ring) next(kind EventKind) *entry {
 	if r.sealed {
-		r.mu.Unlock()
-		return false
+		return nil
 	}
+	r.sealed = kind == AllStoppedWithinGrace || kind == GraceExceeded
 	head := r.head.Load()
+	en := &r.scratch
 	if len(r.readers) > 0 {
 		if head >= r.tight {
 			r.makeRoom()
@@ -84,30 +96,23 @@ func (r *ring) publish(v *views, e *Event) bool {
 		if head >= r.half {
 			r.press()
 		}
-	}
-	head++
-	e.Seq = head
-	r.head.Store(head)
-	if len(r.readers) > 0 {
-		en := &r.entries[head&uint64(len(r.entries)-1)]
-		en.v = v // not one assignment for both: that would copy the event twice
-		en.e = *e
-		if r.parked > 0 {
+		if head+1 >= r.rouse {
+			r.rouse = noEvent
 			r.wake.Store(true)
 		}
+		en = &r.entries[(head+1)&uint64(len(r.entries)-1)]
 	}
-	if e.Kind == AllStoppedWithinGrace || e.Kind == GraceExceeded {
-		r.sealed = true
-	}
-	r.mu.Unlock()
-	return true
+	en.Event = Event{}
+	en.Seq, en.Kind = head+1, kind
+	r.head.Store(head + 1)
+	return en
 }
 
 // makeRoom lets one more entry in: by a larger array as long as a reader's
 // capacity asks for one, then at the cost of the readers that are full.
 func (r *ring) makeRoom() {
 	head := r.head.Load()
-	r.tight = ^uint64(0)
+	r.tight = noEvent
 	for _, rd := range r.readers {
 		for len(r.entries) < rd.capacity && head-rd.cursor >= uint64(len(r.entries)) {
 			r.grow()
@@ -133,8 +138,8 @@ func (r *ring) grow() {
 // lose drops an entry that rd did not reach, or saves it if it is terminal; the
 // saved ones may fill a quarter of the capacity.
 func (rd *reader) lose(en *entry) {
-	if !en.e.Kind.Terminal() {
-		rd.drop(en.e.Kind, en.e.Seq)
+	if !en.Kind.Terminal() {
+		rd.drop(en.Kind, en.Seq)
 		return
 	}
 	if rd.saved == nil {
@@ -142,7 +147,7 @@ func (rd *reader) lose(en *entry) {
 	}
 	at := &rd.saved[(rd.oldest+rd.kept)%len(rd.saved)]
 	if rd.kept == len(rd.saved) { // at is the oldest
-		rd.drop(at.e.Kind, at.e.Seq)
+		rd.drop(at.Kind, at.Seq)
 		rd.oldest = (rd.oldest + 1) % len(rd.saved)
 		rd.kept--
 	}
@@ -172,7 +177,7 @@ func (rd *reader) takeSaved() {
 
 func (r *ring) press() {
 	head := r.head.Load()
-	r.half = ^uint64(0)
+	r.half = noEvent
 	pressed := false
 	for _, rd := range r.readers {
 		if rd.capacity > 1 && head-rd.cursor >= uint64(rd.capacity/2) {
@@ -195,7 +200,7 @@ func (r *ring) yield() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, rd := range r.readers {
-		if rd.credit > 0 && r.head.Load()-rd.cursor > uint64(rd.capacity/8) {
+		if rd.credit > 0 && !rd.parked && r.head.Load()-rd.cursor > uint64(rd.capacity/8) {
 			rd.credit--
 			return true
 		}
@@ -204,9 +209,13 @@ func (r *ring) yield() bool {
 	return false
 }
 
+// hasBatch reports whether a full batch is waiting for rd. Only its worker asks.
+func (r *ring) hasBatch(rd *reader) bool { return r.head.Load()-rd.seen >= uint64(rd.batchMax) }
+
 // take fills rd's batch and reports whether there is anything in it; ended means
-// that there never will be.
-func (r *ring) take(rd *reader, name string, clock *clock, park bool) (some, ended bool) {
+// that there never will be. Without any, rd is parked: it is sent for when enough
+// entries have come.
+func (r *ring) take(rd *reader, name string, clock *clock, enough int) (some, ended bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	rd.taken += uint64(rd.size - rd.unsung)
@@ -230,37 +239,113 @@ func (r *ring) take(rd *reader, name string, clock *clock, park bool) (some, end
 		}
 	}
 	if rd.size == 0 {
-		if park && !r.sealed {
-			rd.parked = true
-			r.parked++
+		if !r.sealed {
+			r.parkLocked(rd, enough)
 		}
 		return false, r.sealed
 	}
 	rd.credit = min(rd.patience, rd.credit+yieldsPer*rd.size)
+	rd.seen = rd.cursor
 	rd.pos.Store(0)
 	return true, false
 }
 
-// wakeParked sends for the readers that wait. The caller holds no lock.
-func (r *ring) wakeParked() {
-	if !r.wake.Load() {
-		return
+func (r *ring) parkLocked(rd *reader, enough int) {
+	rd.parked = true
+	rd.rouse = rd.cursor + uint64(enough)
+	r.rouse = min(r.rouse, rd.rouse)
+	if enough == 1 {
+		clear(rd.batch[:])
+		r.forgetLocked()
+	}
+}
+
+// forgetLocked lets go of what every reader has taken: a ring at rest keeps no
+// errors and no values of anybody's context.
+func (r *ring) forgetLocked() {
+	head := r.head.Load()
+	for _, rd := range r.readers {
+		if rd.cursor < head {
+			return
+		}
+	}
+	if head-r.forgotten >= uint64(len(r.entries)) {
+		clear(r.entries)
+		r.forgotten = head
+	}
+	for ; r.forgotten < head; r.forgotten++ {
+		r.entries[(r.forgotten+1)&uint64(len(r.entries)-1)] = entry{}
+	}
+}
+
+// doze waits until the parked rd is sent for, or for the length of a nap, and
+// reports whether that was all.
+func (rd *reader) doze(r *ring) (over bool) {
+	if rd.nap == nil {
+		rd.nap = time.NewTimer(napTime)
+	} else {
+		rd.nap.Reset(napTime)
+	}
+	select {
+	case <-rd.wake:
+		rd.nap.Stop()
+		r.wakeNext()
+		return false
+	case <-rd.nap.C:
 	}
 	r.mu.Lock()
+	parked := rd.parked
+	rd.parked = false
+	r.mu.Unlock()
+	if !parked {
+		rd.await(r) // it is being sent
+	}
+	return parked
+}
+
+// wakeParked sends for one parked reader that has enough to do; it sends for the
+// next itself. The caller holds no lock.
+func (r *ring) wakeParked() {
+	if r.wake.Load() {
+		r.wakeNext()
+	}
+}
+
+func (r *ring) wakeNext() {
+	r.mu.Lock()
 	r.wake.Store(false)
-	var buf [8]*reader
-	woken := buf[:0]
+	r.rouse = noEvent
+	var woken *reader
 	for _, rd := range r.readers {
-		if rd.parked {
+		switch {
+		case !rd.parked:
+		case r.head.Load() < rd.rouse:
+			r.rouse = min(r.rouse, rd.rouse)
+		case woken == nil:
 			rd.parked = false
-			r.parked--
-			woken = append(woken, rd)
+			woken = rd
 		}
 	}
 	r.mu.Unlock()
-	for _, rd := range woken {
-		rd.wake <- struct{}{} // one sender per park, capacity 1: never blocks
+	if woken != nil {
+		woken.wake <- struct{}{} // one sender per park, capacity 1: never blocks
 	}
+}
+
+// await waits until rd, which is parked, is sent for.
+func (rd *reader) await(r *ring) {
+	<-rd.wake
+	r.wakeNext()
+}
+
+// wakeAll sends for every parked reader.
+func (r *ring) wakeAll() {
+	r.mu.Lock()
+	for _, rd := range r.readers {
+		rd.rouse = 0
+	}
+	r.mu.Unlock()
+	r.wakeNext()
 }
 
 // cut ends a reader that was given up: what it did not begin to deliver is
@@ -270,18 +355,18 @@ func (r *ring) cut(rd *reader) {
 	defer r.mu.Unlock()
 	if at := rd.pos.Swap(-1); at >= 0 {
 		for i := int(at); i < rd.size; i++ {
-			if e := &rd.batch[i].e; e.Kind != SubscriberOverflow {
-				rd.dropped[e.Kind]++
+			if kind := rd.batch[i].Kind; kind != SubscriberOverflow {
+				rd.dropped[kind]++
 				rd.unsung++
 			}
 		}
 	}
 	for ; rd.kept > 0; rd.kept-- {
-		rd.dropped[rd.saved[(rd.oldest+rd.kept-1)%len(rd.saved)].e.Kind]++
+		rd.dropped[rd.saved[(rd.oldest+rd.kept-1)%len(rd.saved)].Kind]++
 	}
 	rd.saved = nil
 	for ; rd.cursor < r.head.Load(); rd.cursor++ {
-		rd.dropped[r.entries[(rd.cursor+1)&uint64(len(r.entries)-1)].e.Kind]++
+		rd.dropped[r.entries[(rd.cursor+1)&uint64(len(r.entries)-1)].Kind]++
 	}
 }
 
@@ -309,10 +394,4 @@ func (r *ring) status(rd *reader, st *SubscriberStatus) {
 		dropped += n
 	}
 	st.Queued = int(r.head.Load() - dropped - st.Delivered)
-}
-
-// wakeSealed wakes every reader that waits, to see that the ring is sealed.
-func (r *ring) wakeSealed() {
-	r.wake.Store(true)
-	r.wakeParked()
 }

@@ -6,6 +6,19 @@ import (
 	"testing"
 )
 
+// publish puts e into the ring, as its owners do, and sets its number.
+func (r *ring) publish(e *Event) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	en := r.next(e.Kind)
+	if en == nil {
+		return false
+	}
+	e.Seq = en.Seq
+	en.Event = *e
+	return true
+}
+
 // ringModel is one reader as the contract describes it, made of plain lists.
 type ringModel struct {
 	capacity    int
@@ -105,7 +118,7 @@ func newSchedule(t *testing.T, seed uint64, rng *rand.Rand) *schedule {
 func (s *schedule) publish(kind EventKind) {
 	e := Event{Kind: kind, Task: "t"}
 	before := s.ring.head.Load()
-	if !s.ring.publish(nil, &e) || e.Seq != before+1 {
+	if !s.ring.publish(&e) || e.Seq != before+1 {
 		s.t.Fatalf("seed %d: event %d after %d", s.seed, e.Seq, before)
 	}
 	for _, m := range s.models {
@@ -117,7 +130,7 @@ func (s *schedule) publish(kind EventKind) {
 func (s *schedule) work(i int) {
 	rd, m := s.ring.readers[i], s.models[i]
 	if len(m.hand) == 0 {
-		some, _ := s.ring.take(rd, "name", &s.clock, false)
+		some, _ := s.ring.take(rd, "name", &s.clock, 1)
 		m.take(rd.batchMax)
 		s.taken[i] = true
 		if some != (len(m.hand) > 0) || some && rd.size != len(m.hand) {
@@ -127,7 +140,7 @@ func (s *schedule) work(i int) {
 	}
 	at := rd.pos.Load()
 	rd.pos.Store(at + 1)
-	got, want := rd.batch[at].e, m.hand[0]
+	got, want := rd.batch[at].Event, m.hand[0]
 	m.deliver()
 	if got.Kind != want.Kind || got.Seq != want.Seq || got.Dropped != want.Dropped || got.FirstSeq != want.FirstSeq || got.LastSeq != want.LastSeq {
 		s.t.Fatalf("seed %d, reader %d: delivered %v, want %v", s.seed, i, got, want)
@@ -210,16 +223,16 @@ func TestRingIsSealedByTheVerdict(t *testing.T) {
 	for _, verdict := range []EventKind{AllStoppedWithinGrace, GraceExceeded} {
 		var r ring
 		rd := r.add(4, 0)
-		if !r.publish(nil, &Event{Kind: TaskAdded}) || !r.publish(nil, &Event{Kind: verdict}) {
+		if !r.publish(&Event{Kind: TaskAdded}) || !r.publish(&Event{Kind: verdict}) {
 			t.Fatal("refused before the seal")
 		}
-		if e := (Event{Kind: TaskRemoved}); r.publish(nil, &e) || e.Seq != 0 {
+		if e := (Event{Kind: TaskRemoved}); r.publish(&e) || e.Seq != 0 {
 			t.Errorf("%v: event %d was published after it", verdict, e.Seq)
 		}
 		var c clock
 		var kinds []EventKind
 		for {
-			some, ended := r.take(rd, "", &c, false)
+			some, ended := r.take(rd, "", &c, 1)
 			if ended {
 				break
 			}
@@ -227,7 +240,7 @@ func TestRingIsSealedByTheVerdict(t *testing.T) {
 				t.Fatalf("nothing, and not the end, after %v", kinds)
 			}
 			for _, en := range rd.batch[:rd.size] {
-				kinds = append(kinds, en.e.Kind)
+				kinds = append(kinds, en.Kind)
 			}
 		}
 		if want := []EventKind{TaskAdded, verdict}; !slices.Equal(kinds, want) {
@@ -244,7 +257,7 @@ func TestPatienceIsBoundedByCredit(t *testing.T) {
 		var c clock
 		rd := r.add(8, patience)
 		for range 8 {
-			r.publish(nil, &Event{Kind: TaskStarting})
+			r.publish(&Event{Kind: TaskStarting})
 		}
 		spend := func() (n int) {
 			for r.yield() {
@@ -258,12 +271,12 @@ func TestPatienceIsBoundedByCredit(t *testing.T) {
 		if n := spend(); n != 0 {
 			t.Errorf("patience %d: %d more yields without any progress", patience, n)
 		}
-		r.take(rd, "", &c, false)
+		r.take(rd, "", &c, 1)
 		if n, want := spend(), min(patience, yieldsPer); n != want {
 			t.Errorf("patience %d: %d yields after one event, want %d", patience, n, want)
 		}
 		for range 6 { // to an eighth
-			r.take(rd, "", &c, false)
+			r.take(rd, "", &c, 1)
 		}
 		if n := spend(); n != 0 || r.pressed.Load() {
 			t.Errorf("patience %d: %d yields for a reader that has caught up, pressed %v", patience, n, r.pressed.Load())
@@ -277,17 +290,17 @@ func TestRingGrows(t *testing.T) {
 	var c clock
 	rd := r.add(1000, 0)
 	for i := range 1000 {
-		r.publish(nil, &Event{Kind: TaskStarting, Attempt: i})
+		r.publish(&Event{Kind: TaskStarting, Attempt: i})
 	}
 	seen := 0
 	for {
-		some, _ := r.take(rd, "", &c, false)
+		some, _ := r.take(rd, "", &c, 1)
 		if !some {
 			break
 		}
 		for _, en := range rd.batch[:rd.size] {
-			if en.e.Attempt != seen {
-				t.Fatalf("event %d is %v", seen, en.e)
+			if en.Attempt != seen {
+				t.Fatalf("event %d is %v", seen, en.Event)
 			}
 			seen++
 		}
@@ -297,7 +310,7 @@ func TestRingGrows(t *testing.T) {
 	}
 	var idle ring
 	idle.add(1<<20, 0)
-	idle.publish(nil, &Event{})
+	idle.publish(&Event{})
 	if len(idle.entries) != firstRing {
 		t.Errorf("a ring of one event has %d entries", len(idle.entries))
 	}

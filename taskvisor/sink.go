@@ -15,23 +15,19 @@ type sink struct {
 	panics  atomic.Uint64
 }
 
-// call delivers one event and contains what the subscriber does.
-func (f *fanout) call(s *sink, en *entry) {
+// call delivers one event to an inline subscriber and contains what it does.
+func (f *fanout) call(s *sink, r *entry) {
 	returned := false
 	defer func() {
 		if !returned {
-			f.contain(s, en.e.Kind, recover())
+			f.contain(s, r.Kind, recover())
 		}
 	}()
-	v := en.v
+	v := r.view
 	if v == nil {
 		v = &f.plain
 	}
-	ctx := &v.queued
-	if s.inline {
-		ctx = &v.inline
-	}
-	s.sub.OnEvent(ctx, en.e)
+	s.sub.OnEvent(&v.inline, r.Event)
 	returned = true
 }
 

@@ -192,12 +192,12 @@ func (c *controller) wait(sl *slot, t *task, r ruling, now time.Time, do *follow
 // sendVerdict publishes ControllerSubmitted for the submission t as an event of
 // the task h, which is t or the one that it joined. h's lock is held.
 func (c *controller) sendVerdict(h, t *task, sl *slot, v Verdict, now time.Time) {
-	e := Event{Time: now, Kind: ControllerSubmitted, Task: t.name, TaskID: h.id, Slot: t.sub.slot,
-		Admission: t.sub.admission, Verdict: v}
+	var owner TaskID
+	queued := 0
 	if sl != nil {
-		e.Owner, e.Queued = sl.owner.id, sl.queued
+		owner, queued = sl.owner.id, sl.queued
 	}
-	h.send(&e)
+	h.announceSubmission(t, v, owner, queued, now)
 }
 
 // admit registers the submission that a slot was given to and lets it begin. One

@@ -165,7 +165,7 @@ func TestWaitForTheTaskInItsInlineCallback(t *testing.T) {
 				_, got = h.Wait(short)
 			}
 		})))
-		outcomeOf(t, addTo(t, sup, taskvisor.Once("a", taskvisortest.Script(taskvisortest.Succeed()))))
+		outcomeOf(t, addTo(t, sup, taskvisor.Once("a", taskvisortest.Script(taskvisortest.After(time.Second, taskvisortest.Succeed())))))
 		onlySelf(t, "Wait", got)
 	})
 }

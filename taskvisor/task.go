@@ -61,7 +61,7 @@ func (t *task) announce(launch bool) {
 }
 
 func (t *task) announceLocked(now time.Time, at instant) actions {
-	t.publish(TaskAdded, now, at, nil)
+	t.publish(TaskAdded, now, at)
 	a := t.m.announced(at)
 	t.emit(a, now, at, nil)
 	if a&doLeave != 0 {
