@@ -18,6 +18,7 @@ type submitted struct {
 
 	state State // of the slot, as its owner has announced it; guarded by the task's lock
 	queue bool  // waits in its slot's queue; guarded by the controller's lock
+	owns  *slot // likewise
 }
 
 // controller decides who owns which slot. Its lock comes before the registry's
@@ -164,16 +165,19 @@ func (sl *slot) dequeue(t *task) {
 }
 
 // release takes a slot from the task that has left it and gives it to the first
-// that waits, which is returned for admit. Without one the slot is no more.
+// that waits, which is returned for admit. Without one the slot is no more. It
+// runs near the end of a small stack: what needs room is called, not inlined.
 func (c *controller) release(t *task, now time.Time, at instant) (successor *task) {
 	c.mu.Lock()
-	sl := c.slots.m[t.sub.slot]
+	sl := t.sub.owns
+	t.sub.owns = nil
 	next := sl.head
 	if next == nil {
 		c.slots.delete(sl.key)
 	} else {
 		sl.dequeue(next)
 		sl.owner = next
+		next.sub.owns = sl
 	}
 	t.mu.Lock()
 	k := t.ticket

@@ -158,6 +158,7 @@ func (c *controller) decide(t *task, now time.Time, at instant) (do followUp, er
 func (c *controller) own(t *task, now time.Time, at instant, do *followUp) {
 	sl := &slot{key: t.sub.slot, owner: t}
 	c.slots.put(sl.key, sl)
+	t.sub.owns = sl
 	c.admitted++
 	do.launch = true
 	t.mu.Lock()
