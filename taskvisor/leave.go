@@ -5,9 +5,13 @@ import "time"
 // leave takes a task whose machine is gone out of the supervisor: its name is
 // freed, then its slot; its outcome is delivered; TaskRemoved follows, and last
 // what waited for its slot. No lock is held, and the user is called only when
-// all is done.
-func (t *task) leave(now time.Time, at instant, a account) {
-	t.follow(t.depart(now, at, a))
+// all is done. buf is what was detached from the outbox before.
+func (t *task) leave(now time.Time, at instant, a account, buf *outbuf) {
+	d := t.depart(now, at, a)
+	if buf != nil { // and then depart found the outbox attended
+		d.buf = buf
+	}
+	t.follow(d)
 }
 
 // departed is what is left to do when a task is gone.
@@ -31,8 +35,10 @@ func (t *task) depart(now time.Time, at instant, a account) (d departed) {
 }
 
 func (t *task) follow(d departed) {
+	// Deferred: an inline subscriber that hears of the successor may end this
+	// goroutine.
+	defer t.sup.fan.deliverAfter(&t.mu, &t.out, d.buf)
 	t.sup.admit(d.successor)
-	t.sup.fan.deliverAfter(&t.mu, &t.out, d.buf)
 }
 
 // deliver makes the outcome known, then publishes TaskRemoved.
@@ -184,18 +190,19 @@ func (t *task) abandonRest(now time.Time, at instant, g givenUp) {
 	}
 	if t.m.policy.set&releaseOnAbandon == 0 {
 		g.who.tell()
-	} else {
-		if g.held {
-			s.grant(s.permits.release())
-		}
-		s.reg.stray(t)
-		if !t.outlives() { // back already
-			s.reg.returned(t, 0)
-		}
-		t.leave(now, at, g.account)
+		s.reg.drop()
+		s.fan.deliverAfter(&t.mu, &t.out, g.buf)
+		return
 	}
-	s.reg.drop()
-	s.fan.deliverAfter(&t.mu, &t.out, g.buf)
+	if g.held {
+		s.grant(s.permits.release())
+	}
+	s.reg.stray(t)
+	if !t.outlives() { // back already
+		s.reg.returned(t, 0)
+	}
+	g.account.alive = true // it keeps Run alive until it leaves
+	t.leave(now, at, g.account, g.buf)
 }
 
 // abandonedLocked records and announces that the body was given up.

@@ -395,8 +395,10 @@ func (r *runner) part() {
 		s.reg.returned(t, 0)
 	}
 	s.fan.exit(r.gated) // TaskRemoved was one more event of the same transition
+	if p.buf != nil {   // and then depart found the outbox attended
+		gone.buf = p.buf
+	}
 	t.follow(gone)
-	s.fan.deliverAfter(&t.mu, &t.out, p.buf)
 }
 
 // endErr is the outcome's error of a task whose last attempt ended with e.

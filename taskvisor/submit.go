@@ -91,7 +91,7 @@ func (c *controller) submit(t *task) (*Handle, error) {
 		t.refused()
 	case do.launch:
 		if do.leave { // stopped before it was announced
-			t.leave(now, at, account{alive: true})
+			t.leave(now, at, account{alive: true}, nil)
 		}
 		t.launch()
 	}

@@ -55,7 +55,8 @@ func (t *task) announce(launch bool) {
 		s.spawn(t)
 	}
 	if a&doLeave != 0 {
-		t.leave(now, at, acct)
+		t.leave(now, at, acct, buf)
+		return
 	}
 	s.fan.deliverAfter(&t.mu, &t.out, buf)
 }
@@ -176,9 +177,10 @@ func (t *task) stopFor(why Reason) bool {
 		live.end(cause)
 	}
 	if a&doLeave != 0 {
-		t.leave(now, at, acct)
+		t.leave(now, at, acct, buf)
+	} else {
+		s.fan.deliverAfter(&t.mu, &t.out, buf)
 	}
-	s.fan.deliverAfter(&t.mu, &t.out, buf)
 	return a&claimed != 0
 }
 
