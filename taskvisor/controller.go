@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -33,7 +34,9 @@ type controller struct {
 	closed  bool    // refuseWaiting was called: the shutdown has been announced
 	orphans []*task // given a slot, but refused by the shutdown before that was announced
 
-	submitted, rejected, joined, admitted uint64
+	submitted, rejected, joined uint64
+
+	admitted atomic.Uint64 // registered
 }
 
 // slot is a key with an owner and the submissions that wait for it. Its phase is
@@ -58,7 +61,7 @@ const (
 
 // admissionInput is all that a verdict depends on.
 type admissionInput struct {
-	slot      occupancy
+	slot      occupancy // of a slot with an owner at least slotOwned; exact where asksPhase
 	policy    Admission
 	queued    int // submissions that wait
 	limit     int
@@ -73,6 +76,9 @@ type ruling struct {
 	atHead    bool // takes the head of the queue, displacing who is there
 	displace  bool // takes the place of the waiting Coalesce submission
 }
+
+// asksPhase reports whether it matters to the policy what the owner is about.
+func (a Admission) asksPhase() bool { return a == Replace || a == Join }
 
 // rule is the table of admission.
 func rule(in admissionInput) ruling {
@@ -233,7 +239,6 @@ func (c *controller) withdraw(t *task) bool {
 	c.mu.Unlock()
 	if waits {
 		t.refused()
-		c.sup.reg.drop()
 		return true
 	}
 	return t.stopFor(ErrRemoved)
@@ -251,16 +256,25 @@ func (c *controller) refuse(t *task, why Reason) {
 	t.outErr = &TaskError{Op: "submit", Task: t.name, Err: why}
 }
 
-// refused makes the rejection known and announces it.
+// refused makes the rejection of a submission that waited known and announces it.
 func (t *task) refused() {
+	buf := t.rejected()
+	t.sup.reg.drop() // before the user is called, who may end this goroutine
+	t.sup.fan.deliverAfter(&t.mu, &t.out, buf)
+}
+
+// rejected is refused for a submission that counts as live no more, or never
+// did. The caller owes a deliverAfter.
+func (t *task) rejected() *outbuf {
 	now, at := t.sup.clock.now()
 	t.mu.Lock()
 	who := t.knowLocked()
 	t.mu.Unlock()
 	who.tell()
 	t.mu.Lock()
+	defer t.mu.Unlock()
 	t.announceRefusal(now, at)
-	t.unlock()
+	return t.sup.fan.detach(&t.out)
 }
 
 // purge refuses all submissions that wait for sl.
@@ -292,18 +306,26 @@ func (c *controller) refuseWaiting() {
 	c.sup.announceRefused(waiting)
 }
 
+// announceRefused announces what purge has refused, all of it: an inline
+// subscriber that ends this goroutine loses the caller only.
 func (s *Supervisor) announceRefused(waiting []*task) {
-	for _, t := range waiting {
+	defer func() {
+		if len(waiting) > 0 {
+			s.announceRefused(waiting)
+		}
+	}()
+	for len(waiting) > 0 {
+		t := waiting[0]
+		waiting = waiting[1:]
 		s.fan.stepAside()
 		t.refused()
-		s.reg.drop()
 	}
 }
 
 // snapshot adds the controller's part.
 func (c *controller) snapshot(sn *Snapshot, wall func(instant) time.Time) {
 	c.mu.Lock()
-	sn.Submitted, sn.Rejected, sn.Joined, sn.FromSlots = c.submitted, c.rejected, c.joined, c.admitted
+	sn.Submitted, sn.Rejected, sn.Joined, sn.FromSlots = c.submitted, c.rejected, c.joined, c.admitted.Load()
 	for _, sl := range c.slots.m {
 		st := SlotStatus{Key: sl.key, Owner: sl.owner.id, Queued: sl.queued}
 		for t := sl.head; t != nil; t = t.next {

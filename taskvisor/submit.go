@@ -59,26 +59,25 @@ func (s *Supervisor) StopSlot(key string, purge bool) bool {
 		waiting = c.purge(sl, ErrRemoved)
 	}
 	c.mu.Unlock()
-	stopped := owner.stopFor(ErrRemoved)
-	s.announceRefused(waiting)
-	return stopped || len(waiting) > 0
+	defer s.announceRefused(waiting) // even if an inline subscriber ends this goroutine
+	return owner.stopFor(ErrRemoved) || len(waiting) > 0
 }
 
 // followUp is what is left to do about a submission when the controller's lock
 // has been released.
 type followUp struct {
 	handle   *task
-	owner    *task // whose events are to be delivered, or who is to be stopped
-	stop     bool
-	displace *task // superseded
-	launch   bool
+	buf      *outbuf // of its events
+	begun    bool    // its attempt
 	refused  bool
-	leave    bool
+	leave    bool  // it was stopped before it was announced
+	owner    *task // of the slot
+	stop     bool  // the owner is to be stopped
+	displace *task // superseded
 }
 
 func (c *controller) submit(t *task) (*Handle, error) {
-	s := c.sup
-	now, at := s.clock.now()
+	now, at := c.sup.clock.now()
 	t.sub.at = at
 	c.mu.Lock()
 	do, err := c.decide(t, now, at)
@@ -86,25 +85,35 @@ func (c *controller) submit(t *task) (*Handle, error) {
 	if err != nil {
 		return nil, err
 	}
-	switch {
-	case do.refused:
-		t.refused()
-	case do.launch:
-		if do.leave { // stopped before it was announced
-			t.leave(now, at, account{alive: true}, nil)
-		}
-		t.launch()
+	if do.begun {
+		c.sup.spawn(t)
 	}
+	if do.refused {
+		do.buf = t.rejected()
+	}
+	switch {
+	case do.leave:
+		t.leave(now, at, account{alive: true}, do.buf)
+	case do.stop || do.displace != nil:
+		c.consequences(&do)
+	default:
+		c.sup.fan.deliverAfter(&do.handle.mu, &do.handle.out, do.buf)
+	}
+	return do.handle, nil
+}
+
+// consequences does what follows for others, and delivers. That is deferred
+// because an inline subscriber which ends this goroutine must not keep the rest
+// from happening.
+func (c *controller) consequences(do *followUp) {
+	h := do.handle
+	defer c.sup.fan.deliverAfter(&h.mu, &h.out, do.buf)
 	if do.displace != nil {
-		do.displace.refused()
-		s.reg.drop()
+		defer do.displace.refused()
 	}
 	if do.stop {
 		do.owner.stopFor(ErrReplaced)
 	}
-	do.handle.mu.Lock()
-	do.handle.unlock() // deliver
-	return do.handle, nil
 }
 
 // decide applies the table to t. The lock is held.
@@ -114,7 +123,10 @@ func (c *controller) decide(t *task, now time.Time, at instant) (do followUp, er
 	sl := c.slots.m[t.sub.slot]
 	in := admissionInput{policy: t.sub.admission, limit: c.maxQueue}
 	if sl != nil {
-		in.slot, in.queued, in.coalesced = sl.occupied(), sl.queued, sl.coalesced != nil
+		in.slot, in.queued, in.coalesced = slotOwned, sl.queued, sl.coalesced != nil
+		if in.policy.asksPhase() {
+			in.slot = sl.occupied()
+		}
 		do.owner = sl.owner
 	}
 	r := rule(in)
@@ -141,17 +153,24 @@ func (c *controller) decide(t *task, now time.Time, at instant) (do followUp, er
 	case VerdictJoined:
 		c.joined++
 		do.handle = do.owner
-		do.handle.mu.Lock()
-		c.sendVerdict(do.handle, t, sl, r.verdict, now)
-		do.handle.mu.Unlock()
+		c.tell(&do, t, sl, r.verdict, now)
 	case VerdictRejected:
 		do.refused = true
 		c.refuse(t, r.reason)
-		t.mu.Lock()
-		c.sendVerdict(t, t, sl, r.verdict, now)
-		t.mu.Unlock()
+		c.tell(&do, t, sl, r.verdict, now)
 	}
 	return do, nil
+}
+
+// tell publishes the verdict on t.
+func (c *controller) tell(do *followUp, t *task, sl *slot, v Verdict, now time.Time) {
+	h := do.handle
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.sendVerdict(t, sl, v, now)
+	if !do.refused { // which is one more event
+		do.buf = c.sup.fan.detach(&h.out)
+	}
 }
 
 // own makes t the owner of a slot that was idle.
@@ -159,14 +178,15 @@ func (c *controller) own(t *task, now time.Time, at instant, do *followUp) {
 	sl := &slot{key: t.sub.slot, owner: t}
 	c.slots.put(sl.key, sl)
 	t.sub.owns = sl
-	c.admitted++
-	do.launch = true
+	c.admitted.Add(1)
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	c.sendVerdict(t, t, sl, VerdictStarted, now)
+	t.sendVerdict(t, sl, VerdictStarted, now)
 	t.sub.state = StateIdle
 	t.slotMoved(StateAdmitting, now)
 	do.leave = t.announceLocked(now, at)&doLeave != 0
+	do.begun = !do.leave && t.requestLocked(at)
+	do.buf = c.sup.fan.detach(&t.out)
 }
 
 // wait puts t into the queue of sl.
@@ -185,14 +205,12 @@ func (c *controller) wait(sl *slot, t *task, r ruling, now time.Time, do *follow
 	if do.displace != nil {
 		c.refuse(do.displace, ErrSuperseded)
 	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	c.sendVerdict(t, t, sl, VerdictQueued, now)
+	c.tell(do, t, sl, VerdictQueued, now)
 }
 
 // sendVerdict publishes ControllerSubmitted for the submission t as an event of
-// the task h, which is t or the one that it joined. h's lock is held.
-func (c *controller) sendVerdict(h, t *task, sl *slot, v Verdict, now time.Time) {
+// h, which is t or the task that it joined. h's lock is held.
+func (h *task) sendVerdict(t *task, sl *slot, v Verdict, now time.Time) {
 	var owner TaskID
 	queued := 0
 	if sl != nil {
@@ -201,23 +219,39 @@ func (c *controller) sendVerdict(h, t *task, sl *slot, v Verdict, now time.Time)
 	h.announceSubmission(t, v, owner, queued, now)
 }
 
-// admit registers the submission that a slot was given to and lets it begin. One
-// that the registry refuses frees the slot at once, for the next.
+// admit registers the submission that a slot was given to and lets it begin.
 func (s *Supervisor) admit(t *task) {
-	for t != nil {
-		err := s.reg.admit(t)
-		if err == nil {
-			s.slots.countAdmitted()
-			t.announce(true)
-			return
-		}
+	if t == nil {
+		return
+	}
+	if err := s.reg.admit(t); err != nil {
+		s.admitNext(t, err)
+		return
+	}
+	s.slots.admitted.Add(1)
+	t.announce(true)
+}
+
+// admitNext follows when the registry has refused t: the slot is free at once,
+// for the next. Those refused are announced last, when nothing depends on what
+// inline subscribers do.
+func (s *Supervisor) admitNext(t *task, err error) {
+	var refused []*task
+	for err != nil {
 		now, at := s.clock.now()
 		next := s.slots.release(t, now, at)
 		if s.slots.turnAway(t, err) {
-			t.refused()
-			s.reg.drop()
+			refused = append(refused, t)
 		}
-		t = next
+		if t = next; t == nil {
+			break
+		}
+		err = s.reg.admit(t)
+	}
+	defer s.announceRefused(refused)
+	if t != nil {
+		s.slots.admitted.Add(1)
+		t.announce(true)
 	}
 }
 
@@ -236,10 +270,4 @@ func (c *controller) turnAway(t *task, err error) (refused bool) {
 		return false
 	}
 	return true
-}
-
-func (c *controller) countAdmitted() {
-	c.mu.Lock()
-	c.admitted++
-	c.mu.Unlock()
 }
