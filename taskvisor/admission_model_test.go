@@ -172,7 +172,7 @@ func (m *modelSlot) submit(t *modelTask) {
 		m.displace(t, 0)
 		m.stop(ErrReplaced)
 	case t.policy == Join && m.state == StateRunning:
-		m.fact(t, "submitted joined")
+		m.fact(m.owner, "submitted joined")
 		t.joined = m.owner
 	case t.policy == Join, t.policy == DropIfRunning:
 		m.fact(t, "submitted rejected")

@@ -86,7 +86,7 @@ func admissionCase(r *slotRig, state string, policy taskvisor.Admission, want ta
 		t.Fatalf("owner is %v, not %s", owner.Status().State, state)
 	}
 	h := r.submit("new", policy, runsUntilStopped())
-	if v := r.verdictOf("new"); v.Verdict != want || v.Slot != "s" || v.Admission != policy {
+	if v := r.lastVerdict(); v.TaskID != h.ID() || v.Task != h.Name() || v.Verdict != want || v.Slot != "s" || v.Admission != policy {
 		t.Errorf("announced as %v, want %v", v, want)
 	}
 	r.settle()
@@ -332,8 +332,9 @@ func TestJoinIsTheOwners(t *testing.T) {
 		owner := r.submit("owner", asQueue, runsUntilStopped())
 		a, b := r.submit("a", asJoin, runsUntilStopped()), r.submit("b", asJoin, runsUntilStopped())
 		r.settle()
-		if v := r.verdictOf("a"); v.Owner != owner.ID() || v.Verdict != taskvisor.VerdictJoined {
-			t.Errorf("announced as %v", v)
+		if v := r.lastVerdict(); v.Task != "owner" || v.TaskID != owner.ID() || v.Owner != owner.ID() ||
+			v.Admission != asJoin || v.Verdict != taskvisor.VerdictJoined {
+			t.Errorf("announced as %v: a joined submission is no task of its own", v)
 		}
 		if !b.Stop() || a.Stop() {
 			t.Error("one stop, one claim")

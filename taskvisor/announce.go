@@ -179,7 +179,7 @@ func (t *task) recordSlot(from, to State, owner TaskID, queued int, now time.Tim
 func (t *task) announceSubmission(sub *task, v Verdict, owner TaskID, queued int, now time.Time) {
 	if t.open() {
 		if r := t.place(ControllerSubmitted, now); r != nil {
-			r.Task, r.Slot, r.Admission = sub.name, sub.sub.slot, sub.sub.admission
+			r.Slot, r.Admission = sub.sub.slot, sub.sub.admission
 			r.Verdict, r.Owner, r.Queued = v, owner, queued
 			t.keep(r)
 		}

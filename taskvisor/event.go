@@ -98,7 +98,8 @@ const (
 	TaskRemoved
 
 	// ControllerSubmitted: a submission was accepted. Slot, Admission, Verdict,
-	// Owner of the slot, Queued.
+	// Owner of the slot, Queued. A joined one is no task of its own: Task and
+	// TaskID are those of the owner.
 	ControllerSubmitted
 	// ControllerRejected*: an accepted submission was refused, now or later.
 	// Slot, Admission, Reason, Err, Duration that it waited.

@@ -209,7 +209,8 @@ func (c *controller) wait(sl *slot, t *task, r ruling, now time.Time, do *follow
 }
 
 // sendVerdict publishes ControllerSubmitted for the submission t as an event of
-// h, which is t or the task that it joined. h's lock is held.
+// h, which is t or the task that it joined: a joined one is nobody of its own, and
+// name and id belong together. h's lock is held.
 func (h *task) sendVerdict(t *task, sl *slot, v Verdict, now time.Time) {
 	var owner TaskID
 	queued := 0
