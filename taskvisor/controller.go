@@ -17,9 +17,10 @@ type submitted struct {
 	waited    time.Duration // for the slot
 	replaced  TaskID        // the owner that it stopped
 
-	state State // of the slot, as its owner has announced it; guarded by the task's lock
-	queue bool  // waits in its slot's queue; guarded by the controller's lock
-	owns  *slot // likewise
+	state      State // of the slot, as its owner has announced it; guarded by the task's lock
+	bequeathed bool  // its place in the queue for permits was inherited; likewise
+	queue      bool  // waits in its slot's queue; guarded by the controller's lock
+	owns       *slot // likewise
 }
 
 // controller decides who owns which slot. Its lock comes before the registry's
@@ -186,8 +187,7 @@ func (c *controller) release(t *task, now time.Time, at instant) (successor *tas
 		next.sub.owns = sl
 	}
 	t.mu.Lock()
-	k := t.ticket
-	t.ticket = nil
+	place, unused := t.bequeath(next)
 	if next == nil {
 		t.announceSlot(t.sub.state, StateIdle, 0, 0, now)
 	} else {
@@ -195,29 +195,41 @@ func (c *controller) release(t *task, now time.Time, at instant) (successor *tas
 	}
 	t.sub.state = StateIdle
 	t.mu.Unlock() // who called leave delivers
-	if next != nil && next.succeed(t, at, k) {
-		k = nil
+	if next != nil {
+		next.succeed(at, place)
 	}
 	c.mu.Unlock()
-	if k != nil && c.sup.permits.withdraw(k) {
+	if unused {
 		c.sup.grant(c.sup.permits.release())
 	}
 	return next
 }
 
-// succeed makes t, which waited, the owner of its slot after old. It reports
-// true if t took over k, old's place in the queue for permits.
-func (t *task) succeed(old *task, at instant, k *ticket) bool {
+// bequeath returns the place in the queue for permits that t leaves to the
+// successor, if that has replaced it. A place that nobody inherits is given up,
+// and unused says that a permit came with it. t's lock is held.
+func (t *task) bequeath(successor *task) (place *ticket, unused bool) {
+	k := t.ticket
+	if k == nil {
+		return nil, false
+	}
+	t.ticket = nil
+	if successor == nil || successor.sub.replaced != t.id {
+		return nil, t.sup.permits.withdraw(k)
+	}
+	t.sub.bequeathed = true
+	t.sup.permits.reserve(k)
+	return k, false
+}
+
+// succeed makes t, which waited, the owner of its slot.
+func (t *task) succeed(at instant, place *ticket) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.m.phase = phaseAdded
 	t.sub.state = StateAdmitting
 	t.sub.waited = time.Duration(at - t.sub.at)
-	if k != nil && t.sub.replaced == old.id && t.sup.permits.reserve(k) {
-		t.ticket = k
-		return true
-	}
-	return false
+	t.ticket = place
 }
 
 // slotMoved announces that t's slot changed with t. t's lock is held.

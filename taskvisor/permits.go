@@ -81,15 +81,21 @@ func (p *permits) withdraw(k *ticket) (granted bool) {
 	return k.t == nil
 }
 
-// reserve keeps the place of a task that ended before its turn for the one that
-// replaces it. It reports false if the turn has come already.
-func (p *permits) reserve(k *ticket) bool {
+// reserve keeps a place, with the permit if its turn has just come, for the one
+// that replaces its task.
+func (p *permits) reserve(k *ticket) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if k.granted {
-		return false
-	}
 	k.t = nil
+}
+
+// bequeathed reports whether the permit that was meant for t, which was stopped
+// before it came, is kept for the task that replaces t. t's lock is held.
+func (t *task) bequeathed() bool {
+	if t.ticket == nil {
+		return t.sub != nil && t.sub.bequeathed
+	}
+	t.sup.permits.reserve(t.ticket) // whoever passes t's slot on decides
 	return true
 }
 

@@ -96,19 +96,23 @@ func (t *task) requestLocked(at instant) bool {
 }
 
 // grant gives t, which waited, a permit. If it was stopped meanwhile the permit
-// goes to the next.
+// goes to the task that replaces it, or else to the next.
 func (s *Supervisor) grant(t *task) {
 	for t != nil {
 		t.mu.Lock()
-		t.ticket = nil
 		if t.m.phase == phasePending {
+			t.ticket = nil
 			t.permit = true
 			t.m.begin()
 			t.mu.Unlock()
 			s.spawn(t)
 			return
 		}
+		kept := t.bequeathed()
 		t.mu.Unlock()
+		if kept {
+			return
+		}
 		t = s.permits.release()
 	}
 }
