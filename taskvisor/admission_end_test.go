@@ -155,6 +155,7 @@ func TestDuplicateNameFreesTheSlot(t *testing.T) {
 		if _, err := r.sup.Add(context.Background(), taskvisor.Once("taken", runsUntilStopped())); err != nil {
 			t.Fatal(err)
 		}
+		r.settle() // its events come first
 		now := r.submit("taken", asQueue, runsUntilStopped())
 		r.rejected(now, taskvisor.ErrTaskExists)
 		if v := r.rec.Events("taken"); v[len(v)-2].Verdict != taskvisor.VerdictRejected || v[len(v)-1].Slot != "s" {
