@@ -41,16 +41,21 @@ func newLeaver() *leaver {
 // whose goroutine ever: what was decided happens, every submission has its
 // outcome, every event is delivered, and Run ends.
 func TestGoexitInlineDuringAdmission(t *testing.T) {
-	for at, more := 0, true; more; at++ { // 0: not at all
+	const events = 88
+	for at := range events + 1 { // 0: not at all
 		t.Run(fmt.Sprint(at), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) { more = lifeOfSlots(t, at) })
+			synctest.Test(t, func(t *testing.T) {
+				if n := lifeOfSlots(t, at); at == 0 && n != events {
+					t.Errorf("%d events, want %d", n, events)
+				}
+			})
 		})
 	}
 }
 
-// lifeOfSlots does all that can be done with a slot, and reports whether the
-// leaver's event came.
-func lifeOfSlots(t *testing.T, at int) bool {
+// lifeOfSlots does all that can be done with a slot, and returns how many events
+// there were.
+func lifeOfSlots(t *testing.T, at int) int {
 	sub := newLeaver()
 	sup, err := taskvisor.New(taskvisor.WithSubscriber(sub), taskvisor.WithMaxQueue(3))
 	if err != nil {
@@ -109,7 +114,7 @@ func lifeOfSlots(t *testing.T, at int) bool {
 		t.Errorf("%d tasks, %d slots left", len(sn.Tasks), len(sn.Slots))
 	}
 	sub.check(t, sn.Seq)
-	return sub.n >= at
+	return sub.n
 }
 
 // check demands that all events up to last were delivered, and that each
@@ -136,5 +141,33 @@ func (l *leaver) check(t *testing.T, last uint64) {
 		if want := map[bool]int{true: 2, false: 1}[name == "first"]; ends[name] != want {
 			t.Errorf("%s ended %d times, want %d", name, ends[name], want)
 		}
+	}
+}
+
+// The same for a batch: all of it is announced and begins.
+func TestGoexitInlineDuringAddAll(t *testing.T) {
+	const events = 3 * 5
+	for at := 1; at <= events; at++ {
+		t.Run(fmt.Sprint(at), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				sub := newLeaver()
+				sub.at = at
+				sup := unobserved(t, taskvisor.WithSubscriber(sub))
+				go func() {
+					work := worksFor(time.Second)
+					sup.AddAll(context.Background(), taskvisor.Once("a", work), taskvisor.Once("b", work), taskvisor.Once("c", work))
+				}()
+				time.Sleep(time.Minute)
+				synctest.Wait()
+				sn := sup.Snapshot()
+				if sn.Added != 3 || sn.Removed != 3 || sn.Ended != 3 {
+					t.Errorf("%d added, %d removed, %d attempts ended", sn.Added, sn.Removed, sn.Ended)
+				}
+				sub.check(t, sn.Seq)
+				if sub.n != events+1 { // the report of the Goexit
+					t.Errorf("%d events", sub.n)
+				}
+			})
+		})
 	}
 }

@@ -256,13 +256,28 @@ func (s *Supervisor) refuse(op string, tasks []*task, conflict *task, err error)
 	return &TaskError{Op: op, Task: conflict.name, Err: err}
 }
 
+// announceAll announces a batch and lets it begin. Both are complete even if an
+// inline subscriber ends this goroutine.
 func (s *Supervisor) announceAll(tasks []*task) {
-	for _, t := range tasks {
+	defer func() {
+		for _, t := range tasks {
+			s.fan.stepAside()
+			t.launch()
+		}
+	}()
+	s.announceEach(tasks)
+}
+
+func (s *Supervisor) announceEach(tasks []*task) {
+	defer func() {
+		if len(tasks) > 0 {
+			s.announceEach(tasks)
+		}
+	}()
+	for len(tasks) > 0 {
+		t := tasks[0]
+		tasks = tasks[1:]
 		t.announce(false)
-	}
-	for _, t := range tasks {
-		s.fan.stepAside()
-		t.launch()
 	}
 }
 
