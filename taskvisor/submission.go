@@ -25,7 +25,8 @@ const (
 	// Coalesce takes the place of a waiting Coalesce submission, which is
 	// rejected as ErrSuperseded, and waits as Queue does if there is none.
 	Coalesce
-	// Join does not start anything: the handle is the owner's. An owner that is
+	// Join does not start anything: the handle is the owner's, and its outcome is
+	// the answer, even if the body returned a moment before. An owner that is
 	// being stopped cannot be joined: ErrSlotBusy.
 	Join
 )
