@@ -97,3 +97,37 @@ func TestReturnDuringReleaseIsCountedOnce(t *testing.T) {
 		t.Errorf("outcome %v, known %v", o.Kind, known)
 	}
 }
+
+// A task that is released is a stray before it is off the list, so that it is
+// never missing from a verdict. It is not to be there twice either: the verdict
+// takes the lock of every task that it names, and would wait for itself.
+func TestReleaseBesideTheVerdict(t *testing.T) {
+	s := startedSupervisor(t)
+	begun, release := make(chan struct{}), make(chan struct{})
+	h, err := s.Add(context.Background(), Once("a", func(context.Context) error {
+		close(begun)
+		<-release
+		return nil
+	}, WithReleaseOnAbandon()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-begun
+	h.Stop()
+	now, at := s.clock.now()
+	h.mu.Lock()
+	gone := h.abandonLocked(now, at, "", ErrRemoved)
+	h.mu.Unlock()
+	isStray := func() bool {
+		s.reg.mu.Lock()
+		defer s.reg.mu.Unlock()
+		return len(s.reg.strays) == 1
+	}
+	heldAt(t, &h.mu, func() { h.abandonRest(now, at, gone) }, isStray, func() {
+		if all := s.reg.all(); len(all) != 1 || all[0] != h {
+			t.Errorf("%d tasks would be in the verdict, want 1", len(all))
+		}
+	})
+	close(release)
+	eventually(t, func() bool { return !isStray() })
+}

@@ -299,7 +299,8 @@ func (r *registry) list() []*task {
 	return sortTasks(ts)
 }
 
-// all returns the strays too.
+// all returns the strays too. A task that is becoming one is on both lists, and
+// is returned once.
 func (r *registry) all() []*task {
 	r.mu.Lock()
 	ts := r.listLocked()
@@ -307,7 +308,7 @@ func (r *registry) all() []*task {
 		ts = append(ts, t)
 	}
 	r.mu.Unlock()
-	return sortTasks(ts)
+	return slices.Compact(sortTasks(ts))
 }
 
 func (r *registry) listLocked() []*task {
