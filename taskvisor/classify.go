@@ -15,8 +15,20 @@ type ending struct {
 
 func (r *runner) caught() {
 	if v := recover(); v != nil {
-		r.e = ending{kind: ResultPanic, err: newPanicError(v)}
+		r.e = ending{kind: ResultPanic, err: newPanicError(v), exit: panicExit(v)}
 	}
+}
+
+// panicExit is the exit code of an error that a body panicked with: a PanicError
+// unwraps to it, so errors.As finds what carries the code. One that panics once
+// more has none.
+func panicExit(v any) (exit exitCode) {
+	err, ok := v.(error)
+	if !ok {
+		return exit
+	}
+	defer func() { _ = recover() }()
+	return classifyError(err).exit
 }
 
 // classify reads a body's error. It calls the methods of the user's error types,

@@ -276,13 +276,15 @@ func (l *liveCtx) adopt() bool {
 
 func (l *liveCtx) child(ctx context.Context, fn func(context.Context)) {
 	returned := false
+	defer l.leave() // also if a method of the error that fn panicked with exits
 	defer func() {
 		if v := recover(); v != nil {
-			l.fail(&ending{kind: ResultPanic, err: newPanicError(v)})
+			e := &ending{kind: ResultPanic, err: newPanicError(v)}
+			l.fail(e)
+			e.exit = panicExit(v) // read after leave
 		} else if !returned {
 			l.fail(&ending{kind: ResultFailure, goexit: true, err: ErrGoexit})
 		}
-		l.leave()
 	}()
 	pprof.SetGoroutineLabels(ctx)
 	fn(ctx)

@@ -45,7 +45,9 @@ type Event struct {
 	Dropped, FirstSeq, LastSeq uint64
 }
 
-// ExitCode returns the exit status that Err carries, if it carries one.
+// ExitCode returns the exit status that Err carries, if it carries one: an
+// [os/exec.ExitError] or anything else with a method ExitCode() int, in the error
+// that a body returned or in one that it panicked with.
 func (e Event) ExitCode() (code int, ok bool) { return e.exit.code, e.exit.known }
 
 // EventKind says what happened.
