@@ -271,12 +271,11 @@ func (c *controller) refuse(t *task, why Reason) {
 // refused makes the rejection of a submission that waited known and announces it.
 func (t *task) refused() {
 	buf := t.rejected()
-	t.sup.reg.drop() // before the user is called, who may end this goroutine
 	t.sup.fan.deliverAfter(&t.mu, &t.out, buf)
 }
 
-// rejected is refused for a submission that counts as live no more, or never
-// did. The caller owes a deliverAfter.
+// rejected is refused without the delivery: the caller owes a deliverAfter. The
+// submission counted as live until here, so that no verdict came before.
 func (t *task) rejected() *outbuf {
 	now, at := t.sup.clock.now()
 	t.mu.Lock()
@@ -284,9 +283,11 @@ func (t *task) rejected() *outbuf {
 	t.mu.Unlock()
 	who.tell()
 	t.mu.Lock()
-	defer t.mu.Unlock()
 	t.announceRefusal(now, at)
-	return t.sup.fan.detach(&t.out)
+	buf := t.sup.fan.detach(&t.out)
+	t.mu.Unlock()
+	t.sup.reg.drop() // before the user is called, who may end this goroutine
+	return buf
 }
 
 // purge refuses all submissions that wait for sl.

@@ -26,9 +26,11 @@ func heldAt(t *testing.T, lock interface {
 		defer close(done)
 		step()
 	}()
-	eventually(t, reached)
-	meanwhile()
-	lock.Unlock()
+	func() {
+		defer lock.Unlock() // or a failure would never end
+		eventually(t, reached)
+		meanwhile()
+	}()
 	<-done
 }
 
@@ -130,4 +132,42 @@ func TestReleaseBesideTheVerdict(t *testing.T) {
 	})
 	close(release)
 	eventually(t, func() bool { return !isStray() })
+}
+
+type deaf struct{}
+
+func (deaf) OnEvent(context.Context, Event) {}
+
+// A refusal keeps the supervisor from ending until it has been announced: after
+// the verdict nothing is.
+func TestRefusalIsAnnouncedBeforeTheEnd(t *testing.T) {
+	none := func(context.Context) error { return nil }
+	ctx := context.Background()
+	for name, refused := range map[string]func(s *Supervisor){
+		"busy": func(s *Supervisor) {
+			s.Submit(ctx, Submission{Task: Once("late", none), Slot: "s", Admission: DropIfRunning})
+		},
+		"taken":  func(s *Supervisor) { s.Submit(ctx, Submission{Task: Once("owner", none), Slot: "other"}) },
+		"Add":    func(s *Supervisor) { s.Add(ctx, Once("owner", none)) },
+		"AddAll": func(s *Supervisor) { s.AddAll(ctx, Once("other", none), Once("owner", none)) },
+	} {
+		t.Run(name, func(t *testing.T) { refusedLate(t, refused) })
+	}
+}
+
+// refusedLate has a call refused while all that is registered is abandoned, and
+// holds it before it can announce that.
+func refusedLate(t *testing.T, refused func(s *Supervisor)) {
+	s := startedSupervisor(t, WithSubscriber(deaf{}), WithGrace(0))
+	back := make(chan struct{})
+	h, err := s.Submit(context.Background(), Submission{Task: Once("owner", func(context.Context) error { <-back; return nil }), Slot: "s"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, func() bool { return h.phaseNow() == phaseActive })
+	h.Cancel(context.Background())
+	eventually(t, func() bool { return !s.reg.isLive() })
+	heldAt(t, &s.fan.ring.mu, func() { refused(s) }, s.reg.isLive, func() {})
+	close(back)
+	eventually(t, func() bool { return !s.reg.isLive() && h.phaseNow() == phaseGone && len(s.List()) == 0 })
 }

@@ -28,7 +28,8 @@ func (r *registry) init() {
 }
 
 // open makes a registry accept tasks, with first among them: all or, if one of
-// the names is refused, none.
+// the names is refused, none. Such a refusal counts as live until it has been
+// announced, so that no verdict comes before: the caller owes a drop.
 func (r *registry) open(natural bool, first []*task, opened func()) (conflict *task, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -40,6 +41,7 @@ func (r *registry) open(natural bool, first []*task, opened func()) (conflict *t
 		return nil, ErrShuttingDown
 	}
 	if conflict = r.addLocked(first); conflict != nil {
+		r.live++
 		return conflict, ErrTaskExists
 	}
 	r.state = StateRunning
@@ -48,7 +50,8 @@ func (r *registry) open(natural bool, first []*task, opened func()) (conflict *t
 	return nil, nil
 }
 
-// add registers all of ts or none; conflict is the first whose name is taken.
+// add registers all of ts or none; conflict is the first whose name is taken, for
+// which the caller owes a drop as after open.
 func (r *registry) add(ts ...*task) (conflict *task, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -56,6 +59,7 @@ func (r *registry) add(ts ...*task) (conflict *task, err error) {
 		return nil, err
 	}
 	if conflict = r.addLocked(ts); conflict != nil {
+		r.live++
 		return conflict, ErrTaskExists
 	}
 	return nil, nil
@@ -66,13 +70,6 @@ func (r *registry) add1(t *task) error {
 	ts := [1]*task{t}
 	_, err := r.add(ts[:]...)
 	return err
-}
-
-// check returns why nobody is admitted, if so.
-func (r *registry) check() error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.openLocked()
 }
 
 func (r *registry) openLocked() error {
@@ -127,7 +124,8 @@ func (r *registry) admit(t *task) error {
 	return nil
 }
 
-// hold counts a waiting submission as live.
+// hold counts as live a submission that waits, or whose refusal is to be
+// announced.
 func (r *registry) hold() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()

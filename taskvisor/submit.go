@@ -134,14 +134,12 @@ func (c *controller) decide(t *task, now time.Time, at instant) (do followUp, er
 	case VerdictStarted:
 		t.m.phase = phaseAdded
 		if err = reg.add1(t); err == ErrTaskExists {
-			r.verdict, r.reason = VerdictRejected, ErrTaskExists
+			r.verdict, r.reason, err = VerdictRejected, ErrTaskExists, nil
 		}
-	case VerdictQueued:
+	default: // queued; or to be announced, which is before the verdict or not at all
 		err = reg.hold()
-	default:
-		err = reg.check()
 	}
-	if err != nil && err != ErrTaskExists {
+	if err != nil {
 		return do, err
 	}
 	c.submitted++
@@ -154,6 +152,7 @@ func (c *controller) decide(t *task, now time.Time, at instant) (do followUp, er
 		c.joined++
 		do.handle = do.owner
 		c.tell(&do, t, sl, r.verdict, now)
+		reg.drop()
 	case VerdictRejected:
 		do.refused = true
 		c.refuse(t, r.reason)

@@ -246,14 +246,27 @@ func (s *Supervisor) refuse(op string, tasks []*task, conflict *task, err error)
 	if conflict == nil {
 		return &TaskError{Op: op, Err: err}
 	}
-	for _, t := range tasks {
-		e := Event{Kind: TaskAddFailed, Task: t.name, Reason: ErrBatchRejected}
-		if t == conflict {
+	defer s.reg.drop()
+	s.announceFailed(tasks, conflict)
+	return &TaskError{Op: op, Task: conflict.name, Err: err}
+}
+
+// announceFailed announces all of tasks, although an inline subscriber may end
+// this goroutine meanwhile.
+func (s *Supervisor) announceFailed(tasks []*task, conflict *task) {
+	defer func() {
+		if len(tasks) > 0 {
+			s.announceFailed(tasks, conflict)
+		}
+	}()
+	for len(tasks) > 0 {
+		e := Event{Kind: TaskAddFailed, Task: tasks[0].name, Reason: ErrBatchRejected}
+		if tasks[0] == conflict {
 			e.Reason = ErrTaskExists
 		}
+		tasks = tasks[1:]
 		s.fan.announce(e)
 	}
-	return &TaskError{Op: op, Task: conflict.name, Err: err}
 }
 
 // announceAll announces a batch and lets it begin. Both are complete even if an
