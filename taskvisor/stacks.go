@@ -155,6 +155,9 @@ func (p *stackParser) record() {
 		p.stacks[id] = b
 	}
 	before := b.Len()
+	if before+headline > maxTaskStack {
+		return
+	}
 	if before > 0 {
 		b.WriteByte('\n')
 	}
