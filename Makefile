@@ -1,7 +1,7 @@
 # Short names for the commands of this repository. Each is one line that can be
 # typed as well; .ci/run is what a change has to pass.
 
-.PHONY: help ci format vet test race lint bench bench-peers fuzz soak e2e stack dashboards
+.PHONY: help ci format vet test race leaks lint bench bench-peers fuzz soak e2e stack dashboards
 
 help: ## list these targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -18,8 +18,11 @@ vet: ## go vet in every module
 test: ## the tests of every module
 	go test work
 
-race: ## the core and the subscribers under the race detector
+race: ## the core and the subscribers, twice, under the race detector
 	.ci/run race
+
+leaks: ## whether any kind of life leaves a goroutine that nobody can wake
+	.ci/run leaks
 
 lint: ## golangci-lint, built on first use
 	.ci/run lint
