@@ -104,8 +104,9 @@ func WithMaxQueue(n int) Option {
 
 // WithTaskDefaults sets what tasks inherit that do not say otherwise. Options
 // without a meaning for a task, such as the retry limit of a [Once], are
-// ignored there.
+// ignored there. It panics if an option is nil.
 func WithTaskDefaults(opts ...TaskOption) Option {
+	mustOptions("TaskOption", "WithTaskDefaults", opts)
 	return option(func(c *config) {
 		for _, o := range opts {
 			o.applyTask(&c.defaults)
@@ -117,15 +118,19 @@ func WithTaskDefaults(opts ...TaskOption) Option {
 }
 
 // WithSubscriber adds a subscriber; see [Subscribe]. Options given here win
-// over those of its [Preferences]. It panics if s is nil.
+// over those of its [Preferences]. It panics if s or an
+// option is nil.
 func WithSubscriber(s Subscribe, opts ...SubscriberOption) Option {
 	if s == nil {
 		panic("taskvisor: nil subscriber")
 	}
+	mustOptions("SubscriberOption", "WithSubscriber", opts)
 	return option(func(c *config) {
 		sc := newSubscriberConfig(s)
 		if p, ok := s.(Preferences); ok {
-			for _, o := range p.Preferences() {
+			preferred := p.Preferences()
+			mustOptions("SubscriberOption", fmt.Sprintf("subscriber %q, by its Preferences", sc.name), preferred)
+			for _, o := range preferred {
 				o.applySubscriber(&sc)
 			}
 		}

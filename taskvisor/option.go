@@ -3,6 +3,7 @@ package taskvisor
 import (
 	"fmt"
 	"math"
+	"slices"
 	"time"
 )
 
@@ -26,16 +27,27 @@ const (
 // TaskOption configures one task, or, through [WithTaskDefaults], every task of
 // a supervisor that does not say otherwise. [RestartPolicy], [BackoffPolicy]
 // and the values of the With functions are TaskOptions; the interface is
-// sealed.
+// sealed. Who is given a nil TaskOption panics.
 type TaskOption interface{ applyTask(p *policy) }
 
-// Option configures a supervisor; see [New]. The interface is sealed.
+// Option configures a supervisor; see [New], which panics at a nil one. The
+// interface is sealed.
 type Option interface{ applySupervisor(c *config) }
 
-// SubscriberOption configures one subscriber; see [WithSubscriber]. The
-// interface is sealed.
+// SubscriberOption configures one subscriber; see [WithSubscriber], which
+// panics at a nil one, as does [New] at one of [Preferences]. The interface is
+// sealed.
 type SubscriberOption interface {
 	applySubscriber(c *subscriberConfig)
+}
+
+// mustOptions says in a sentence what would otherwise be a nil pointer somewhere
+// inside.
+func mustOptions[O comparable](kind, whose string, opts []O) {
+	var none O
+	if slices.Contains(opts, none) {
+		panic("taskvisor: nil " + kind + " for " + whose)
+	}
 }
 
 // policy holds the options of one task. Bits of set tell what was said; what

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strconv"
 	"strings"
 	"time"
 	"unicode"
@@ -75,13 +76,14 @@ func Periodic(name string, interval time.Duration, fn Func, opts ...TaskOption) 
 
 func newSpec(name string, fn Func, p *policy, opts []TaskOption) TaskSpec {
 	if fn == nil {
-		panic("taskvisor: nil Func for task " + fmt.Sprintf("%q", name))
+		panic("taskvisor: nil Func for task " + strconv.Quote(name))
 	}
 	return TaskSpec{name: name, fn: fn, policy: p}.With(opts...)
 }
 
 // With returns a copy of s with opts applied after those that s has; of two
-// options for the same thing the later wins. It does not modify s.
+// options for the same thing the later wins. It does not modify s, and panics if
+// an option is nil, as do [Once], [Restartable] and [Periodic].
 func (s TaskSpec) With(opts ...TaskOption) TaskSpec {
 	if len(opts) == 0 {
 		return s
@@ -91,6 +93,9 @@ func (s TaskSpec) With(opts ...TaskOption) TaskSpec {
 		*p = *s.policy
 	}
 	for _, o := range opts {
+		if o == nil {
+			panic("taskvisor: nil TaskOption for task " + strconv.Quote(s.name))
+		}
 		o.applyTask(p)
 	}
 	s.policy = p

@@ -37,6 +37,7 @@ type Supervisor struct {
 // New returns a supervisor with the given options. It starts nothing. Errors are
 // those of the options and of subscribers that refuse to be attached.
 func New(opts ...Option) (*Supervisor, error) {
+	mustOptions("Option", "New", opts)
 	c := config{name: "taskvisor", grace: defaultGrace, drain: defaultDrain, maxQueue: defaultMaxQueue}
 	for _, o := range opts {
 		o.applySupervisor(&c)
