@@ -220,8 +220,10 @@ func (d *deadline) fire() {
 
 // FromContext returns the description of the attempt that ctx belongs to, also
 // after it has ended, and whether there is one. Of an attempt that had ended
-// before anybody looked at its context, it knows the task and the number.
+// before anybody looked at its context, it knows the task and the number. It
+// panics if ctx is nil.
 func FromContext(ctx context.Context) (Attempt, bool) {
+	mustContext(ctx)
 	c := attemptFrom(ctx)
 	if c == nil {
 		return Attempt{}, false
@@ -245,8 +247,10 @@ var (
 // waits for it itself.
 //
 // A child may call Go too. After the join, or with a ctx that belongs to no
-// attempt, Go returns an error and starts nothing. It panics if fn is nil.
+// attempt, Go returns an error and starts nothing. It panics if ctx or
+// fn is nil.
 func Go(ctx context.Context, fn func(context.Context)) error {
+	mustContext(ctx)
 	if fn == nil {
 		panic("taskvisor: nil function for Go")
 	}
