@@ -60,10 +60,12 @@ func loop(n int) taskvisor.Func {
 func BenchmarkRestartLoop(b *testing.B) {
 	b.Run("raw", func(b *testing.B) {
 		b.ReportAllocs()
-		fn := func(context.Context) error { return nil }
+		n := 0
+		fn := func(context.Context) error { n++; return nil }
 		for b.Loop() {
 			_ = protect(fn)
 		}
+		same(b, "attempts", n, b.N)
 	})
 	run := func(name string, subs int, opts ...taskvisor.TaskOption) {
 		b.Run(name, func(b *testing.B) {
@@ -109,12 +111,14 @@ func BenchmarkRestartLoop(b *testing.B) {
 func BenchmarkOneShot(b *testing.B) {
 	b.Run("raw", func(b *testing.B) {
 		b.ReportAllocs()
-		fn := func(context.Context) error { return nil }
+		n := 0
+		fn := func(context.Context) error { n++; return nil }
 		for b.Loop() {
 			done := make(chan error, 1)
 			go func() { done <- protect(fn) }()
 			<-done
 		}
+		same(b, "bodies", n, b.N)
 	})
 	b.Run("taskvisor", func(b *testing.B) {
 		b.ReportAllocs()
@@ -148,7 +152,8 @@ func BenchmarkBatch(b *testing.B) {
 		b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/batch, "ns/task")
 	}
 	b.Run("raw", func(b *testing.B) {
-		fn := func(context.Context) error { return nil }
+		var n atomic.Int64
+		fn := func(context.Context) error { n.Add(1); return nil }
 		for b.Loop() {
 			var wg sync.WaitGroup
 			for range batch {
@@ -156,11 +161,13 @@ func BenchmarkBatch(b *testing.B) {
 			}
 			wg.Wait()
 		}
+		same(b, "bodies", n.Load(), int64(b.N)*batch)
 		perTask(b)
 	})
 	for _, subs := range []int{0, 1} {
 		b.Run(fmt.Sprintf("taskvisor/subscribers=%d", subs), func(b *testing.B) {
-			fn := func(context.Context) error { return nil }
+			var n atomic.Int64
+			fn := func(context.Context) error { n.Add(1); return nil }
 			names := batchNames()
 			for b.Loop() {
 				var opts []taskvisor.Option
@@ -188,6 +195,7 @@ func BenchmarkBatch(b *testing.B) {
 					}
 				}
 			}
+			same(b, "bodies", n.Load(), int64(b.N)*batch)
 			perTask(b)
 		})
 	}
@@ -197,12 +205,13 @@ func BenchmarkFiveFailures(b *testing.B) {
 	fail := errors.New("fail")
 	b.Run("raw", func(b *testing.B) {
 		b.ReportAllocs()
+		attempts := 0
 		for b.Loop() {
 			done := make(chan error, 1)
 			go func() {
 				for i := 0; ; i++ {
 					err := protect(func(context.Context) error {
-						if i < 5 {
+						if attempts++; i < 5 {
 							return fail
 						}
 						return nil
@@ -215,6 +224,7 @@ func BenchmarkFiveFailures(b *testing.B) {
 			}()
 			<-done
 		}
+		same(b, "attempts", attempts, 6*b.N)
 	})
 	b.Run("taskvisor", func(b *testing.B) {
 		b.ReportAllocs()
@@ -242,10 +252,12 @@ func BenchmarkFiveFailures(b *testing.B) {
 func BenchmarkPanic(b *testing.B) {
 	b.Run("raw", func(b *testing.B) {
 		b.ReportAllocs()
-		fn := func(context.Context) error { panic("boom") }
+		n := 0
+		fn := func(context.Context) error { n++; panic("boom") }
 		for b.Loop() {
 			_ = protect(fn)
 		}
+		same(b, "panics", n, b.N)
 	})
 	b.Run("taskvisor", func(b *testing.B) {
 		b.ReportAllocs()

@@ -36,6 +36,7 @@ var children = map[string]func() childReport{
 	"natural end":      signalAfterNaturalEnd,
 	"shutdown":         signalAfterShutdown,
 	"no signals":       signalNobodyAskedFor,
+	"footprint":        measureFootprint,
 }
 
 // childReport is what a child tells its parent on its standard output.
@@ -45,6 +46,8 @@ type childReport struct {
 	Stacks    map[string]string // by task, of the GraceExceededError
 	Events    int
 	Cause     string
+
+	RSS, Goroutines int // of benchmarks
 }
 
 // TestMain is where children branch off.
@@ -69,7 +72,7 @@ func report(r childReport) {
 }
 
 // runChild runs a child to its end. The error is that of the process.
-func runChild(t *testing.T, name string, env ...string) (childReport, error) {
+func runChild(t testing.TB, name string, env ...string) (childReport, error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
