@@ -50,8 +50,8 @@ type TaskSpec struct {
 var oncePolicy = &policy{set: setRestart | pinRestart, restart: RestartNever()}
 
 // Once returns the spec of a task that runs a single attempt, whatever its
-// result. It panics if fn is nil. A restart policy among opts is an error when
-// the spec is added.
+// result. It panics if fn is nil. Another restart policy among opts is an error
+// when the spec is added.
 func Once(name string, fn Func, opts ...TaskOption) TaskSpec {
 	return newSpec(name, fn, oncePolicy, opts)
 }
@@ -65,8 +65,8 @@ func Restartable(name string, fn Func, opts ...TaskOption) TaskSpec {
 
 // Periodic returns the spec of a task that runs at once and then again each
 // time interval has passed since its last success; after a failure its backoff
-// decides. A negative interval is an error when the spec is added, and so is a
-// restart policy among opts. It panics if fn is nil.
+// decides. A negative interval is an error when the spec is added, and so is
+// another restart policy among opts. It panics if fn is nil.
 func Periodic(name string, interval time.Duration, fn Func, opts ...TaskOption) TaskSpec {
 	p := &policy{}
 	RestartAlways(interval).applyTask(p)
