@@ -86,7 +86,11 @@ func sutureRestart(m *rounds.Meter, n int) error {
 // called on the supervisor's goroutine.
 func sutureBeside(subscribers int) func(*rounds.Meter, int) error {
 	return func(m *rounds.Meter, n int) error {
-		c := work.NewChannels[suture.Event](subscribers)
+		c := work.NewChannels(subscribers, func(c *work.Counter, events <-chan suture.Event) {
+			for range events { // an interface: two words
+				c.N.Add(1)
+			}
+		})
 		if err := sutureLoop(m, n, c.Send, func(int) error { return nil }); err != nil {
 			return err
 		}

@@ -23,17 +23,14 @@ type Channels[E any] struct {
 	wg       sync.WaitGroup
 }
 
-// NewChannels starts n subscribers.
-func NewChannels[E any](n int) *Channels[E] {
+// NewChannels starts n subscribers, each of which receives until its channel is
+// closed.
+func NewChannels[E any](n int, receive func(*Counter, <-chan E)) *Channels[E] {
 	c := &Channels[E]{counters: make([]Counter, n)}
 	for i := range n {
 		ch := make(chan E, capacity)
 		c.chans = append(c.chans, ch)
-		c.wg.Go(func() {
-			for range ch {
-				c.counters[i].N.Add(1)
-			}
-		})
+		c.wg.Go(func() { receive(&c.counters[i], ch) })
 	}
 	return c
 }
@@ -59,10 +56,19 @@ func (c *Channels[E]) Close() int {
 	return least
 }
 
+// deliver calls the subscriber with each event, as taskvisor's worker does.
+func deliver(c *Counter, events <-chan taskvisor.Event) {
+	var s taskvisor.Subscribe = c
+	ctx := context.Background()
+	for e := range events {
+		s.OnEvent(ctx, e)
+	}
+}
+
 // ChannelLoop is RawRestart with three events per attempt, sent to channels.
 func ChannelLoop(subscribers int) func(*rounds.Meter, int) error {
 	return func(m *rounds.Meter, n int) error {
-		c := NewChannels[taskvisor.Event](subscribers)
+		c := NewChannels(subscribers, deliver)
 		m.Start()
 		sendLoop(c, n)
 		got := c.Close()
@@ -88,7 +94,7 @@ func sendLoop(c *Channels[taskvisor.Event], n int) {
 func ChannelEvents(publishers, subscribers int) func(*rounds.Meter, int) error {
 	return func(m *rounds.Meter, n int) error {
 		each := max(1, n/perAttempt/publishers)
-		c := NewChannels[taskvisor.Event](subscribers)
+		c := NewChannels(subscribers, deliver)
 		m.Start()
 		var wg sync.WaitGroup
 		for range publishers {
