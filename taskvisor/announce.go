@@ -11,7 +11,10 @@ func (t *task) emit(a actions, now time.Time, at instant, e *ending) {
 	first := a&doStarting != 0 && t.sub != nil && t.sub.state == StateAdmitting
 	f := &t.sup.fan
 	if f.silent {
-		if t.seq = f.seq.Add(uint64(bits.OnesCount32(uint32(a & events)))); first {
+		if n := bits.OnesCount32(uint32(a & events)); n > 0 {
+			t.seq = f.seq.Add(uint64(n))
+		}
+		if first {
 			t.slotMoved(StateRunning, now)
 		}
 		return

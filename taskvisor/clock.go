@@ -3,9 +3,23 @@ package taskvisor
 import "time"
 
 // clock relates instants to wall time. Two readings of one clock share it.
-type clock struct{ epoch time.Time }
+type clock struct {
+	epoch  time.Time
+	silent bool // nobody is told the time of an event
+}
 
+// now returns the time, for events, and the instant, for decisions. Where nobody
+// is told of events it reads the monotonic clock alone and leaves the time zero:
+// 26 ns instead of 47, of about 90 that an attempt takes.
 func (c *clock) now() (time.Time, instant) {
+	if c.silent {
+		return time.Time{}, instant(time.Since(c.epoch))
+	}
+	return c.both()
+}
+
+// both is now where the time goes into something else than an event.
+func (c *clock) both() (time.Time, instant) {
 	t := time.Now()
 	return t, instant(t.Sub(c.epoch))
 }

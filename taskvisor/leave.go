@@ -43,12 +43,16 @@ func (t *task) follow(d departed) {
 
 // deliver makes the outcome known, then publishes TaskRemoved.
 func (t *task) deliver(now time.Time, at instant) *outbuf {
+	var who audience
 	t.mu.Lock()
 	if !t.known {
-		who := t.knowLocked()
-		t.mu.Unlock()
-		who.tell()
-		t.mu.Lock()
+		who = t.knowLocked()
+		if !t.sup.fan.silent { // who listens must not be ahead of who waits
+			t.mu.Unlock()
+			who.tell()
+			who = audience{}
+			t.mu.Lock()
+		}
 	}
 	t.publish(TaskRemoved, now, at)
 	if t.timer != nil && !t.m.phase.running() {
@@ -56,6 +60,7 @@ func (t *task) deliver(now time.Time, at instant) *outbuf {
 	}
 	buf := t.sup.fan.detach(&t.out)
 	t.mu.Unlock()
+	who.tell()
 	return buf
 }
 
@@ -151,7 +156,7 @@ func (t *task) giveUp() {
 // and slot stay taken until it returns, unless the task says otherwise. It
 // changes nothing if the body came back meanwhile.
 func (t *task) abandon(stack string, err error) {
-	now, at := t.sup.clock.now()
+	now, at := t.sup.clock.both() // for the outcome
 	t.mu.Lock()
 	gone := t.abandonLocked(now, at, stack, err)
 	t.mu.Unlock()

@@ -268,7 +268,7 @@ func (s *Supervisor) abandonAll(tasks []*task, stacks map[TaskID]string) *GraceE
 	for _, t := range tasks {
 		t.mu.Lock()
 	}
-	now, at := s.clock.now()
+	now, at := s.clock.both() // for the outcomes
 	wall := s.clock.wall(now)
 	err := &GraceExceededError{Grace: s.cfg.grace}
 	for _, t := range tasks {

@@ -48,7 +48,7 @@ func New(opts ...Option) (*Supervisor, error) {
 	if c.defaults.set&setGrace == 0 {
 		graceOption(c.grace).applyTask(&c.defaults)
 	}
-	s := &Supervisor{cfg: c, clock: clock{time.Now().Add(-1)}} // the instant 0 is "never"
+	s := &Supervisor{cfg: c, clock: clock{epoch: time.Now().Add(-1), silent: len(c.subscribers) == 0}} // the instant 0 is "never"
 	s.inherit = resolve(&c.defaults, nil)
 	s.onceOnly = resolve(&c.defaults, oncePolicy)
 	s.reg.init()
