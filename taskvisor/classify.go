@@ -28,22 +28,22 @@ func panicExit(v any) (exit exitCode) {
 		return exit
 	}
 	defer func() { _ = recover() }()
-	return classifyError(err).exit
+	var e ending
+	e.classify(err)
+	return e.exit
 }
 
 // classify reads a body's error. It calls the methods of the user's error types,
 // hence on the attempt's goroutine, without a lock, where panics are recovered.
-func classify(err error) ending {
+// Until that is done, e stays that of a body which did not come back.
+func (e *ending) classify(err error) {
 	if err == nil {
-		return ending{kind: ResultSuccess}
+		e.kind, e.goexit, e.err = ResultSuccess, false, nil
+		return
 	}
-	return classifyError(err)
-}
-
-func classifyError(err error) ending {
-	e := ending{kind: ResultFailure, err: err}
-	e.inspect(err)
-	return e
+	found := ending{kind: ResultFailure, err: err}
+	found.inspect(err)
+	*e = found
 }
 
 // inspect walks the tree of err, depth first, as errors.As does, but once for
