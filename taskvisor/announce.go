@@ -123,9 +123,9 @@ func (t *task) record(kind EventKind, now time.Time, at instant, e *ending) {
 	case TaskRemoveRequested:
 		r.Reason = m.stop
 	case ActorExhausted, ActorDead:
-		r.Outcome, r.Err = m.outcome, t.outErr
+		r.Outcome, r.Err = m.outcome, t.outErrLocked()
 	case TaskRemoved:
-		r.Outcome, r.Reason, r.Err = m.outcome, m.stop, t.outErr
+		r.Outcome, r.Reason, r.Err = m.outcome, m.stop, t.outErrLocked()
 		if r.Outcome == OutcomeCanceled {
 			r.Reason = t.cancelReason()
 		}
@@ -140,7 +140,10 @@ func (t *task) place(kind EventKind, now time.Time) *entry {
 	if r == nil {
 		return nil
 	}
-	r.view = t.view
+	r.view = nil
+	if t.given != nil {
+		r.view = t.given.view
+	}
 	if t.run != nil && t.run.view != nil {
 		r.view = t.run.view
 	}
@@ -194,7 +197,7 @@ func (t *task) announceSubmission(sub *task, v Verdict, owner TaskID, queued int
 func (t *task) announceRefusal(now time.Time, at instant) {
 	if t.open() {
 		if r := t.place(ControllerRejected, now); r != nil {
-			r.Slot, r.Admission, r.Reason, r.Err = t.sub.slot, t.sub.admission, t.m.stop, t.outErr
+			r.Slot, r.Admission, r.Reason, r.Err = t.sub.slot, t.sub.admission, t.m.stop, t.outErrLocked()
 			r.Duration = time.Duration(at - t.sub.at)
 			t.keep(r)
 		}

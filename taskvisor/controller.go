@@ -265,7 +265,7 @@ func (c *controller) refuse(t *task, why Reason) {
 	defer t.mu.Unlock()
 	t.m.stop = why
 	t.m.end(OutcomeRejected, at)
-	t.outErr = &TaskError{Op: "submit", Task: t.name, Err: why}
+	t.extraLocked().outErr = &TaskError{Op: "submit", Task: t.name, Err: why}
 }
 
 // refused makes the rejection of a submission that waited known and announces it.

@@ -8,34 +8,33 @@ import (
 
 // Handle is one registered task, or one submission: its identity, its state,
 // its end. It is safe for concurrent use and stays valid after the task is gone.
+//
+// A task in backoff is little more than this: what few tasks have is in structs
+// of its own, so that it fits the allocator's class of 320 bytes; the next is 352.
 type Handle struct {
-	sup    *Supervisor
-	id     TaskID
-	digits string // id as text, for the pprof label
-	name   string
-	fn     Func
-	base   context.Context // values given to Add; nil: none
-	view   *views          // what subscribers get as context; nil: no values
-	sub    *submitted      // nil unless it was submitted to a slot
+	sup   *Supervisor
+	id    TaskID
+	name  string
+	fn    Func
+	given *given     // with Add; nil: a context without values
+	sub   *submitted // nil unless it was submitted to a slot
 
 	mu       sync.Mutex // guards the fields below
 	m        machine
 	run      *runner // while a goroutine runs
 	out      outbox
-	seq      uint64   // number of the last event
-	lastErr  error    // of the last attempt that did not succeed
-	outErr   error    // of the outcome
-	code     exitCode // of the last attempt
-	ticket   *ticket  // while it waits for a permit
-	queuedAt instant  // when it began to wait for a permit
+	seq      uint64  // number of the last event
+	lastErr  error   // of the last attempt that did not succeed
+	ticket   *ticket // while it waits for a permit
+	queuedAt instant // when it began to wait for a permit
 	timer    *time.Timer
-	timerAt  instant       // when the timer fires; 0: it does not
-	permit   bool          // holds one
-	known    bool          // the outcome was delivered
-	released bool          // removed before its body came back
-	done     chan struct{} // closed when the outcome is known; made when Done or a Wait that can be cut short asks
-	waiters  *waiter       // Waits that nothing cuts short
-	x        *extra        // nil for most tasks
+	timerAt  instant // when the timer fires; 0: it does not
+	permit   bool    // holds one
+	known    bool    // the outcome was delivered
+	released bool    // removed before its body came back
+	blamed   bool    // lastErr is the outcome's error
+	waiters  *waiter // for the outcome
+	x        *extra  // nil for most tasks
 
 	after      *task // in the starter's queue; guarded by its lock
 	prev, next *task // in the registry, or in the queue of a slot; guarded by their locks
@@ -51,6 +50,8 @@ type task = Handle
 type extra struct {
 	value   any      // returned by a Returning body
 	stack   string   // of a stuck or abandoned body
+	code    exitCode // of the last attempt
+	outErr  error    // of the outcome, where it is not an attempt's or its stop
 	outcome *Outcome // of an abandoned task; others derive theirs
 }
 
@@ -66,10 +67,10 @@ func (t *task) extraLocked() *extra {
 
 // values returns the context that carries the values given to Add.
 func (t *task) values() context.Context {
-	if t.base == nil {
+	if t.given == nil {
 		return context.Background()
 	}
-	return t.base
+	return t.given
 }
 
 // ID returns the task's id.
@@ -82,13 +83,13 @@ func (h *Handle) Name() string { return h.name }
 func (h *Handle) Done() <-chan struct{} {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.done == nil {
-		h.done = make(chan struct{})
-		if h.known {
-			close(h.done)
-		}
+	switch w := h.waiters; {
+	case h.known:
+		return h.sup.past
+	case w == nil || !w.all:
+		h.waiters = &waiter{told: make(chan struct{}), all: true, next: w}
 	}
-	return h.done
+	return h.waiters.told
 }
 
 // Outcome returns how the task ended, and whether it has. A task whose policy
@@ -107,17 +108,34 @@ func (t *task) outcomeLocked() Outcome {
 		return *t.x.outcome
 	}
 	wall := t.sup.clock.time
-	o := Outcome{Kind: t.m.outcome, Err: t.outErr, Reason: t.m.stop, Attempts: t.m.attempt, Ended: wall(t.m.since), exit: t.code}
+	o := Outcome{Kind: t.m.outcome, Err: t.outErrLocked(), Reason: t.m.stop, Attempts: t.m.attempt, Ended: wall(t.m.since)}
 	if o.Kind == OutcomeCanceled && o.Reason == 0 {
 		o.Reason = ErrCanceled
 	}
 	if t.m.first != 0 {
 		o.Started = wall(t.m.first)
 	}
-	if t.x != nil && o.Kind == OutcomeCompleted {
-		o.Value = t.x.value
+	if t.x != nil {
+		o.exit = t.x.code
+		if o.Kind == OutcomeCompleted {
+			o.Value = t.x.value
+		}
 	}
 	return o
+}
+
+// outErrLocked is the error of the outcome, which is decided.
+func (t *task) outErrLocked() error {
+	switch {
+	case t.x != nil && t.x.outErr != nil:
+		return t.x.outErr
+	case t.m.outcome == OutcomeCompleted:
+		return nil
+	case t.blamed:
+		return t.lastErr
+	default:
+		return t.stopErr()
+	}
 }
 
 // Stop tells the task to end and returns at once: the context of its attempt is

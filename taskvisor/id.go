@@ -9,37 +9,42 @@ import (
 // a profile of several supervisors can be told apart.
 var lastID atomic.Uint64
 
-// idBlock bounds how many ids share one text.
+func newID() TaskID { return TaskID(lastID.Add(1)) }
+
+// idBlock bounds how many ids share one text. They differ in two digits.
 const idBlock = 100
 
-// idTexts holds the digits of the ids of one block in one string. Ids are handed
-// out in sequence, so that the text of nearly every task is a slice of it: one
-// allocation less for each.
-type idTexts struct {
+// idTexts gives ids as text, for labels. Ids are handed out in sequence and most
+// tasks begin in that order, so that the text of nearly every one is a slice of
+// its block's: an allocation less for each.
+type idTexts struct{ latest atomic.Pointer[idTextBlock] }
+
+type idTextBlock struct {
 	first uint64 // a multiple of idBlock
 	width int    // digits of each
 	text  string
 }
 
-// newID returns the next id with its digits.
-func (s *Supervisor) newID() (id TaskID, digits string) {
-	n := lastID.Add(1)
-	b := s.ids.Load()
-	if b == nil || n-n%idBlock != b.first {
-		if n < idBlock { // of different widths
-			return TaskID(n), strconv.FormatUint(n, 10)
+func (x *idTexts) text(id TaskID) string {
+	n := uint64(id)
+	b := x.latest.Load()
+	if b == nil || n-b.first >= idBlock {
+		if n < idBlock || b != nil && n < b.first { // of different widths, or a task that runs again
+			return strconv.FormatUint(n, 10)
 		}
-		b = newIDTexts(n - n%idBlock)
-		s.ids.Store(b)
+		b = newIDTextBlock(n - n%idBlock)
+		x.latest.Store(b)
 	}
 	at := int(n-b.first) * b.width
-	return TaskID(n), b.text[at : at+b.width]
+	return b.text[at : at+b.width]
 }
 
-func newIDTexts(first uint64) *idTexts {
-	text := make([]byte, 0, idBlock*20) // 20 digits are the most there can be
-	for n := first; n < first+idBlock; n++ {
-		text = strconv.AppendUint(text, n, 10)
+func newIDTextBlock(first uint64) *idTextBlock {
+	digits := strconv.AppendUint(nil, first, 10)
+	text := make([]byte, 0, idBlock*len(digits))
+	for i := range byte(idBlock) {
+		text = append(text, digits...)
+		text[len(text)-2], text[len(text)-1] = '0'+i/10, '0'+i%10
 	}
-	return &idTexts{first: first, width: len(text) / idBlock, text: string(text)}
+	return &idTextBlock{first: first, width: len(digits), text: string(text)}
 }

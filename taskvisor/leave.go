@@ -70,15 +70,14 @@ func (t *task) accountLocked() account {
 }
 
 // audience is who waits for an outcome.
-type audience struct {
-	done    chan struct{}
-	waiters *waiter
-}
+type audience struct{ waiters *waiter }
 
-// waiter is one Wait that nothing cuts short. It needs a channel, but not one of
-// its own: supervisors keep them.
+// waiter is one Wait that nothing cuts short, or, first in its list, all those who
+// have what Done returns. A Wait needs a channel, but not one of its own:
+// supervisors keep them.
 type waiter struct {
 	told chan struct{} // capacity 1: told once for each time that it is queued
+	all  bool          // told is closed instead
 	next *waiter
 }
 
@@ -86,18 +85,19 @@ type waiter struct {
 // lock was released.
 func (t *task) knowLocked() audience {
 	t.known = true
-	a := audience{t.done, t.waiters}
+	a := audience{t.waiters}
 	t.waiters = nil
 	return a
 }
 
 func (a audience) tell() {
-	if a.done != nil {
-		close(a.done)
-	}
 	for w := a.waiters; w != nil; {
 		next := w.next // w is somebody else's once it was told
-		w.told <- struct{}{}
+		if w.all {
+			close(w.told)
+		} else {
+			w.told <- struct{}{}
+		}
 		w = next
 	}
 }
@@ -112,8 +112,11 @@ func (t *task) await() {
 	t.mu.Lock()
 	known := t.known
 	if !known {
-		w.next = t.waiters
-		t.waiters = w
+		at := &t.waiters
+		if *at != nil && (*at).all {
+			at = &(*at).next
+		}
+		w.next, *at = *at, w
 	}
 	t.mu.Unlock()
 	if !known {
@@ -142,7 +145,7 @@ func (t *task) essentialEnd() error {
 	if t.m.stop != 0 || t.m.outcome == OutcomeCompleted {
 		return nil
 	}
-	return &TaskError{Op: "run", Task: t.name, Err: t.outErr}
+	return &TaskError{Op: "run", Task: t.name, Err: t.outErrLocked()}
 }
 
 // giveUp abandons a body that outlived the grace of its individual stop.
@@ -213,10 +216,9 @@ func (t *task) abandonRest(now time.Time, at instant, g givenUp) {
 // abandonedLocked records and announces that the body was given up.
 func (t *task) abandonedLocked(now time.Time, at instant, stack string, err error) {
 	m := &t.m
-	t.outErr = err
 	t.released = t.m.policy.set&releaseOnAbandon != 0
 	x := t.extraLocked()
-	x.stack = stack
+	x.stack, x.outErr = stack, err
 	x.outcome = &Outcome{Kind: OutcomeAbandoned, Err: err, Reason: m.stop, Attempts: m.attempt,
 		Started: t.sup.clock.wall(now)(m.first), Ended: now, Stack: stack}
 	t.send(&Event{Time: now, Kind: TaskAbandoned, Task: t.name, TaskID: t.id, Attempt: m.attempt,

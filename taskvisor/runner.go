@@ -221,7 +221,7 @@ func (t *task) label() context.Context {
 	return pprof.WithLabels(t.values(), pprof.Labels(
 		"taskvisor_supervisor", t.sup.fan.supervisor,
 		"taskvisor_task", t.name,
-		labelTaskID, t.digits))
+		labelTaskID, t.sup.ids.text(t.id)))
 }
 
 // start announces the attempt.
@@ -300,7 +300,9 @@ func (r *runner) returned() {
 	}
 	r.now, r.at = t.sup.clock.now()
 	t.m.returned(&r.e, r.at, rand.Float64)
-	t.code = r.e.exit
+	if t.x != nil || r.e.exit.known {
+		t.extraLocked().code = r.e.exit
+	}
 	if t.m.result != ResultSuccess {
 		t.lastErr = r.e.err
 	}
@@ -358,7 +360,7 @@ func (r *runner) settleLocked() {
 		a = t.m.aborted(r.at)
 	}
 	if a&doLeave != 0 && !t.m.abandoned {
-		t.outErr = t.endErr(&r.e)
+		t.blamed = t.m.attempt == r.c.number && r.e.err != nil
 	}
 	again := a&doAgain != 0 && !s.permits.contested()
 	if again && s.fan.silent {
@@ -425,16 +427,4 @@ func (r *runner) part() {
 		gone.buf = p.buf
 	}
 	t.follow(gone)
-}
-
-// endErr is the outcome's error of a task whose last attempt ended with e.
-func (t *task) endErr(e *ending) error {
-	switch {
-	case t.m.outcome == OutcomeCompleted:
-		return nil
-	case e.err == nil:
-		return t.stopErr()
-	default:
-		return e.err
-	}
 }

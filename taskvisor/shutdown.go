@@ -8,6 +8,7 @@ import (
 	"os/signal"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -28,8 +29,9 @@ type shutdown struct {
 	mu    sync.Mutex // guards the fields below
 	since time.Time  // when the stop was asked for; zero before
 	took  time.Duration
-	cause error // what triggered it; nil: a call of Shutdown
 	fatal error // of the first essential task that ended
+
+	cause atomic.Pointer[stopError] // written with since; nil: a call of Shutdown
 
 	err error // the result; written before done is closed
 }
@@ -48,13 +50,10 @@ func (e *stopError) Unwrap() []error { return []error{ErrShutdown, e.trigger} }
 
 // shutdownCause is the error of every stop that the shutdown claims.
 func (s *Supervisor) shutdownCause() error {
-	d := &s.shutdown
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.cause == nil {
-		return ErrShutdown
+	if e := s.shutdown.cause.Load(); e != nil {
+		return e
 	}
-	return &stopError{d.cause}
+	return ErrShutdown
 }
 
 // signalError is what triggered a shutdown by signal.
@@ -74,7 +73,9 @@ func (s *Supervisor) requestStop(trigger, fatal error) {
 	first := d.since.IsZero()
 	if first {
 		d.since = time.Now()
-		d.cause = trigger
+		if trigger != nil {
+			d.cause.Store(&stopError{trigger})
+		}
 	}
 	d.mu.Unlock()
 	if !first {

@@ -26,9 +26,10 @@ type Supervisor struct {
 	fan     fanout
 	stacks  stackReader
 	starts  starter
-	runners sync.Pool               // of *runner
-	waiters sync.Pool               // of *waiter
-	ids     atomic.Pointer[idTexts] // texts of the latest ids
+	runners sync.Pool // of *runner
+	waiters sync.Pool // of *waiter
+	ids     idTexts
+	past    chan struct{} // closed: the Done of tasks whose outcome is known
 
 	enclosing *attemptCtx // of the attempt that called Run, which waits for this supervisor
 	shutdown  shutdown
@@ -56,6 +57,8 @@ func New(opts ...Option) (*Supervisor, error) {
 	s.permits.limit = c.maxConcurrent
 	s.stacks.clock = &s.clock
 	s.starts.run = s.starts.next
+	s.past = make(chan struct{})
+	close(s.past)
 	s.shutdown.init()
 	s.fan.init(s, s.shutdown.drainCtx, c.subscribers)
 	if err := s.attach(); err != nil {

@@ -9,22 +9,25 @@ import (
 // newTask makes a task that nobody knows of yet.
 func (s *Supervisor) newTask(ctx context.Context, spec TaskSpec) *task {
 	t := &task{sup: s, name: spec.name, fn: spec.fn}
-	t.id, t.digits = s.newID()
+	t.id = newID()
 	t.m.policy = s.policyOf(spec.policy)
 	t.m.phase = phaseAdded
 	t.fresh.t = t
 	if ctx != context.Background() && ctx != context.TODO() {
-		t.base = givenValues{context.WithoutCancel(ctx)}
-		t.view = s.fan.view(t.base)
+		t.given = &given{Context: context.WithoutCancel(ctx)}
+		t.given.view = s.fan.view(t.given)
 	}
 	return t
 }
 
-// givenValues are the values of the context that was given to Add. What it knows
-// of the attempt or the callback that called Add does not concern the new task.
-type givenValues struct{ context.Context }
+// given are the values of the context that was given to Add. What it knows of the
+// attempt or the callback that called Add does not concern the new task.
+type given struct {
+	context.Context
+	view *views // what subscribers get as context
+}
 
-func (c givenValues) Value(key any) any {
+func (c *given) Value(key any) any {
 	switch key.(type) {
 	case attemptKey, callbackKey, inlineKey:
 		return nil
@@ -65,9 +68,6 @@ func (t *task) announceLocked(now time.Time, at instant) actions {
 	t.publish(TaskAdded, now, at)
 	a := t.m.announced(at)
 	t.emit(a, now, at, nil)
-	if a&doLeave != 0 {
-		t.outErr = t.stopErr()
-	}
 	return a
 }
 
@@ -192,7 +192,6 @@ func (t *task) stopLocked(why Reason, now time.Time, at instant) actions {
 	a := t.m.claim(why, at)
 	t.emit(a, now, at, nil)
 	if a&doLeave != 0 {
-		t.outErr = t.stopErr()
 		if k := t.ticket; k != nil && why != ErrReplaced { // a replaced task's place is its successor's
 			t.ticket = nil
 			t.sup.permits.withdraw(k)
