@@ -1,11 +1,15 @@
 package taskvisor
 
-import "context"
+import (
+	"context"
+	"time"
+)
 
 // bracketing is what a runner needs where there are brackets.
 type bracketing struct {
 	attempt Attempt
 	result  Result
+	now     time.Time         // of the last transition
 	next    int               // bracket to begin or to end
 	begun   []context.Context // what each returned; nil: it is not to be ended
 }
@@ -14,10 +18,11 @@ type bracketing struct {
 // sake of the stack of tasks without any.
 //
 //go:noinline
-func (r *runner) describeLocked() {
+func (r *runner) describeLocked(now time.Time) {
 	b := r.brackets
-	b.attempt = r.t.describe(r.t.infoLocked())
-	b.attempt.Started = r.now
+	b.now = now
+	b.attempt = r.t.describe(r.c.number, r.t.infoLocked())
+	b.attempt.Started = now
 	b.next = 0
 	clear(b.begun)
 }

@@ -59,7 +59,7 @@ type liveCtx struct {
 	info    attemptInfo
 
 	mu      sync.Mutex    // guards the fields below; nothing is called under it
-	running int           // children
+	running int32         // children
 	joined  bool          // no more children: the attempt is over
 	idle    chan struct{} // made by the one who joins; closed when running drops to 0
 	failure *ending       // of the first child that panicked or exited
@@ -98,7 +98,6 @@ func (t *task) newLiveLocked(c *attemptCtx) *liveCtx {
 	}
 	if !current {
 		live.joined = true
-		live.info.number = c.number
 		live.std, live.cancel = context.WithCancelCause(base)
 		live.cancel(context.Canceled)
 		return live
@@ -229,7 +228,7 @@ func FromContext(ctx context.Context) (Attempt, bool) {
 		return Attempt{}, false
 	}
 	live := c.look()
-	a := live.t.describe(live.info)
+	a := live.t.describe(c.number, live.info)
 	a.Started = live.t.sup.clock.wall(time.Now())(live.info.started)
 	return a, true
 }

@@ -4,10 +4,10 @@ import "time"
 
 // attemptInfo is what differs between the attempts of a task.
 type attemptInfo struct {
-	number, streak int
-	previous       ResultKind
-	waited, delay  time.Duration
-	started        instant
+	streak        int32
+	previous      ResultKind
+	waited, delay time.Duration
+	started       instant
 }
 
 // infoLocked describes the attempt that runs.
@@ -15,20 +15,20 @@ func (t *task) infoLocked() attemptInfo {
 	r := t.run
 	if r.brackets != nil && t.m.phase == phaseEnded { // the machine is ahead already
 		b := &r.brackets.attempt
-		return attemptInfo{number: b.Number, streak: b.Streak, previous: b.Previous, waited: b.PermitWait, delay: b.Delay,
+		return attemptInfo{streak: int32(b.Streak), previous: b.Previous, waited: b.PermitWait, delay: b.Delay,
 			started: t.m.started}
 	}
-	i := attemptInfo{number: r.c.number, streak: int(t.m.streak), waited: r.waited, started: t.m.started}
-	if i.number > 1 {
+	i := attemptInfo{streak: t.m.streak, waited: r.waited, started: t.m.started}
+	if r.c.number > 1 {
 		i.previous, i.delay = t.m.result, t.m.delay
 	}
 	return i
 }
 
 // describe adds what does not differ. It needs no lock.
-func (t *task) describe(i attemptInfo) Attempt {
+func (t *task) describe(number int, i attemptInfo) Attempt {
 	a := Attempt{Supervisor: t.sup.fan.supervisor, Task: t.name, TaskID: t.id, Spec: t.spec(),
-		Number: i.number, Streak: i.streak, Previous: i.previous, PermitWait: i.waited, Delay: i.delay}
+		Number: number, Streak: int(i.streak), Previous: i.previous, PermitWait: i.waited, Delay: i.delay}
 	if x := t.sub; x != nil {
 		a.Slot, a.Admission, a.Replaced, a.SlotWait = x.slot, x.admission, x.replaced, x.waited
 	}

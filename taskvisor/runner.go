@@ -38,31 +38,31 @@ const (
 type runner struct {
 	t        *task
 	step     step
-	ctx      context.Context // given to the body: c, or what brackets made of it
-	c        *attemptCtx     // guarded by the task's lock, as the next four
-	live     *liveCtx        // the same, once somebody has looked at it
-	labelled context.Context // values with pprof labels
-	view     *views          // of what brackets made of the context; nil: the task's
-	waited   time.Duration   // for the attempt's permit
-	spare    []attemptCtx    // for the next attempts
-	model    []attemptCtx    // what a spare of full size is copied from
-	chunk    int             // size of the next spare
-	brackets *bracketing     // nil if there are none
-	now      time.Time       // of the last transition
-	at       instant
+	chunk    uint8                 // size of the next spare
+	gated    bool                  // of fanout.enter
+	owed     actions               // whose events are to be numbered with the next; where nobody listens
+	ctx      context.Context       // given to the body: c, or what brackets made of it
+	c        *attemptCtx           // guarded by the task's lock, as the next four
+	live     *liveCtx              // the same, once somebody has looked at it
+	labelled context.Context       // values with pprof labels
+	view     *views                // of what brackets made of the context; nil: the task's
+	waited   time.Duration         // for the attempt's permit
+	spare    []attemptCtx          // for the next attempts
+	model    *[maxSpare]attemptCtx // what a spare of full size is copied from
+	brackets *bracketing           // nil if there are none
+	at       instant               // of the last transition
 	e        ending
-	gated    bool    // of fanout.enter
-	last     actions // of the transition that ended the work
-	owed     actions // whose events are to be numbered with the next; where nobody listens
-	parting  parting
 }
 
-// parting is what is left to do about a task without its lock.
+// parting is what is left to do about a task without its lock. It is no part of
+// the runner, whose every byte an idle task pays for.
 type parting struct {
-	held     bool  // a permit is to be released
-	again    bool  // the next attempt got one at once
-	next     *task // who got it
-	released bool  // the task left when it was abandoned
+	now      time.Time // of the transition that ended the work
+	last     actions   // of it
+	held     bool      // a permit is to be released
+	again    bool      // the next attempt got one at once
+	next     *task     // who got it
+	released bool      // the task left when it was abandoned
 	account  account
 	buf      *outbuf
 }
@@ -103,6 +103,7 @@ func (r *runner) handOver() {
 }
 
 func (r *runner) loop() {
+	var p parting // no code of the user's is called between leaveLocked and part
 	for {
 		switch r.step {
 		case stepBegin:
@@ -115,13 +116,13 @@ func (r *runner) loop() {
 			r.step = stepReturn
 			r.call()
 		case stepReturn:
-			r.returned()
+			r.returned(&p)
 		case stepEnd:
 			r.endBrackets()
 		case stepSettle:
-			r.settle()
+			r.settle(&p)
 		case stepPart:
-			r.part()
+			r.part(&p)
 		default:
 			return
 		}
@@ -148,14 +149,15 @@ func (r *runner) begin() {
 	t := r.t
 	labelled := t.label()
 	r.enter()
-	r.now, r.at = t.sup.clock.now()
+	now, at := t.sup.clock.now()
+	r.at = at
 	t.run, r.labelled = r, labelled
-	r.beginLocked()
+	r.beginLocked(now)
 	r.exit()
 }
 
 // beginLocked leaves the lock to the caller; without brackets it also starts.
-func (r *runner) beginLocked() {
+func (r *runner) beginLocked(now time.Time) {
 	t := r.t
 	t.m.prepare(r.at)
 	r.waited = 0
@@ -170,10 +172,10 @@ func (r *runner) beginLocked() {
 		t.x.value = nil // of an attempt that did not complete the task
 	}
 	if r.brackets == nil {
-		r.startLocked()
+		r.startLocked(now)
 		return
 	}
-	r.describeLocked()
+	r.describeLocked(now)
 	r.step = stepBrackets
 }
 
@@ -201,7 +203,7 @@ func (r *runner) nextCtx(number int) *attemptCtx {
 // an atomic store for each is 7 ns of the 85 that an attempt takes.
 func (r *runner) refill() {
 	if r.model != nil {
-		r.spare = append([]attemptCtx(nil), r.model...)
+		r.spare = append([]attemptCtx(nil), r.model[:]...)
 		return
 	}
 	r.spare = make([]attemptCtx, r.chunk)
@@ -209,7 +211,7 @@ func (r *runner) refill() {
 		r.spare[i].node.Store(&r.t.fresh)
 	}
 	if r.chunk == maxSpare {
-		r.model = append(r.model, r.spare...)
+		r.model = (*[maxSpare]attemptCtx)(append([]attemptCtx(nil), r.spare...))
 	}
 	r.chunk = min(max(2*r.chunk, firstSpare), maxSpare)
 }
@@ -233,11 +235,11 @@ func (r *runner) start() {
 	}
 	r.enter()
 	r.view = view
-	r.startLocked()
+	r.startLocked(r.brackets.now)
 	r.exit()
 }
 
-func (r *runner) startLocked() {
+func (r *runner) startLocked(now time.Time) {
 	t := r.t
 	a := t.m.start()
 	if a&doAbort != 0 {
@@ -245,7 +247,7 @@ func (r *runner) startLocked() {
 		return
 	}
 	r.step = stepBody
-	t.emit(a|r.owed, r.now, r.at, nil)
+	t.emit(a|r.owed, now, r.at, nil)
 	r.owed = 0
 	t.armLocked(r.at)
 }
@@ -287,7 +289,7 @@ func (r *runner) traced() error {
 }
 
 // returned decides the result, after the children have been joined.
-func (r *runner) returned() {
+func (r *runner) returned(p *parting) {
 	t := r.t
 	if r.c.node.Load() != &t.fresh {
 		r.join()
@@ -298,7 +300,8 @@ func (r *runner) returned() {
 		r.join()
 		r.enter()
 	}
-	r.now, r.at = t.sup.clock.now()
+	now, at := t.sup.clock.now()
+	r.at = at
 	t.m.returned(&r.e, r.at, rand.Float64)
 	if t.x != nil || r.e.exit.known {
 		t.extraLocked().code = r.e.exit
@@ -307,10 +310,11 @@ func (r *runner) returned() {
 		t.lastErr = r.e.err
 	}
 	if r.brackets == nil {
-		r.settleLocked()
+		r.settleLocked(now, p)
 		return
 	}
 	m := &t.m
+	r.brackets.now = now
 	r.brackets.result = Result{Kind: m.result, Err: r.e.err, Duration: time.Duration(r.at - m.started), Reason: m.stop,
 		Retry: m.source != 0 && m.stop == 0}
 	if r.brackets.result.Retry {
@@ -340,17 +344,23 @@ func (r *runner) join() {
 	}
 }
 
-func (r *runner) settle() {
+func (r *runner) settle(p *parting) {
 	if r.c.node.Load() != &r.t.fresh { // a bracket of an attempt without a body may have called Go
 		r.join()
 	}
 	r.enter()
-	r.settleLocked()
+	var now time.Time
+	if r.brackets != nil {
+		now = r.brackets.now
+	} else { // aborted
+		now, r.at = r.t.sup.clock.now()
+	}
+	r.settleLocked(now, p)
 }
 
 // settleLocked announces the end of the attempt and begins what follows. It
 // releases the lock.
-func (r *runner) settleLocked() {
+func (r *runner) settleLocked(now time.Time, p *parting) {
 	t := r.t
 	s := t.sup
 	var a actions
@@ -366,44 +376,44 @@ func (r *runner) settleLocked() {
 	if again && s.fan.silent {
 		r.owed = a // one number for what ends and what begins: 7 ns of 90
 	} else {
-		t.emit(a, r.now, r.at, &r.e)
+		t.emit(a, now, r.at, &r.e)
 	}
 	if again {
 		t.m.begin()
 		if r.step = stepBegin; r.brackets == nil {
-			r.beginLocked()
+			r.beginLocked(now)
 		}
 		r.exit()
 		return
 	}
-	r.leaveLocked(a)
+	p.now = now
+	r.leaveLocked(a, p)
 }
 
 // leaveLocked ends the goroutine's work: the task waits, or it is gone.
-func (r *runner) leaveLocked(a actions) {
+func (r *runner) leaveLocked(a actions, p *parting) {
 	t := r.t
 	t.run, r.c, r.live, r.view = nil, nil, nil, nil
 	t.armLocked(r.at)
 	r.step = stepPart
-	r.last = a
-	r.parting = parting{held: t.permit, released: t.released, account: t.accountLocked()}
+	*p = parting{now: p.now, last: a, held: t.permit, released: t.released, account: t.accountLocked()}
 	t.permit = false
 	if a&doAgain != 0 { // others wait for a permit
 		t.queuedAt = r.at
-		r.parting.held = false
-		if r.parting.next = t.sup.permits.requeue(t); t.permit {
+		p.held = false
+		if p.next = t.sup.permits.requeue(t); t.permit {
 			t.m.begin()
-			r.parting.again = true
+			p.again = true
 		}
 	}
-	r.parting.buf = t.sup.fan.detach(&t.out)
+	p.buf = t.sup.fan.detach(&t.out)
 	t.mu.Unlock()
 }
 
 // part is a step of its own to be called from the loop: a task's end is the
 // deepest point of its stack, and two kilobytes are to suffice for it.
-func (r *runner) part() {
-	t, p := r.t, &r.parting
+func (r *runner) part(p *parting) {
+	t := r.t
 	s := t.sup
 	if r.step = stepDone; p.again {
 		r.step = stepBegin
@@ -414,10 +424,10 @@ func (r *runner) part() {
 	s.grant(p.next)
 	var gone departed
 	switch {
-	case r.last&doLeave == 0:
+	case p.last&doLeave == 0:
 	case !p.released:
-		gone = t.depart(r.now, r.at, p.account)
-	case r.last&doTerminal != 0:
+		gone = t.depart(p.now, r.at, p.account)
+	case p.last&doTerminal != 0:
 		s.reg.returned(t, 1)
 	default:
 		s.reg.returned(t, 0)
