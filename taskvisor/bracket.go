@@ -21,7 +21,9 @@ type bracketing struct {
 func (r *runner) describeLocked(now time.Time) {
 	b := r.brackets
 	b.now = now
-	b.attempt = r.t.describe(r.c.number, r.t.infoLocked())
+	var i attemptInfo
+	r.t.infoLocked(&i)
+	b.attempt = r.t.describe(r.c.number, &i)
 	b.attempt.Started = now
 	b.next = 0
 	clear(b.begun)

@@ -71,14 +71,13 @@ func (c *attemptCtx) look() *liveCtx {
 	if n.live != nil {
 		return n.live
 	}
-	t := n.t
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if n = c.node.Load(); n.live != nil {
-		return n.live
+	n.t.mu.Lock()
+	live := c.node.Load().live
+	if live == nil {
+		live = n.t.newLiveLocked(c)
+		c.node.Store(&live.ctxNode)
 	}
-	live := t.newLiveLocked(c)
-	c.node.Store(&live.ctxNode)
+	n.t.mu.Unlock()
 	return live
 }
 
@@ -102,7 +101,7 @@ func (t *task) newLiveLocked(c *attemptCtx) *liveCtx {
 		live.cancel(context.Canceled)
 		return live
 	}
-	live.info = t.infoLocked()
+	t.infoLocked(&live.info)
 	live.joined = t.m.phase == phaseEnded
 	if t.m.policy.set&limitTimeout != 0 {
 		live.expired = &deadline{base: base, at: t.sup.clock.time(after(t.m.started, t.m.policy.timeout))}
@@ -228,7 +227,7 @@ func FromContext(ctx context.Context) (Attempt, bool) {
 		return Attempt{}, false
 	}
 	live := c.look()
-	a := live.t.describe(c.number, live.info)
+	a := live.t.describe(c.number, &live.info)
 	a.Started = live.t.sup.clock.wall(time.Now())(live.info.started)
 	return a, true
 }

@@ -44,7 +44,7 @@ type runner struct {
 	ctx      context.Context       // given to the body: c, or what brackets made of it
 	c        *attemptCtx           // guarded by the task's lock, as the next four
 	live     *liveCtx              // the same, once somebody has looked at it
-	labelled context.Context       // values with pprof labels
+	labelled context.Context       // values with pprof labels; fixed before the task knows the runner
 	view     *views                // of what brackets made of the context; nil: the task's
 	waited   time.Duration         // for the attempt's permit
 	spare    []attemptCtx          // for the next attempts
@@ -83,7 +83,7 @@ func (s *Supervisor) runner(t *task) *runner {
 	return r
 }
 
-// resume executes attempts until the task has to wait or is gone.
+// resume goes on where another goroutine was ended.
 func (r *runner) resume() {
 	defer r.handOver()
 	r.loop()
@@ -102,6 +102,7 @@ func (r *runner) handOver() {
 	s.runners.Put(r)
 }
 
+// loop executes attempts until the task has to wait or is gone.
 func (r *runner) loop() {
 	var p parting // no code of the user's is called between leaveLocked and part
 	for {
@@ -144,14 +145,13 @@ func (r *runner) exit() {
 	t.sup.fan.deliverAfter(&t.mu, &t.out, buf)
 }
 
-// begin gives the attempt, which has its permit, a context and labels.
+// begin gives the attempt, which has its permit, a context.
 func (r *runner) begin() {
 	t := r.t
-	labelled := t.label()
 	r.enter()
 	now, at := t.sup.clock.now()
 	r.at = at
-	t.run, r.labelled = r, labelled
+	t.run = r
 	r.beginLocked(now)
 	r.exit()
 }

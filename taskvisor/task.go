@@ -147,13 +147,23 @@ func (q *starter) put(t *task) {
 	q.tail = t
 }
 
-func (q *starter) next() {
+func (q *starter) take() *task {
 	q.mu.Lock()
+	defer q.mu.Unlock()
 	t := q.head
 	q.head = t.after
 	t.after = nil
-	q.mu.Unlock()
-	t.sup.runner(t).resume()
+	return t
+}
+
+// next is what a task's goroutine does. The labels are made here, where the stack
+// is least deep: the allocator may take half a kilobyte of it.
+func (q *starter) next() {
+	t := q.take()
+	r := t.sup.runner(t)
+	defer r.handOver()
+	r.labelled = t.label()
+	r.loop()
 }
 
 // stopFor claims the stop of the task for why.
