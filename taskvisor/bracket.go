@@ -29,13 +29,12 @@ func (r *runner) describeLocked(now time.Time) {
 	clear(b.begun)
 }
 
-// cleared returns b without what it refers to, for the next runner.
-func (b *bracketing) cleared() *bracketing {
+// clear forgets what b refers to.
+func (b *bracketing) clear() {
 	if b != nil {
 		clear(b.begun)
 		*b = bracketing{begun: b.begun}
 	}
-	return b
 }
 
 // beginBrackets lets each bracket see the attempt and derive a context.

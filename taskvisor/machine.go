@@ -307,7 +307,7 @@ func (m *machine) plan(e *ending, now instant, draw func() float64) {
 			m.delay = e.after
 		} else {
 			m.source = BackoffFailure
-			m.delay = m.policy.backoff.Delay(n, draw())
+			m.delay = m.policy.backoff.delay(n, draw)
 		}
 	}
 	if m.policy.set&noFloor == 0 {

@@ -93,21 +93,27 @@ func (p *policy) fail(err error) {
 // resolve returns what is in force for a task with the options own under a
 // supervisor with the given defaults; either may be nil.
 func resolve(defaults, own *policy) *policy {
-	r := &policy{
+	r := &policy{}
+	r.resolve(defaults, own)
+	return r
+}
+
+func (r *policy) resolve(defaults, own *policy) {
+	*r = policy{
 		set:        resolved,
 		backoff:    ExponentialBackoff(defaultFirstBackoff, defaultMaxBackoff),
 		stuckAfter: defaultStuckAfter,
 		grace:      defaultGrace,
 	}
-	for _, p := range []*policy{defaults, own} {
-		if p != nil {
-			r.overlay(p)
-		}
+	if defaults != nil {
+		r.overlay(defaults)
+	}
+	if own != nil {
+		r.overlay(own)
 	}
 	if r.set&setReset == 0 {
 		r.resetAfter = max(minResetAfter, 2*min(r.backoff.Max, math.MaxInt64/2))
 	}
-	return r
 }
 
 // overlay takes from p what p says.

@@ -122,6 +122,14 @@ func (b BackoffPolicy) Delay(n int, u float64) time.Duration {
 	}
 }
 
+// delay is Delay with a draw, if there is something to draw.
+func (b *BackoffPolicy) delay(n int, draw func() float64) time.Duration {
+	if b.Jitter == NoJitter {
+		return b.base(n)
+	}
+	return b.Delay(n, draw())
+}
+
 // limit is Max, made harmless for receivers that Validate refuses.
 func (b BackoffPolicy) limit() time.Duration { return max(b.Max, 0) }
 

@@ -98,8 +98,21 @@ func (r *runner) handOver() {
 		return
 	}
 	s := r.t.sup
-	*r = runner{brackets: r.brackets.cleared()}
+	r.clear()
 	s.runners.Put(r)
+}
+
+// clear forgets the task; leaveLocked did its part. It writes what was written: the
+// collector looks at every pointer that goes, and a store of all of r takes 20 ns.
+func (r *runner) clear() {
+	r.t, r.ctx, r.labelled = nil, nil, nil
+	if r.spare != nil {
+		r.spare, r.model = nil, nil
+	}
+	if r.e.err != nil {
+		r.e.err = nil
+	}
+	r.brackets.clear()
 }
 
 // loop executes attempts until the task has to wait or is gone.

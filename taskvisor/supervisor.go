@@ -96,12 +96,17 @@ func (s *Supervisor) policyOf(own *policy) *policy {
 	case oncePolicy:
 		return s.onceOnly
 	}
-	p := resolve(&s.cfg.defaults, own)
-	if last := s.recent.Load(); last != nil && *last == *p {
+	var p policy
+	p.resolve(&s.cfg.defaults, own)
+	if last := s.recent.Load(); last != nil && *last == p {
 		return last
 	}
-	s.recent.Store(p)
-	return p
+	return s.remember(p)
+}
+
+func (s *Supervisor) remember(p policy) *policy {
+	s.recent.Store(&p)
+	return &p
 }
 
 // Name returns the supervisor's name.
