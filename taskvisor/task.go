@@ -2,6 +2,7 @@ package taskvisor
 
 import (
 	"context"
+	"runtime"
 	"sync"
 	"time"
 )
@@ -117,13 +118,23 @@ func (s *Supervisor) grant(t *task) {
 	}
 }
 
+// crowd is how many goroutines may wait for their first turn before who starts
+// more steps aside, once for as many. A burst of tasks would otherwise have all of
+// its goroutines before the first has run, every one of them and its stack new and
+// in nobody's cache: 1620 ns for each of 100 000 instant tasks instead of 1150. And
+// what a goroutine needed it keeps when it ends, half a kilobyte for ever.
+const crowd = 128
+
 // spawn starts the goroutine of an attempt that has begun.
 func (s *Supervisor) spawn(t *task) {
-	s.starts.put(t)
+	waiting := s.starts.put(t)
 	// Started by whoever made the attempt due; ends when the task waits or is gone,
 	// or by runtime.Goexit, and is then replaced; nobody waits for it: what it did
 	// is in the machine before it ends, and a shutdown waits for that.
 	go s.starts.run()
+	if waiting%crowd == 0 {
+		runtime.Gosched()
+	}
 }
 
 // starter hands tasks to their goroutines: first in, first out, one each. A go
@@ -134,9 +145,11 @@ type starter struct {
 
 	mu         sync.Mutex // guards the fields below
 	head, tail *task      // linked by after
+	waiting    int        // how many
 }
 
-func (q *starter) put(t *task) {
+// put returns how many there are with t.
+func (q *starter) put(t *task) int {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.head == nil {
@@ -145,6 +158,8 @@ func (q *starter) put(t *task) {
 		q.tail.after = t
 	}
 	q.tail = t
+	q.waiting++
+	return q.waiting
 }
 
 func (q *starter) take() *task {
@@ -152,6 +167,7 @@ func (q *starter) take() *task {
 	defer q.mu.Unlock()
 	t := q.head
 	q.head = t.after
+	q.waiting--
 	t.after = nil
 	return t
 }
