@@ -36,7 +36,7 @@ type Handle struct {
 	waiters  *waiter // for the outcome
 	x        *extra  // nil for most tasks
 
-	after      *task // in the starter's queue; guarded by its lock
+	same       *task // next in its chain of names; guarded by the registry's lock
 	prev, next *task // in the registry, or in the queue of a slot; guarded by their locks
 
 	fresh ctxNode    // what attempt contexts point to until somebody looks

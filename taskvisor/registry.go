@@ -8,13 +8,13 @@ import (
 // registry is the only authority on who is registered and on whether anybody
 // still can be. Its lock is taken before a task's and never while one is held.
 type registry struct {
-	mu         sync.Mutex     // guards the fields below
-	state      State          // StateNew, StateRunning, StateDraining, StateStopped
-	natural    bool           // Run: the end of the last live task is the end
-	names      table[*Handle] // of *task: the alias in a type argument crashes the compiler (go1.26.8)
-	head, tail *task          // registered tasks, in order of registration
-	count      int            // of these
-	live       int            // what keeps Run going: tasks that are neither abandoned nor removed, waiting submissions
+	mu         sync.Mutex // guards the fields below
+	state      State      // StateNew, StateRunning, StateDraining, StateStopped
+	natural    bool       // Run: the end of the last live task is the end
+	names      nameTable
+	head, tail *task // registered tasks, in order of registration
+	count      int   // of these
+	live       int   // what keeps Run going: tasks that are neither abandoned nor removed, waiting submissions
 
 	added, removed, started, ended uint64             // started, ended: attempts of removed tasks
 	strays                         map[*task]struct{} // removed tasks whose bodies still run
@@ -24,6 +24,7 @@ type registry struct {
 
 func (r *registry) init() {
 	r.state = StateNew
+	r.names.init()
 	r.quiet = make(chan struct{}, 1)
 }
 
@@ -85,13 +86,12 @@ func (r *registry) openLocked() error {
 
 func (r *registry) addLocked(ts []*task) (conflict *task) {
 	for i, t := range ts {
-		if _, taken := r.names.m[t.name]; taken {
+		if !r.names.put(t) {
 			for _, u := range ts[:i] {
-				r.names.delete(u.name)
+				r.names.delete(u)
 			}
 			return t
 		}
-		r.names.put(t.name, t)
 	}
 	for _, t := range ts {
 		t.prev = r.tail
@@ -140,7 +140,7 @@ func (r *registry) hold() error {
 func (r *registry) free(t *task) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.names.delete(t.name)
+	r.names.delete(t)
 	if t.prev == nil {
 		r.head = t.next
 	} else {
@@ -276,7 +276,7 @@ func (r *registry) current() State {
 func (r *registry) lookup(name string) *task {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.names.m[name]
+	return r.names.get(name)
 }
 
 // snapshot adds the registry's part and returns the registered tasks by id.

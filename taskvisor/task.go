@@ -143,32 +143,38 @@ func (s *Supervisor) spawn(t *task) {
 type starter struct {
 	run func() // next, as a value that is made once
 
-	mu         sync.Mutex // guards the fields below
-	head, tail *task      // linked by after
-	waiting    int        // how many
+	mu    sync.Mutex // guards the fields below
+	queue []*task    // from taken on
+	taken int
 }
 
-// put returns how many there are with t.
+// leastQueue is the room that an empty queue keeps at most.
+const leastQueue = 1024
+
+// put returns how many tasks wait with t.
 func (q *starter) put(t *task) int {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.head == nil {
-		q.head = t
-	} else {
-		q.tail.after = t
+	if len(q.queue) == cap(q.queue) && q.taken > len(q.queue)/2 { // rather than grow
+		n := copy(q.queue, q.queue[q.taken:])
+		clear(q.queue[n:])
+		q.queue, q.taken = q.queue[:n], 0
 	}
-	q.tail = t
-	q.waiting++
-	return q.waiting
+	q.queue = append(q.queue, t)
+	return len(q.queue) - q.taken
 }
 
 func (q *starter) take() *task {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	t := q.head
-	q.head = t.after
-	q.waiting--
-	t.after = nil
+	t := q.queue[q.taken]
+	q.queue[q.taken] = nil
+	if q.taken++; q.taken == len(q.queue) {
+		q.queue, q.taken = q.queue[:0], 0
+		if cap(q.queue) > leastQueue {
+			q.queue = nil
+		}
+	}
 	return t
 }
 

@@ -1,0 +1,116 @@
+package taskvisor
+
+import "hash/maphash"
+
+// leastNames is the number of buckets that a nameTable begins with, and below
+// which it never shrinks.
+const leastNames = 64
+
+// nameTable finds registered tasks by name. Its chains run through the tasks
+// themselves: where Go's map takes 40 bytes for each of many names, and for a
+// deletion a tenth of all that a one-shot task costs, this takes 16 and a third.
+//
+// It grows by linear hashing, a bucket at a time, so that no Add pays for a
+// million others.
+type nameTable struct {
+	seed    maphash.Seed
+	buckets []*task // heads of chains, linked by same
+	half    int     // the buckets when the last round of splitting began: a power of two
+	split   int     // those below it have been split in this round: len(buckets) is half + split
+	count   int
+}
+
+func (n *nameTable) init() {
+	n.seed = maphash.MakeSeed()
+	n.reset(leastNames)
+}
+
+func (n *nameTable) reset(half int) {
+	n.buckets = make([]*task, half)
+	n.half, n.split = half, 0
+}
+
+// chain returns the chain on which name is, if it is.
+func (n *nameTable) chain(name string) **task {
+	h := int(maphash.String(n.seed, name) >> 1)
+	i := h & (n.half - 1)
+	if i < n.split {
+		i = h & (2*n.half - 1)
+	}
+	return &n.buckets[i]
+}
+
+func (n *nameTable) get(name string) *task {
+	for t := *n.chain(name); t != nil; t = t.same {
+		if t.name == name {
+			return t
+		}
+	}
+	return nil
+}
+
+// put adds t unless its name is taken.
+func (n *nameTable) put(t *task) (free bool) {
+	c := n.chain(t.name)
+	for u := *c; u != nil; u = u.same {
+		if u.name == t.name {
+			return false
+		}
+	}
+	t.same, *c = *c, t
+	n.count++
+	if n.count > len(n.buckets) {
+		n.grow()
+	}
+	return true
+}
+
+// grow splits one bucket.
+func (n *nameTable) grow() {
+	chain := n.buckets[n.split]
+	n.buckets[n.split] = nil
+	n.buckets = append(n.buckets, nil)
+	n.split++
+	n.link(chain)
+	if n.split == n.half {
+		n.half, n.split = 2*n.half, 0
+	}
+}
+
+// link puts the tasks of a chain where they belong.
+func (n *nameTable) link(chain *task) {
+	for chain != nil {
+		t := chain
+		chain = t.same
+		c := n.chain(t.name)
+		t.same, *c = *c, t
+	}
+}
+
+// delete removes t, which is in n.
+func (n *nameTable) delete(t *task) {
+	c := n.chain(t.name)
+	for *c != t {
+		c = &(*c).same
+	}
+	*c, t.same = t.same, nil
+	n.count--
+	if len(n.buckets) > leastNames && n.count < len(n.buckets)/8 {
+		n.shrink()
+	}
+}
+
+// shrink gives memory back. It is not inlined: delete is called near the end of a
+// small stack.
+//
+//go:noinline
+func (n *nameTable) shrink() {
+	old, half := n.buckets, leastNames
+	for half < n.count {
+		half *= 2
+	}
+	n.reset(half)
+	for _, chain := range old {
+		n.link(chain)
+	}
+}
