@@ -103,11 +103,11 @@ func (h *Handle) Outcome() (o Outcome, known bool) {
 // otherwise move three times.
 func (t *task) outcome(o *Outcome) (known bool) {
 	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.known {
+	if known = t.known; known {
 		t.outcomeLocked(o)
 	}
-	return t.known
+	t.mu.Unlock()
+	return known
 }
 
 func (t *task) outcomeLocked(o *Outcome) {

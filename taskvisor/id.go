@@ -28,7 +28,7 @@ type idTextBlock struct {
 func (x *idTexts) text(id TaskID) string {
 	n := uint64(id)
 	b := x.latest.Load()
-	if b == nil || n-b.first >= idBlock {
+	if b == nil || n < b.first || n-b.first >= idBlock {
 		if n < idBlock || b != nil && n < b.first { // of different widths, or a task that runs again
 			return strconv.FormatUint(n, 10)
 		}
@@ -41,10 +41,14 @@ func (x *idTexts) text(id TaskID) string {
 
 func newIDTextBlock(first uint64) *idTextBlock {
 	digits := strconv.AppendUint(nil, first, 10)
-	text := make([]byte, 0, idBlock*len(digits))
-	for i := range byte(idBlock) {
-		text = append(text, digits...)
-		text[len(text)-2], text[len(text)-1] = '0'+i/10, '0'+i%10
+	width := len(digits)
+	text := make([]byte, idBlock*width)
+	for n := copy(text, digits); n < len(text); n *= 2 {
+		copy(text[n:], text[:n])
 	}
-	return &idTextBlock{first: first, width: len(digits), text: string(text)}
+	for i := range idBlock {
+		last := text[i*width+width-2:]
+		last[0], last[1] = '0'+byte(i/10), '0'+byte(i%10)
+	}
+	return &idTextBlock{first: first, width: width, text: string(text)}
 }
