@@ -16,8 +16,7 @@ type starter struct {
 // leastQueue is the room that an empty queue keeps at most.
 const leastQueue = 1024
 
-// put returns how many tasks wait with t.
-func (q *starter) put(t *task) int {
+func (q *starter) put(t *task) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if len(q.queue) == cap(q.queue) && q.taken > len(q.queue)/2 { // rather than grow
@@ -26,7 +25,6 @@ func (q *starter) put(t *task) int {
 		q.queue, q.taken = q.queue[:n], 0
 	}
 	q.queue = append(q.queue, t)
-	return len(q.queue) - q.taken
 }
 
 func (q *starter) take() *task {

@@ -10,9 +10,7 @@ func TestStarterIsFirstInFirstOut(t *testing.T) {
 	tasks := make([]task, 20_000)
 	for _, wave := range []struct{ puts, takes int }{{1, 1}, {3, 2}, {2, 1}, {5000, 4000}, {1, 1000}, {9000, 10_001}, {10, 10}} {
 		for range wave.puts {
-			if n := q.put(&tasks[given]); n != given-taken+1 {
-				t.Fatalf("%d wait, want %d", n, given-taken+1)
-			}
+			q.put(&tasks[given])
 			given++
 		}
 		for range min(wave.takes, given-taken) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -160,7 +161,7 @@ func (s *Supervisor) begin(ctx context.Context, op string, natural bool, specs [
 	// Started by Run or Start, once; ends when the shutdown has ended, which is
 	// bounded; Run waits for it, and so does who reads Done.
 	go s.supervise(ctx, signals)
-	s.announceAll(tasks)
+	s.announceAll(tasks, crowd)
 	return nil
 }
 
@@ -217,7 +218,7 @@ func (s *Supervisor) AddAll(ctx context.Context, specs ...TaskSpec) ([]*Handle, 
 	if conflict, err := s.reg.add(tasks...); err != nil {
 		return nil, s.refuse("add", tasks, conflict, err)
 	}
-	s.announceAll(tasks)
+	s.announceAll(tasks, len(tasks)+1) // no yield
 	return tasks, nil
 }
 
@@ -278,13 +279,23 @@ func (s *Supervisor) announceFailed(tasks []*task, conflict *task) {
 	}
 }
 
-// announceAll announces a batch and lets it begin. Both are complete even if an
-// inline subscriber ends this goroutine.
-func (s *Supervisor) announceAll(tasks []*task) {
+// crowd is how many goroutines Run starts before it lets them run for a moment.
+// They would otherwise all be there before the first has run, every one of them
+// and its stack new and in nobody's cache: 1600 ns for each of 100 000 instant
+// tasks instead of 1150. Run waits for them anyway; who calls AddAll does not, and
+// with as many busy bodies as processors a yield takes milliseconds for each.
+const crowd = 128
+
+// announceAll announces a batch and lets it begin, together at a time. Both are
+// complete even if an inline subscriber ends this goroutine.
+func (s *Supervisor) announceAll(tasks []*task, together int) {
 	defer func() {
-		for _, t := range tasks {
+		for i, t := range tasks {
 			s.fan.stepAside()
 			t.launch()
+			if (i+1)%together == 0 {
+				runtime.Gosched()
+			}
 		}
 	}()
 	s.announceEach(tasks)

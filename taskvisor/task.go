@@ -2,7 +2,6 @@ package taskvisor
 
 import (
 	"context"
-	"runtime"
 	"time"
 )
 
@@ -117,23 +116,13 @@ func (s *Supervisor) grant(t *task) {
 	}
 }
 
-// crowd is how many goroutines may wait for their first turn before who starts
-// more steps aside, once for as many. A burst of tasks would otherwise have all of
-// its goroutines before the first has run, every one of them and its stack new and
-// in nobody's cache: 1620 ns for each of 100 000 instant tasks instead of 1150. And
-// what a goroutine needed it keeps when it ends, half a kilobyte for ever.
-const crowd = 128
-
 // spawn starts the goroutine of an attempt that has begun.
 func (s *Supervisor) spawn(t *task) {
-	waiting := s.starts.put(t)
+	s.starts.put(t)
 	// Started by whoever made the attempt due; ends when the task waits or is gone,
 	// or by runtime.Goexit, and is then replaced; nobody waits for it: what it did
 	// is in the machine before it ends, and a shutdown waits for that.
 	go s.starts.run()
-	if waiting%crowd == 0 {
-		runtime.Gosched()
-	}
 }
 
 // stopFor claims the stop of the task for why.
