@@ -96,17 +96,24 @@ func (n *nameTable) delete(t *task) {
 	*c, t.same = t.same, nil
 	n.count--
 	if len(n.buckets) > leastNames && n.count < len(n.buckets)/8 {
-		n.shrink()
+		n.rebuild(n.count) // give memory back
 	}
 }
 
-// shrink gives memory back. It is not inlined: delete is called near the end of a
-// small stack.
+// reserve makes room for a batch of more names, whose sender can wait for it, unless
+// splitting as usual is as good.
+func (n *nameTable) reserve(more int) {
+	if more > len(n.buckets) {
+		n.rebuild(n.count + more)
+	}
+}
+
+// rebuild is not inlined: delete is called near the end of a small stack.
 //
 //go:noinline
-func (n *nameTable) shrink() {
+func (n *nameTable) rebuild(room int) {
 	old, half := n.buckets, leastNames
-	for half < n.count {
+	for half < room {
 		half *= 2
 	}
 	n.reset(half)

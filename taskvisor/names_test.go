@@ -73,9 +73,15 @@ func TestNameTableGivesMemoryBack(t *testing.T) {
 	var table nameTable
 	table.init()
 	var tasks []*task
+	table.put(&task{name: "before"})
+	table.reserve(10_000)
+	if table.get("before") == nil || len(table.buckets) < 10_000 {
+		t.Errorf("room for %d", len(table.buckets))
+	}
+	tasks = append(tasks, table.get("before"))
 	for i := range 10_000 {
 		tasks = append(tasks, &task{name: strconv.Itoa(i)})
-		table.put(tasks[i])
+		table.put(tasks[i+1])
 	}
 	for _, u := range tasks {
 		table.delete(u)

@@ -85,6 +85,7 @@ func (r *registry) openLocked() error {
 }
 
 func (r *registry) addLocked(ts []*task) (conflict *task) {
+	r.names.reserve(len(ts))
 	for i, t := range ts {
 		if !r.names.put(t) {
 			for _, u := range ts[:i] {
