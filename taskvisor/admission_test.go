@@ -203,11 +203,11 @@ func TestQueueFull(t *testing.T) {
 		r.rejected(r.submit("c", asQueue, runsUntilStopped()), taskvisor.ErrQueueFull)
 		r.submit("d", asCoalesce, runsUntilStopped()) // takes b's place: a full queue is no obstacle
 		r.rejected(b, taskvisor.ErrSuperseded)
-		r.submit("e", asReplace, runsUntilStopped()) // takes a's place
-		r.rejected(a, taskvisor.ErrSuperseded)
 		if v := r.submit("f@other", asQueue, runsUntilStopped()).Status().State; v == taskvisor.StateFinished {
 			t.Error("the queue of one slot is full, and another rejects")
 		}
+		r.submit("e", asReplace, runsUntilStopped()) // takes a's place
+		r.rejected(a, taskvisor.ErrSuperseded)
 		r.order("owner f e")
 	}, taskvisor.WithMaxQueue(2))
 }
