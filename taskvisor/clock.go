@@ -1,21 +1,44 @@
 package taskvisor
 
-import "time"
+import (
+	"sync/atomic"
+	"time"
+)
+
+// wallFor is how long a reading of the wall clock is good for.
+const wallFor = time.Millisecond
 
 // clock relates instants to wall time. Two readings of one clock share it.
 type clock struct {
 	epoch  time.Time
 	silent bool // nobody is told the time of an event
+
+	wallRead atomic.Int64 // the instant of the last reading of the wall clock
+	wallZero atomic.Int64 // what that showed at the instant 0, in nanoseconds
 }
 
-// now returns the time, for events, and the instant, for decisions. Where nobody
-// is told of events it reads the monotonic clock alone and leaves the time zero:
-// 26 ns instead of 47, of about 90 that an attempt takes.
+func (c *clock) init(silent bool) {
+	c.epoch = time.Now().Add(-1) // the instant 0 is "never"
+	c.silent = silent
+	c.wallZero.Store(c.epoch.UnixNano())
+}
+
+// now returns the time, for events, and the instant, for decisions. It reads the
+// monotonic clock, and the wall clock only where that was not read a millisecond
+// ago: 26 ns instead of 47, of about 90 that an attempt takes. Where nobody is
+// told of events the time is zero.
 func (c *clock) now() (time.Time, instant) {
-	if c.silent {
-		return time.Time{}, instant(time.Since(c.epoch))
+	at := time.Since(c.epoch)
+	switch {
+	case c.silent:
+		return time.Time{}, instant(at)
+	case at-time.Duration(c.wallRead.Load()) < wallFor:
+		return time.Unix(0, c.wallZero.Load()+int64(at)), instant(at)
 	}
-	return c.both()
+	t, i := c.both()
+	c.wallZero.Store(t.UnixNano() - int64(i))
+	c.wallRead.Store(int64(i))
+	return t.Round(0), i
 }
 
 // both is now where the time goes into something else than an event.

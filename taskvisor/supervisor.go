@@ -7,7 +7,6 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
-	"time"
 )
 
 // Supervisor runs named tasks: it restarts them by their policies, stops them in
@@ -50,7 +49,8 @@ func New(opts ...Option) (*Supervisor, error) {
 	if c.defaults.set&setGrace == 0 {
 		graceOption(c.grace).applyTask(&c.defaults)
 	}
-	s := &Supervisor{cfg: c, clock: clock{epoch: time.Now().Add(-1), silent: len(c.subscribers) == 0}} // the instant 0 is "never"
+	s := &Supervisor{cfg: c}
+	s.clock.init(len(c.subscribers) == 0)
 	s.inherit = resolve(&c.defaults, nil)
 	s.onceOnly = resolve(&c.defaults, oncePolicy)
 	s.reg.init()
