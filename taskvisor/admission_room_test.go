@@ -5,6 +5,7 @@ package taskvisor
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"sync/atomic"
 	"testing"
 	"unsafe"
@@ -17,6 +18,8 @@ import (
 func TestSubmissionEndsOnASmallStack(t *testing.T) {
 	for _, slots := range []int{1, 1000} {
 		t.Run(fmt.Sprint(slots), func(t *testing.T) {
+			// On two, waiting for a lock takes a stack of its own accord.
+			defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 			const n = 2000
 			s := startedSupervisor(t, WithMaxQueue(n))
 			var moved atomic.Int32
