@@ -55,12 +55,14 @@ type fanout struct {
 type outbox struct {
 	buf      *outbuf
 	attended bool
+	taken    uint32 // events that this attendance has found meanwhile
 }
 
 type outbuf struct {
 	list []entry
-	next int // entry being delivered
-	sink int // inline subscriber that it goes to
+	next int           // entry being delivered
+	sink int           // inline subscriber that it goes to
+	heir chan struct{} // closed when the runner that waits for it may go on
 }
 
 func (f *fanout) init(s *Supervisor, drain context.Context, subs []subscriberConfig) {
@@ -206,7 +208,7 @@ func (f *fanout) detach(o *outbox) *outbuf {
 	}
 	buf := o.buf
 	o.buf = nil
-	o.attended = true
+	o.attended, o.taken = true, 0
 	return buf
 }
 
@@ -239,13 +241,15 @@ func (f *fanout) attend(mu *sync.Mutex, o *outbox, buf *outbuf) {
 	for {
 		f.deliver(buf)
 		mu.Lock()
-		buf, o.buf = o.buf, nil
-		if buf == nil {
+		if o.buf == nil || o.buf.heir != nil {
 			o.attended = false
+			o.release()
 			mu.Unlock()
 			finished = true
 			return
 		}
+		buf, o.buf = o.buf, nil
+		o.taken += uint32(len(buf.list))
 		mu.Unlock()
 	}
 }

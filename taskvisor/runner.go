@@ -140,8 +140,12 @@ func (r *runner) enter() {
 func (r *runner) exit() {
 	t := r.t
 	buf := t.sup.fan.detach(&t.out)
+	heir := t.out.claim(t.m.stop != 0)
 	t.mu.Unlock()
 	t.sup.fan.exit(r.gated)
+	if heir != nil {
+		buf = t.inherit(heir)
+	}
 	t.sup.fan.deliverAfter(&t.mu, &t.out, buf)
 }
 

@@ -160,6 +160,7 @@ func (t *task) stopFor(why Reason) bool {
 func (t *task) stopLocked(why Reason, now time.Time, at instant) actions {
 	a := t.m.claim(why, at)
 	t.emit(a, now, at, nil)
+	t.out.release()
 	if a&doLeave != 0 {
 		if k := t.ticket; k != nil && why != ErrReplaced { // a replaced task's place is its successor's
 			t.ticket = nil

@@ -1,0 +1,39 @@
+package taskvisor
+
+// maxBehind is how many events of a task others deliver while its attempts go on;
+// then the one that makes them delivers them itself. Without that, attempts that
+// follow each other at once keep an Add that found the first of their events for
+// as long as they are the faster ones, and fill the outbox without end.
+const maxBehind = 64
+
+// claim is called by a task's runner when it has published. If it is too far ahead
+// of whoever attends to the outbox, it gets what to wait for, see inherit; not if
+// the task is being stopped: that waits for no subscriber. The owner's lock is
+// held.
+func (o *outbox) claim(stopped bool) (heir chan struct{}) {
+	if !o.attended || stopped || o.buf == nil || int(o.taken)+len(o.buf.list) <= maxBehind {
+		return nil
+	}
+	o.buf.heir = make(chan struct{})
+	return o.buf.heir
+}
+
+// release lets the runner go on that waits, if one does. The owner's lock is held.
+func (o *outbox) release() {
+	if o.buf != nil && o.buf.heir != nil {
+		close(o.buf.heir)
+		o.buf.heir = nil
+	}
+}
+
+// inherit waits until the outbox was left to the runner, whose goroutine this is,
+// or the task is stopped, and returns what is to be delivered. Who attends to an
+// outbox waits for no runner, and a runner that waits attends to none.
+func (t *task) inherit(heir chan struct{}) *outbuf {
+	f := &t.sup.fan
+	f.ring.wakeParked()
+	<-heir
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return f.detach(&t.out)
+}

@@ -1,0 +1,84 @@
+package taskvisor_test
+
+import (
+	"context"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/taskvisor/taskvisor-go/taskvisor"
+	"github.com/taskvisor/taskvisor-go/taskvisor/taskvisortest"
+)
+
+// busy fails at once, again and again, unless that would be for ever.
+func busy(attempts *atomic.Int32) taskvisor.TaskSpec {
+	return taskvisor.Restartable("a", func(context.Context) error {
+		if attempts.Add(1) == 5000 {
+			return nil
+		}
+		return errBoom
+	}, taskvisor.ConstantBackoff(0), taskvisor.WithoutRestartFloor())
+}
+
+// Attempts that are faster than an inline subscriber do not keep the Add that
+// delivers their first events: their own goroutine takes over.
+func TestAddIsNotKeptByABusyTask(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		slow := inlineFunc(func(context.Context, taskvisor.Event) { time.Sleep(time.Millisecond) })
+		sup, rec := taskvisortest.Start(t, taskvisor.WithSubscriber(slow))
+		var attempts atomic.Int32
+		h := addTo(t, sup, busy(&attempts))
+		if n := attempts.Load(); n > 100 {
+			t.Errorf("Add returned after %d attempts", n)
+		}
+		time.Sleep(time.Second)
+		h.Stop()
+		outcomeOf(t, h)
+		var last uint64
+		for _, e := range rec.Events("a") {
+			if e.Seq <= last {
+				t.Fatalf("%v was delivered after %d", e, last)
+			}
+			last = e.Seq
+		}
+		checkConservation(t, sup.Snapshot())
+	})
+}
+
+// Whoever stops a task that waits for a subscriber does not wait for it too.
+func TestStopOfATaskThatWaitsForASubscriber(t *testing.T) {
+	for _, shutdown := range []bool{false, true} {
+		bubble(t, func(t *testing.T) {
+			pause := inlineFunc(func(_ context.Context, e taskvisor.Event) {
+				if e.Kind == taskvisor.TaskAdded {
+					time.Sleep(time.Hour)
+				}
+			})
+			sup, rec := taskvisortest.Start(t, taskvisor.WithSubscriber(pause))
+			var attempts atomic.Int32
+			var adding group
+			adding.Go(func() { sup.Add(context.Background(), busy(&attempts)) })
+			synctest.Wait()
+			h, ok := sup.Lookup("a")
+			if n := attempts.Load(); !ok || n > 100 {
+				t.Fatalf("registered %v, %d attempts while the subscriber was at the first event", ok, n)
+			}
+			before := time.Now()
+			if shutdown {
+				sup.Shutdown(context.Background())
+			} else {
+				h.Stop()
+			}
+			o, err := h.Wait(context.Background())
+			if took := time.Since(before); err != nil || o.Kind != taskvisor.OutcomeCanceled || took > 10*time.Second {
+				t.Errorf("%v, %v after %v", o.Kind, err, took)
+			}
+			adding.Wait()
+			synctest.Wait()
+			if n := kindsOf(rec)[taskvisor.TaskRemoved]; n != 1 {
+				t.Errorf("%d times removed", n)
+			}
+		})
+	}
+}
