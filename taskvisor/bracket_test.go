@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -20,8 +21,13 @@ import (
 // reverse, before the terminal event; the body is inside them.
 func TestBracketOrder(t *testing.T) {
 	bubble(t, func(t *testing.T) {
+		var mu sync.Mutex // guards steps: the first TaskStarting is delivered by Add, the body may be running
 		var steps []string
-		step := func(format string, args ...any) { steps = append(steps, fmt.Sprintf(format, args...)) }
+		step := func(format string, args ...any) {
+			mu.Lock()
+			defer mu.Unlock()
+			steps = append(steps, fmt.Sprintf(format, args...))
+		}
 		opts := []taskvisor.Option{}
 		for i := range 3 {
 			opts = append(opts, taskvisor.WithSubscriber(&bracket{
