@@ -164,7 +164,9 @@ func (c *collision) end() {
 	operations["return"](c)
 	quiet := func() bool {
 		sn := c.sup.Snapshot()
-		return len(sn.Tasks) == 0 && sn.Started == sn.Ended && c.audit.sum() == sn.Seq
+		// Counted last of all: the shutdown does not wait for an abandoned body's.
+		counted := sn.Added == sn.Removed
+		return len(sn.Tasks) == 0 && counted && sn.Started == sn.Ended && c.audit.sum() == sn.Seq
 	}
 	c.until(quiet)
 	o, _ := c.owner.Outcome()
