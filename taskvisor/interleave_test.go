@@ -115,12 +115,8 @@ func TestStopBetweenAnnouncementAndStart(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		single, err := sup.Add(context.Background(), taskvisor.Once("c", body))
-		if err != nil {
-			t.Fatal(err)
-		}
 		synctest.Wait()
-		for _, h := range append(handles, single) {
+		for _, h := range handles {
 			o, known := h.Outcome()
 			if trace := rec.Trace(h.Name()); !known || o.Reason != taskvisor.ErrRemoved || o.Attempts != 0 || trace != "A Q D" {
 				t.Errorf("%s: %v %v after %d attempts, known %v, events %q", h.Name(), o.Kind, o.Reason, o.Attempts, known, trace)
