@@ -207,6 +207,7 @@ func TestResultClassifiesWithoutLock(t *testing.T) {
 	inRoom(t, func(r *room) {
 		var body, method atomic.Value
 		var h *taskvisor.Handle
+		added := make(chan struct{}) // closed: h is set
 		ask := func() {
 			method.Store(goroutine())
 			h.Status()
@@ -214,10 +215,11 @@ func TestResultClassifiesWithoutLock(t *testing.T) {
 			h.Stop()
 		}
 		h = r.add(taskvisor.Restartable("a", func(context.Context) error {
-			time.Sleep(time.Second)
+			<-added
 			body.Store(goroutine())
 			return &unruly{is: ask, as: ask, unwrap: ask, exit: ask}
 		}))
+		close(added)
 		o := r.end(h)
 		same(r, "goroutine of the methods", method.Load(), body.Load())
 		same(r, "outcome", o.Kind, taskvisor.OutcomeCanceled)
