@@ -10,11 +10,12 @@ import (
 	"time"
 )
 
-// Waking a parked worker costs who publishes some 2 µs. So one that has had work
-// lingers until a batch is there, for two yields per reader: each lets the others
-// run. And one that was woken again and again naps instead of resting until the
-// next event: with 16 subscribers and 100 000 events per second that is 1 000
-// naps instead of up to 100 000 wake-ups for each of them.
+// Waking a parked worker costs who publishes some 2 µs. So one that was woken
+// again and again naps instead of resting until the next event: with 16
+// subscribers and 100 000 events per second that is 1 000 naps instead of up to
+// 100 000 wake-ups for each of them. And where so much came that it was called
+// from its nap, it lingers afterwards until a batch is there, for two yields per
+// reader: each lets the others run.
 const (
 	lingerPer = 2
 	napAfter  = 16 // rests in a row that were shorter than a nap
@@ -347,15 +348,17 @@ func (f *fanout) deliverRest(s *sink) (done bool) {
 // refill waits for the next batch and reports whether there will be none.
 func (f *fanout) refill(s *sink) (ended bool) {
 	r, rd := &f.ring, s.reader
-	for i := 0; i < lingerPer*len(r.readers) && !r.hasBatch(rd); i++ {
+	for i := 0; rd.busy && i < lingerPer*len(r.readers) && !r.hasBatch(rd); i++ {
 		runtime.Gosched()
 	}
 	if rd.short >= napAfter {
 		some, ended := r.take(rd, s.name, f.clock, max(1, rd.capacity/napShare))
-		if some || ended || !rd.doze(r) {
+		if some || ended {
 			return ended
 		}
-		rd.short = 0
+		if rd.busy = !rd.doze(r); rd.busy {
+			return false
+		}
 	}
 	some, ended := r.take(rd, s.name, f.clock, 1)
 	if some || ended {

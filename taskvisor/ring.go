@@ -67,6 +67,7 @@ type reader struct {
 	wake  chan struct{} // capacity 1: one sender per park
 	seen  uint64        // the worker's copy of cursor
 	short int           // rests in a row that were shorter than a nap
+	busy  bool          // it was called from its last nap
 	nap   *time.Timer   // the worker's own; made when it is needed
 	batch [batchSize]entry
 }
