@@ -250,15 +250,20 @@ func (f *fanout) attend(mu *sync.Mutex, o *outbox, buf *outbuf) {
 			return
 		}
 		buf, o.buf = o.buf, nil
-		o.taken += uint32(len(buf.list))
+		enough := o.take(len(buf.list))
 		mu.Unlock()
+		if enough {
+			f.attendAside(mu, o, buf)
+			finished = true
+			return
+		}
 	}
 }
 
 func (f *fanout) attendAside(mu *sync.Mutex, o *outbox, buf *outbuf) {
-	// Started by who publishes during a shutdown, or by a goroutine that
-	// runtime.Goexit ends; ends when the outbox is empty; the drain waits for what
-	// is undelivered.
+	// Started by who publishes during a shutdown, by a goroutine that runtime.Goexit
+	// ends, or by one that has done enough for others; ends when the outbox is empty
+	// or as those do; the drain waits for what is undelivered.
 	go f.attend(mu, o, buf)
 }
 

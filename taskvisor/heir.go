@@ -6,6 +6,21 @@ package taskvisor
 // as long as they are the faster ones, and fill the outbox without end.
 const maxBehind = 64
 
+// maxKept is how many events of others somebody delivers before a goroutine that
+// has nothing else to do takes over. They come from many who refuse, join or stop
+// at the same time, or from a subscriber that begets them.
+const maxKept = 1024
+
+// take counts n more events of others and reports whether that is enough. The
+// owner's lock is held.
+func (o *outbox) take(n int) (enough bool) {
+	if o.taken += uint32(n); o.taken < maxKept {
+		return false
+	}
+	o.taken = 0
+	return true
+}
+
 // claim is called by a task's runner when it has published. If it is too far ahead
 // of whoever attends to the outbox, it gets what to wait for, see inherit; not if
 // the task is being stopped: that waits for no subscriber. The owner's lock is

@@ -82,3 +82,35 @@ func TestStopOfATaskThatWaitsForASubscriber(t *testing.T) {
 		})
 	}
 }
+
+// Events that beget events do not keep the one who published the first.
+func TestRefusalsThatBegetRefusals(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		const n = 10_000
+		var sup *taskvisor.Supervisor
+		refused := 0
+		again := inlineFunc(func(ctx context.Context, e taskvisor.Event) {
+			if e.Kind != taskvisor.TaskAddFailed {
+				return
+			}
+			if refused++; refused < n {
+				sup.Add(ctx, taskvisor.Once("a", idle))
+			}
+			time.Sleep(time.Microsecond)
+		})
+		sup, rec := startInto(t, &sup, taskvisor.WithSubscriber(again))
+		addTo(t, sup, taskvisor.Once("a", taskvisortest.Script(taskvisortest.Block())))
+		synctest.Wait()
+		before := time.Now()
+		if _, err := sup.Add(context.Background(), taskvisor.Once("a", idle)); err == nil {
+			t.Error("a taken name was accepted")
+		}
+		if kept := time.Since(before); kept > 2*time.Millisecond {
+			t.Errorf("Add delivered others' events for %v", kept)
+		}
+		time.Sleep(time.Second)
+		if got := kindsOf(rec)[taskvisor.TaskAddFailed]; got != n {
+			t.Errorf("%d refusals were delivered, want %d", got, n)
+		}
+	})
+}
