@@ -76,5 +76,6 @@ func TestAbandonedBodiesHaveStacks(t *testing.T) {
 			time.Sleep(10 * time.Millisecond)
 		}
 		close(release)
+		synctest.Wait() // they are back before the shutdown
 	})
 }
