@@ -158,7 +158,8 @@ func (r *soakRound) act(rng *rand.Rand) bool {
 		var hs []*taskvisor.Handle
 		if hs, err = r.sup.AddAll(ctx, specs...); err == nil {
 			r.keep(hs...)
-			time.AfterFunc(50*time.Millisecond, func() {
+			r.helpers.Go(func() { // awaited: the handles hold all of the round
+				<-time.After(50 * time.Millisecond)
 				for _, h := range hs {
 					h.Stop()
 				}
