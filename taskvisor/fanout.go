@@ -31,23 +31,26 @@ type fanout struct {
 	clock      *clock
 	plain      views       // for events without values
 	silent     bool        // nobody listens: only numbers are given out
+	queued     bool        // somebody reads the ring
 	closing    atomic.Bool // the shutdown has begun
+	sinks      []*sink     // all subscribers
+	inline     []*sink
+	brackets   []*sink
+	gate       chan struct{} // a place in it for each that came in while a subscriber was behind
+	quiet      chan struct{} // capacity 1: one of the two below may have dropped to 0
+	bufs       sync.Pool     // of *outbuf
 
-	ring     ring
-	seq      atomic.Uint64 // numbers, where nobody listens
-	sinks    []*sink       // all subscribers
-	inline   []*sink
-	brackets []*sink
+	_    apart
+	seq  atomic.Uint64 // numbers, where nobody listens
+	ring ring
 
-	inside      atomic.Int64  // transitions under way; see maxInside
-	gate        chan struct{} // a place in it for each that came in while a subscriber was behind
-	undelivered atomic.Int64  // events in outboxes
-	workers     atomic.Int64  // that have not ended
-	quiet       chan struct{} // capacity 1: one of the two may have dropped to 0
+	_           apart
+	inside      atomic.Int64 // transitions under way; see maxInside
+	undelivered atomic.Int64 // events in outboxes
+	workers     atomic.Int64 // that have not ended
 
 	mu   sync.Mutex // owner of the events that belong to no task
 	root outbox     // guarded by mu
-	bufs sync.Pool  // of *outbuf
 }
 
 // outbox holds an owner's events on their way to inline subscribers. It is
@@ -87,6 +90,7 @@ func (f *fanout) init(s *Supervisor, drain context.Context, subs []subscriberCon
 			f.inline = append(f.inline, s)
 		} else {
 			s.reader = f.ring.add(sc.capacity, sc.patience)
+			f.queued = true
 		}
 		f.sinks = append(f.sinks, s)
 	}
@@ -171,7 +175,7 @@ const maxInside = 64
 // in through a gate: a hundred thousand runnable goroutines that yield to each
 // other would spend all credit before the worker has run once.
 func (f *fanout) enter() (gated bool) {
-	if len(f.ring.readers) == 0 {
+	if !f.queued {
 		return false
 	}
 	if f.inside.Add(1) <= maxInside && !f.ring.pressed.Load() {
@@ -185,7 +189,7 @@ func (f *fanout) enter() (gated bool) {
 }
 
 func (f *fanout) exit(gated bool) {
-	if len(f.ring.readers) == 0 {
+	if !f.queued {
 		return
 	}
 	f.inside.Add(-1)

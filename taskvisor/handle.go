@@ -3,6 +3,7 @@ package taskvisor
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -33,11 +34,13 @@ type Handle struct {
 	known    bool    // the outcome was delivered
 	released bool    // removed before its body came back
 	blamed   bool    // lastErr is the outcome's error
-	waiters  *waiter // for the outcome
-	x        *extra  // nil for most tasks
 
-	same       *task // next in its chain of names; guarded by the registry's lock
-	prev, next *task // in the registry, or in the queue of a slot; guarded by their locks
+	departed atomic.Bool // its name is free, although it may still be listed
+	waiters  *waiter     // for the outcome
+	x        *extra      // nil for most tasks
+
+	same, prior *task // in its chain of names; guarded by the registry's lock
+	prev, next  *task // in the registry, or in the queue of a slot; guarded by their locks
 
 	fresh ctxNode    // what attempt contexts point to until somebody looks
 	first attemptCtx // of the first attempt, so that a task that runs once allocates none

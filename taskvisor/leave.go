@@ -25,12 +25,12 @@ func (t *task) depart(now time.Time, at instant, a account) (d departed) {
 	if err := t.essentialEnd(); err != nil {
 		s.requestStop(err, err) // first: the end of the last task ends Run
 	}
-	s.reg.free(t)
+	t.departed.Store(true)
 	if t.sub != nil {
 		d.successor = s.slots.release(t, now, at)
 	}
 	d.buf = t.deliver(now, at)
-	s.reg.retire(a)
+	s.reg.retire(t, a)
 	return d
 }
 

@@ -69,9 +69,8 @@ type machine struct {
 	started instant // of the current attempt
 	first   instant // of the first attempt; 0: none yet
 	success instant // end of the last success; 0: none yet
-	due     instant // active: the deadline; backoff, waiting: the next start; 0: none
+	due     instant // backoff, waiting: the next start; running: the deadline or, once stopped, the end of the grace; 0: none
 	stuckAt instant // when a body that was told to end counts as stuck; 0: never
-	graceAt instant // when it is abandoned; 0: never, or the shutdown decides
 }
 
 // actions tell the owner of a machine what to do. Events are published in the
@@ -141,12 +140,12 @@ func (m *machine) claim(why Reason, now instant) actions {
 		return a | m.end(OutcomeCanceled, now)
 	}
 	m.since = now
-	m.due = 0                                                // a stop disarms the deadline
+	m.due = 0                                                // a stop disarms the deadline; whether it is abandoned is the shutdown's decision
 	if m.stuckAt == 0 && !m.stuck && m.phase != phaseBegun { // an attempt that never starts publishes nothing
 		m.stuckAt = after(now, m.policy.stuckAfter)
 	}
 	if individual {
-		m.graceAt = after(now, m.policy.grace)
+		m.due = after(now, m.policy.grace)
 	}
 	if m.cancel(byStop) {
 		a |= doCancel
@@ -209,7 +208,7 @@ func (m *machine) tick(now instant) actions {
 			m.since = now
 			return doAgain
 		}
-	case m.phase == phaseActive && reached(m.due):
+	case m.phase == phaseActive && m.stop == 0 && reached(m.due):
 		m.due = 0
 		m.timedOut = true
 		m.stuckAt = after(now, m.policy.stuckAfter)
@@ -218,8 +217,8 @@ func (m *machine) tick(now instant) actions {
 			a |= doCancel
 		}
 		return a
-	case m.phase.running() && !m.abandoned && reached(m.graceAt):
-		m.graceAt, m.stuckAt = 0, 0
+	case m.stop != 0 && m.phase.running() && !m.abandoned && reached(m.due):
+		m.due, m.stuckAt = 0, 0
 		return doAbandon
 	case m.phase.running() && !m.abandoned && reached(m.stuckAt):
 		m.stuckAt = 0
@@ -231,12 +230,14 @@ func (m *machine) tick(now instant) actions {
 // next is when tick is to be called; 0: not at all.
 func (m *machine) next() instant {
 	switch {
-	case m.phase == phaseBackoff || m.phase == phaseWaiting || m.phase == phaseActive && m.due != 0:
+	case m.phase == phaseBackoff || m.phase == phaseWaiting:
 		return m.due
 	case !m.phase.running() || m.abandoned:
 		return 0
-	case m.graceAt != 0 && (m.stuckAt == 0 || m.graceAt < m.stuckAt):
-		return m.graceAt
+	case m.phase == phaseActive && m.stop == 0 && m.due != 0:
+		return m.due
+	case m.stop != 0 && m.due != 0 && (m.stuckAt == 0 || m.due < m.stuckAt):
+		return m.due
 	default:
 		return m.stuckAt
 	}
@@ -267,7 +268,9 @@ func (m *machine) returned(e *ending, now instant, draw func() float64) {
 	}
 	m.phase = phaseEnded
 	m.result = kind
-	m.due = 0
+	if m.stop == 0 {
+		m.due = 0
+	}
 	m.cancel(byEnd)
 	m.plan(e, now, draw)
 }
@@ -313,7 +316,9 @@ func (m *machine) plan(e *ending, now instant, draw func() float64) {
 	if m.policy.set&noFloor == 0 {
 		m.delay = max(m.delay, restartFloor-time.Duration(now-m.started))
 	}
-	m.due = after(now, m.delay)
+	if m.stop == 0 { // otherwise it is the end of the grace, and the plan is void
+		m.due = after(now, m.delay)
+	}
 }
 
 // after is now + d, saturating: delays may be as long as a duration can be.
@@ -387,6 +392,6 @@ func (m *machine) end(outcome OutcomeKind, now instant) actions {
 	m.outcome = outcome
 	m.since = now
 	m.source = 0
-	m.due, m.stuckAt, m.graceAt = 0, 0, 0
+	m.due, m.stuckAt = 0, 0
 	return doLeave
 }

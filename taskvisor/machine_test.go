@@ -225,7 +225,7 @@ func (w twins) situation() twins {
 		m.started, c.started = 0, 0
 	}
 	if !c.atWork() {
-		m.stuckAt, m.graceAt, c.deadline, c.toldToGo, c.grace = 0, 0, 0, 0, 0
+		m.stuckAt, c.deadline, c.toldToGo, c.grace = 0, 0, 0, 0
 	}
 	if c.where != "delay" {
 		c.due = 0
@@ -243,7 +243,7 @@ func (w twins) situation() twins {
 	instants(&m.started, -31)
 	relative(&c.started, -31)
 	relative(&c.toldToGo, -contractStuckAfter)
-	for _, at := range []*instant{&m.due, &m.stuckAt, &m.graceAt} {
+	for _, at := range []*instant{&m.due, &m.stuckAt} {
 		instants(at, 0)
 	}
 	for _, at := range []*int{&c.deadline, &c.grace, &c.due} {

@@ -137,10 +137,10 @@ func (r *registry) hold() error {
 	return nil
 }
 
-// free takes t off the list and frees its name.
-func (r *registry) free(t *task) {
+// retire takes t, whose name is free already, off the list and counts it as
+// removed, after TaskRemoved: one lock for both.
+func (r *registry) retire(t *task, a account) {
 	r.mu.Lock()
-	defer r.mu.Unlock()
 	r.names.delete(t)
 	if t.prev == nil {
 		r.head = t.next
@@ -154,11 +154,6 @@ func (r *registry) free(t *task) {
 	}
 	t.prev, t.next = nil, nil
 	r.count--
-}
-
-// retire counts a task as removed, after TaskRemoved.
-func (r *registry) retire(a account) {
-	r.mu.Lock()
 	r.removed++
 	r.started += uint64(a.attempts)
 	r.ended += uint64(a.attempts - a.running)
@@ -313,7 +308,9 @@ func (r *registry) all() []*task {
 func (r *registry) listLocked() []*task {
 	ts := make([]*task, 0, r.count)
 	for t := r.head; t != nil; t = t.next {
-		ts = append(ts, t)
+		if !t.departed.Load() {
+			ts = append(ts, t)
+		}
 	}
 	return ts
 }

@@ -36,9 +36,11 @@ type ring struct {
 	rouse     uint64 // some parked reader is to be woken once head reaches this
 	forgotten uint64 // entries up to this one have been cleared
 
-	head    atomic.Uint64 // number of the last entry, which is its event's; written under mu
-	wake    atomic.Bool   // entries came while a reader was parked
-	pressed atomic.Bool   // a reader is more than half full, and has credit
+	head atomic.Uint64 // number of the last entry, which is its event's; written under mu
+
+	_       apart       // publishers ask for the below before they take the lock
+	wake    atomic.Bool // entries came while a reader was parked
+	pressed atomic.Bool // a reader is more than half full, and has credit
 }
 
 // reader is one queued subscriber's place in the ring.
@@ -61,7 +63,7 @@ type reader struct {
 	rouse   uint64 // the head that ends that
 	credit  int
 
-	_ [64]byte // publishers look at the above while the worker writes the below
+	_ apart // publishers look at the above while the worker writes the below
 
 	pos   atomic.Int32  // next entry of batch; negative: cut off
 	wake  chan struct{} // capacity 1: one sender per park

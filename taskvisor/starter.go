@@ -16,15 +16,15 @@ type starter struct {
 // leastQueue is the room that an empty queue keeps at most.
 const leastQueue = 1024
 
-func (q *starter) put(t *task) {
+func (q *starter) put(ts []*task) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if len(q.queue) == cap(q.queue) && q.taken > len(q.queue)/2 { // rather than grow
+	if len(q.queue)+len(ts) > cap(q.queue) && q.taken > len(q.queue)/2 { // rather than grow
 		n := copy(q.queue, q.queue[q.taken:])
 		clear(q.queue[n:])
 		q.queue, q.taken = q.queue[:n], 0
 	}
-	q.queue = append(q.queue, t)
+	q.queue = append(q.queue, ts...)
 }
 
 func (q *starter) take() *task {

@@ -10,7 +10,7 @@ func TestStarterIsFirstInFirstOut(t *testing.T) {
 	tasks := make([]task, 20_000)
 	for _, wave := range []struct{ puts, takes int }{{1, 1}, {3, 2}, {2, 1}, {5000, 4000}, {1, 1000}, {9000, 10_001}, {10, 10}} {
 		for range wave.puts {
-			q.put(&tasks[given])
+			q.put([]*task{&tasks[given]})
 			given++
 		}
 		for range min(wave.takes, given-taken) {
@@ -27,7 +27,7 @@ func TestStarterIsFirstInFirstOut(t *testing.T) {
 		t.Errorf("room for %d is kept", cap(q.queue))
 	}
 	for range 100_000 { // never empty, and yet bounded
-		q.put(&tasks[0])
+		q.put([]*task{&tasks[0]})
 		if len(q.queue)-q.taken > 3 {
 			q.take()
 		}

@@ -184,7 +184,7 @@ func (c *controller) own(t *task, now time.Time, at instant, do *followUp) {
 	t.sub.state = StateIdle
 	t.slotMoved(StateAdmitting, now)
 	do.leave = t.announceLocked(now, at)&doLeave != 0
-	do.begun = !do.leave && t.requestLocked(at)
+	do.begun = !do.leave && t.requestLocked()
 	do.buf = c.sup.fan.detach(&t.out)
 }
 

@@ -48,7 +48,7 @@ func (t *task) announce(launch bool) {
 	if t.m.phase == phaseAdded { // or a shutdown whose grace is over has announced it
 		a = t.announceLocked(now, at)
 	}
-	begun := launch && t.m.phase == phaseAnnounced && t.requestLocked(at)
+	begun := launch && t.m.phase == phaseAnnounced && t.requestLocked()
 	acct := t.accountLocked()
 	buf := s.fan.detach(&t.out)
 	t.mu.Unlock()
@@ -70,23 +70,20 @@ func (t *task) announceLocked(now time.Time, at instant) actions {
 	return a
 }
 
-// launch lets a task that was announced begin its first attempt.
-func (t *task) launch() {
-	_, at := t.sup.clock.now()
+// launch lets a task that was announced begin its first attempt. It reports
+// whether the caller is to start its goroutine.
+func (t *task) launch() (begun bool) {
 	t.mu.Lock()
-	begun := t.m.phase == phaseAnnounced && t.requestLocked(at)
-	t.mu.Unlock()
-	if begun {
-		t.sup.spawn(t)
-	}
+	defer t.mu.Unlock()
+	return t.m.phase == phaseAnnounced && t.requestLocked()
 }
 
 // requestLocked asks for a permit. It reports whether the attempt has begun; the
 // caller then starts its goroutine.
-func (t *task) requestLocked(at instant) bool {
+func (t *task) requestLocked() bool {
 	t.m.phase = phasePending
-	t.queuedAt = at
 	if !t.sup.permits.acquire(t) {
+		_, t.queuedAt = t.sup.clock.now()
 		return false
 	}
 	t.permit = true
@@ -116,13 +113,15 @@ func (s *Supervisor) grant(t *task) {
 	}
 }
 
-// spawn starts the goroutine of an attempt that has begun.
-func (s *Supervisor) spawn(t *task) {
-	s.starts.put(t)
-	// Started by whoever made the attempt due; ends when the task waits or is gone,
-	// or by runtime.Goexit, and is then replaced; nobody waits for it: what it did
-	// is in the machine before it ends, and a shutdown waits for that.
-	go s.starts.run()
+// spawn starts the goroutines of attempts that have begun.
+func (s *Supervisor) spawn(ts ...*task) {
+	s.starts.put(ts)
+	for range ts {
+		// Started by whoever made the attempt due; ends when the task waits or is gone,
+		// or by runtime.Goexit, and is then replaced; nobody waits for it: what it did
+		// is in the machine before it ends, and a shutdown waits for that.
+		go s.starts.run()
+	}
 }
 
 // stopFor claims the stop of the task for why.
@@ -198,7 +197,7 @@ func (t *task) tick() {
 	t.timerAt = 0
 	a := t.m.tick(at)
 	t.emit(a, now, at, nil)
-	begun := a&doAgain != 0 && t.requestLocked(at)
+	begun := a&doAgain != 0 && t.requestLocked()
 	t.armLocked(at)
 	var live *liveCtx
 	var cause error
