@@ -135,7 +135,7 @@ func (r *realSlot) owner() (owner *Handle, queue []*Handle) {
 	if sl == nil {
 		return nil, nil
 	}
-	for t := sl.head; t != nil; t = t.next {
+	for t := sl.head; t != nil; t = t.sub.next {
 		queue = append(queue, t)
 	}
 	return sl.owner, queue

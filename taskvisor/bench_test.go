@@ -228,7 +228,7 @@ func BenchmarkFiveFailures(b *testing.B) {
 	})
 	b.Run("taskvisor", func(b *testing.B) {
 		b.ReportAllocs()
-		sup := newSupervisor(b)
+		sup := newSupervisor(b, taskvisor.WithTaskDefaults(taskvisor.ConstantBackoff(0), taskvisor.WithoutRestartFloor()))
 		ctx := context.Background()
 		for b.Loop() {
 			i := 0
@@ -238,7 +238,7 @@ func BenchmarkFiveFailures(b *testing.B) {
 				}
 				return nil
 			}
-			h, err := sup.Add(ctx, taskvisor.Restartable("task", fn, taskvisor.ConstantBackoff(0), taskvisor.WithoutRestartFloor()))
+			h, err := sup.Add(ctx, taskvisor.Restartable("task", fn))
 			if err != nil {
 				b.Fatal(err)
 			}
@@ -269,7 +269,7 @@ func BenchmarkPanic(b *testing.B) {
 			}
 			panic("boom")
 		}
-		h, err := sup.Add(context.Background(), taskvisor.Restartable("task", fn, taskvisor.ConstantBackoff(0), taskvisor.WithoutRestartFloor()))
+		h, err := sup.Add(context.Background(), taskvisor.Restartable("task", fn))
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -228,7 +228,7 @@ func FromContext(ctx context.Context) (Attempt, bool) {
 	}
 	live := c.look()
 	a := live.t.describe(c.number, &live.info)
-	a.Started = live.t.sup.clock.wall(time.Now())(live.info.started)
+	a.Started = live.t.sup.clock.wall(time.Now()).time(live.info.started)
 	return a, true
 }
 

@@ -20,6 +20,7 @@ type submitted struct {
 	state      State // of the slot, as its owner has announced it; guarded by the task's lock
 	bequeathed bool  // its place in the queue for permits was inherited; likewise
 	queue      bool  // waits in its slot's queue; guarded by the controller's lock
+	prev, next *task // there; likewise
 	owns       *slot // likewise
 }
 
@@ -127,22 +128,22 @@ func (sl *slot) enqueue(t, old *task) {
 	t.sub.queue = true
 	sl.queued++
 	if old != nil {
-		t.prev, t.next = old.prev, old.next
-		old.prev, old.next = nil, nil
+		t.sub.prev, t.sub.next = old.sub.prev, old.sub.next
+		old.sub.prev, old.sub.next = nil, nil
 		old.sub.queue = false
 		sl.queued--
 	} else {
-		t.prev = sl.tail
+		t.sub.prev = sl.tail
 	}
-	if t.prev == nil {
+	if t.sub.prev == nil {
 		sl.head = t
 	} else {
-		t.prev.next = t
+		t.sub.prev.sub.next = t
 	}
-	if t.next == nil {
+	if t.sub.next == nil {
 		sl.tail = t
 	} else {
-		t.next.prev = t
+		t.sub.next.sub.prev = t
 	}
 	if t.sub.admission == Coalesce {
 		sl.coalesced = t
@@ -153,17 +154,17 @@ func (sl *slot) enqueue(t, old *task) {
 
 // dequeue takes t out of the queue.
 func (sl *slot) dequeue(t *task) {
-	if t.prev == nil {
-		sl.head = t.next
+	if t.sub.prev == nil {
+		sl.head = t.sub.next
 	} else {
-		t.prev.next = t.next
+		t.sub.prev.sub.next = t.sub.next
 	}
-	if t.next == nil {
-		sl.tail = t.prev
+	if t.sub.next == nil {
+		sl.tail = t.sub.prev
 	} else {
-		t.next.prev = t.prev
+		t.sub.next.sub.prev = t.sub.prev
 	}
-	t.prev, t.next = nil, nil
+	t.sub.prev, t.sub.next = nil, nil
 	t.sub.queue = false
 	sl.queued--
 	if sl.coalesced == t {
@@ -336,14 +337,14 @@ func (s *Supervisor) announceRefused(waiting []*task) {
 }
 
 // snapshot adds the controller's part.
-func (c *controller) snapshot(sn *Snapshot, wall func(instant) time.Time) {
+func (c *controller) snapshot(sn *Snapshot, w wall) {
 	c.mu.Lock()
 	sn.Submitted, sn.Rejected, sn.Joined, sn.FromSlots = c.submitted, c.rejected, c.joined, c.admitted.Load()
 	for _, sl := range c.slots.m {
 		st := SlotStatus{Key: sl.key, Owner: sl.owner.id, Queued: sl.queued}
-		for t := sl.head; t != nil; t = t.next {
+		for t := sl.head; t != nil; t = t.sub.next {
 			// The head need not be the oldest: Replace takes the head.
-			if at := wall(t.sub.at); st.Oldest.IsZero() || at.Before(st.Oldest) {
+			if at := w.time(t.sub.at); st.Oldest.IsZero() || at.Before(st.Oldest) {
 				st.Oldest = at
 			}
 			if t.sub.admission == Queue {

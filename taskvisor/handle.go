@@ -11,7 +11,7 @@ import (
 // its end. It is safe for concurrent use and stays valid after the task is gone.
 //
 // A task in backoff is little more than this: what few tasks have is in structs
-// of its own, so that it fits the allocator's class of 320 bytes; the next is 352.
+// of its own, so that it fits the allocator's class of 288 bytes; the next is 320.
 type Handle struct {
 	sup   *Supervisor
 	id    TaskID
@@ -20,27 +20,24 @@ type Handle struct {
 	given *given     // with Add; nil: a context without values
 	sub   *submitted // nil unless it was submitted to a slot
 
-	mu       sync.Mutex // guards the fields below
-	m        machine
-	run      *runner // while a goroutine runs
-	out      outbox
-	seq      uint64  // number of the last event
-	lastErr  error   // of the last attempt that did not succeed
-	ticket   *ticket // while it waits for a permit
-	queuedAt instant // when it began to wait for a permit
-	timer    *time.Timer
-	timerAt  instant // when the timer fires; 0: it does not
-	permit   bool    // holds one
-	known    bool    // the outcome was delivered
-	released bool    // removed before its body came back
-	blamed   bool    // lastErr is the outcome's error
+	mu      sync.Mutex // guards the fields below
+	m       machine
+	run     *runner // while a goroutine runs
+	out     outbox
+	seq     uint64  // number of the last event
+	lastErr error   // of the last attempt that did not succeed
+	ticket  *ticket // while it waits for a permit
+	alarm   *alarm  // made when it is needed
+	permit  bool    // holds one
+	queued  bool    // waited for it, since m.since
+	known   bool    // the outcome was delivered
+	blamed  bool    // lastErr is the outcome's error
 
 	departed atomic.Bool // its name is free, although it may still be listed
 	waiters  *waiter     // for the outcome
 	x        *extra      // nil for most tasks
 
 	same, prior *task // in its chain of names; guarded by the registry's lock
-	prev, next  *task // in the registry, or in the queue of a slot; guarded by their locks
 
 	fresh ctxNode    // what attempt contexts point to until somebody looks
 	first attemptCtx // of the first attempt, so that a task that runs once allocates none
@@ -48,6 +45,12 @@ type Handle struct {
 
 // task is what the package calls a Handle inside.
 type task = Handle
+
+// alarm is a task's timer.
+type alarm struct {
+	*time.Timer
+	at instant // when it fires; 0: it does not
+}
 
 // extra holds what few tasks have.
 type extra struct {
@@ -177,7 +180,7 @@ func (t *task) wait(ctx context.Context, op string) (o Outcome, err error) {
 	}
 	if ctx.Done() == nil {
 		t.await()
-		t.outcome(&o)
+		t.outcomeLocked(&o) // without the lock: it has been told, and changes no more
 		return o, nil
 	}
 	select {
@@ -212,24 +215,27 @@ func (h *Handle) Status() TaskStatus {
 	return h.status(h.sup.clock.wall(now))
 }
 
-func (t *task) status(wall func(instant) time.Time) TaskStatus {
+func (t *task) status(w wall) TaskStatus {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.statusLocked(wall)
+	return t.statusLocked(w)
 }
 
-func (t *task) statusLocked(wall func(instant) time.Time) TaskStatus {
+func (t *task) statusLocked(w wall) TaskStatus {
 	m := &t.m
 	st := TaskStatus{
-		ID: t.id, Name: t.name, Seq: t.seq, State: m.state(), Since: wall(m.since),
+		ID: t.id, Name: t.name, Seq: t.seq, State: m.state(), Since: w.time(m.since),
 		Attempt: m.attempt, Streak: int(m.streak), Stuck: m.stuck && m.phase.running(), Delay: m.delay,
-		LastErr: t.lastErr, LastSuccess: wall(m.success), Spec: t.spec(),
+		LastErr: t.lastErr, LastSuccess: w.time(m.success), Spec: t.spec(),
 	}
 	switch m.phase {
 	case phaseActive, phaseEnded:
-		st.AttemptStart = wall(m.started)
+		st.AttemptStart = w.time(m.started)
 	case phaseBackoff, phaseWaiting:
-		st.NextStart = wall(m.due)
+		st.NextStart = w.time(m.due)
+	}
+	if m.since == 0 { // registered this instant
+		st.Since = w.now
 	}
 	if t.sub != nil {
 		st.Slot = t.sub.slot

@@ -55,8 +55,8 @@ func (t *task) deliver(now time.Time, at instant) *outbuf {
 		}
 	}
 	t.publish(TaskRemoved, now, at)
-	if t.timer != nil && !t.m.phase.running() {
-		t.timer.Stop()
+	if t.alarm != nil && !t.m.phase.running() {
+		t.alarm.Stop()
 	}
 	buf := t.sup.fan.detach(&t.out)
 	t.mu.Unlock()
@@ -181,7 +181,7 @@ func (t *task) abandonLocked(now time.Time, at instant, stack string, err error)
 	}
 	g.done = true
 	t.abandonedLocked(now, at, stack, err)
-	if t.released {
+	if t.releasedLocked() {
 		g.held, t.permit = t.permit, false
 		g.account = t.accountLocked()
 	} else {
@@ -213,14 +213,18 @@ func (t *task) abandonRest(now time.Time, at instant, g givenUp) {
 	t.leave(now, at, g.account, g.buf)
 }
 
+// releasedLocked reports whether t is removed before its body comes back.
+func (t *task) releasedLocked() bool {
+	return t.m.abandoned && t.m.policy.set&releaseOnAbandon != 0
+}
+
 // abandonedLocked records and announces that the body was given up.
 func (t *task) abandonedLocked(now time.Time, at instant, stack string, err error) {
 	m := &t.m
-	t.released = t.m.policy.set&releaseOnAbandon != 0
 	x := t.extraLocked()
 	x.stack, x.outErr = stack, err
 	x.outcome = &Outcome{Kind: OutcomeAbandoned, Err: err, Reason: m.stop, Attempts: m.attempt,
-		Started: t.sup.clock.wall(now)(m.first), Ended: now, Stack: stack}
+		Started: t.sup.clock.wall(now).time(m.first), Ended: now, Stack: stack}
 	t.send(&Event{Time: now, Kind: TaskAbandoned, Task: t.name, TaskID: t.id, Attempt: m.attempt,
 		Outcome: OutcomeAbandoned, Reason: m.stop, Duration: time.Duration(at - m.started), Err: err, Stack: stack})
 	if t.sub != nil {

@@ -112,6 +112,19 @@ func (n *nameTable) delete(t *task) {
 	}
 }
 
+// all returns the tasks that have not departed, in no order.
+func (n *nameTable) all() []numbered {
+	ts := make([]numbered, 0, n.count)
+	for _, t := range n.buckets {
+		for ; t != nil; t = t.same {
+			if !t.departed.Load() {
+				ts = append(ts, numbered{t.id, t})
+			}
+		}
+	}
+	return ts
+}
+
 // reserve makes room for a batch of more names, whose sender can wait for it, unless
 // splitting as usual is as good.
 func (n *nameTable) reserve(more int) {

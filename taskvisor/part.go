@@ -21,10 +21,10 @@ func (r *runner) leaveLocked(a actions, p *parting) {
 	t.run, r.c, r.live, r.view = nil, nil, nil, nil
 	t.armLocked(r.at)
 	r.step = stepPart
-	*p = parting{now: p.now, last: a, held: t.permit, released: t.released, account: t.accountLocked()}
+	*p = parting{now: p.now, last: a, held: t.permit, released: t.releasedLocked(), account: t.accountLocked()}
 	t.permit = false
 	if a&doAgain != 0 { // others wait for a permit
-		t.queuedAt = r.at
+		t.queued = true
 		p.held = false
 		if p.next = t.sup.permits.requeue(t); t.permit {
 			t.m.begin()

@@ -1,6 +1,7 @@
 package taskvisor
 
 import (
+	"cmp"
 	"slices"
 	"sync"
 )
@@ -8,13 +9,11 @@ import (
 // registry is the only authority on who is registered and on whether anybody
 // still can be. Its lock is taken before a task's and never while one is held.
 type registry struct {
-	mu         sync.Mutex // guards the fields below
-	state      State      // StateNew, StateRunning, StateDraining, StateStopped
-	natural    bool       // Run: the end of the last live task is the end
-	names      nameTable
-	head, tail *task // registered tasks, in order of registration
-	count      int   // of these
-	live       int   // what keeps Run going: tasks that are neither abandoned nor removed, waiting submissions
+	mu      sync.Mutex // guards the fields below
+	state   State      // StateNew, StateRunning, StateDraining, StateStopped
+	natural bool       // Run: the end of the last live task is the end
+	names   nameTable
+	live    int // what keeps Run going: tasks that are neither abandoned nor removed, waiting submissions
 
 	added, removed, started, ended uint64             // started, ended: attempts of removed tasks
 	strays                         map[*task]struct{} // removed tasks whose bodies still run
@@ -94,19 +93,8 @@ func (r *registry) addLocked(ts []*task) (conflict *task) {
 			return t
 		}
 	}
-	for _, t := range ts {
-		t.prev = r.tail
-		if r.tail == nil {
-			r.head = t
-		} else {
-			r.tail.next = t
-		}
-		r.tail = t
-	}
-	n := len(ts)
-	r.count += n
-	r.live += n
-	r.added += uint64(n)
+	r.live += len(ts)
+	r.added += uint64(len(ts))
 	return nil
 }
 
@@ -137,23 +125,11 @@ func (r *registry) hold() error {
 	return nil
 }
 
-// retire takes t, whose name is free already, off the list and counts it as
+// retire takes t, whose name is free already, out of the table and counts it as
 // removed, after TaskRemoved: one lock for both.
 func (r *registry) retire(t *task, a account) {
 	r.mu.Lock()
 	r.names.delete(t)
-	if t.prev == nil {
-		r.head = t.next
-	} else {
-		t.prev.next = t.next
-	}
-	if t.next == nil {
-		r.tail = t.prev
-	} else {
-		t.next.prev = t.prev
-	}
-	t.prev, t.next = nil, nil
-	r.count--
 	r.removed++
 	r.started += uint64(a.attempts)
 	r.ended += uint64(a.attempts - a.running)
@@ -284,46 +260,37 @@ func (r *registry) snapshot(sn *Snapshot) []*task {
 	return r.list()
 }
 
-// list returns the registered tasks by id. They are nearly in that order
-// already: only submissions that waited are not.
+// list returns the registered tasks by id.
 func (r *registry) list() []*task {
 	r.mu.Lock()
-	ts := r.listLocked()
+	ts := r.names.all()
 	r.mu.Unlock()
-	return sortTasks(ts)
+	return sorted(ts)
 }
 
 // all returns the strays too. A task that is becoming one is on both lists, and
 // is returned once.
 func (r *registry) all() []*task {
 	r.mu.Lock()
-	ts := r.listLocked()
+	ts := r.names.all()
 	for t := range r.strays {
-		ts = append(ts, t)
+		ts = append(ts, numbered{t.id, t})
 	}
 	r.mu.Unlock()
-	return slices.Compact(sortTasks(ts))
+	return slices.Compact(sorted(ts))
 }
 
-func (r *registry) listLocked() []*task {
-	ts := make([]*task, 0, r.count)
-	for t := r.head; t != nil; t = t.next {
-		if !t.departed.Load() {
-			ts = append(ts, t)
-		}
-	}
-	return ts
+// numbered is a task with its id, so that many are sorted without a look at each.
+type numbered struct {
+	id TaskID
+	t  *task
 }
 
-func sortTasks(ts []*task) []*task {
-	byID := func(a, b *task) int {
-		if a.id < b.id {
-			return -1
-		}
-		return 1
-	}
-	if !slices.IsSortedFunc(ts, byID) {
-		slices.SortFunc(ts, byID)
+func sorted(ns []numbered) []*task {
+	slices.SortFunc(ns, func(a, b numbered) int { return cmp.Compare(a.id, b.id) })
+	ts := make([]*task, len(ns))
+	for i, n := range ns {
+		ts[i] = n.t
 	}
 	return ts
 }

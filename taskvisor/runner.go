@@ -165,9 +165,9 @@ func (r *runner) beginLocked(now time.Time) {
 	t := r.t
 	t.m.prepare(r.at)
 	r.waited = 0
-	if t.queuedAt != 0 {
-		r.waited = time.Duration(r.at - t.queuedAt)
-		t.queuedAt = 0
+	if t.queued {
+		r.waited = time.Duration(r.at - t.m.since)
+		t.queued = false
 	}
 	r.c = r.nextCtx(t.m.attempt + 1)
 	r.ctx = r.c

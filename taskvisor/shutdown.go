@@ -280,11 +280,11 @@ func (s *Supervisor) abandonAll(tasks []*task, stacks map[TaskID]string) *GraceE
 		t.mu.Lock()
 	}
 	now, at := s.clock.both() // for the outcomes
-	wall := s.clock.wall(now)
+	w := s.clock.wall(now)
 	err := &GraceExceededError{Grace: s.cfg.grace}
 	for _, t := range tasks {
 		if t.m.phase.running() {
-			st := t.statusLocked(wall)
+			st := t.statusLocked(w)
 			st.Stack = stacks[t.id]
 			err.Tasks = append(err.Tasks, st)
 		}

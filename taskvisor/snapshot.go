@@ -109,9 +109,9 @@ type SubscriberStatus struct {
 // never calls the user's code and never waits for it.
 func (s *Supervisor) Snapshot() Snapshot {
 	now := time.Now()
-	wall := s.clock.wall(now)
+	w := s.clock.wall(now)
 	sn := Snapshot{Supervisor: s.cfg.name, Seq: s.fan.last(), Time: now, MaxConcurrent: s.permits.limit}
-	s.slots.snapshot(&sn, wall)
+	s.slots.snapshot(&sn, w)
 	tasks := s.reg.snapshot(&sn)
 	sn.Tasks = make([]TaskStatus, 0, len(tasks))
 	running := 0
@@ -120,7 +120,7 @@ func (s *Supervisor) Snapshot() Snapshot {
 		sn.Started += uint64(begun)
 		sn.Ended += uint64(begun - now)
 		running += now
-		sn.Tasks = append(sn.Tasks, t.status(wall))
+		sn.Tasks = append(sn.Tasks, t.status(w))
 	}
 	sn.InUse = running + sn.Released
 	if s.permits.limit > 0 {

@@ -42,8 +42,12 @@ func (t *task) unlock() { t.sup.fan.unlock(&t.mu, &t.out) }
 func (t *task) announce(launch bool) {
 	s := t.sup
 	gated := s.fan.enter()
-	now, at := s.clock.now()
+	var now time.Time
+	var at instant
 	t.mu.Lock()
+	if !s.fan.silent || t.m.stop != 0 { // who is told nothing can learn when it began: 3 % of a one-shot
+		now, at = s.clock.now()
+	}
 	var a actions
 	if t.m.phase == phaseAdded { // or a shutdown whose grace is over has announced it
 		a = t.announceLocked(now, at)
@@ -83,7 +87,10 @@ func (t *task) launch() (begun bool) {
 func (t *task) requestLocked() bool {
 	t.m.phase = phasePending
 	if !t.sup.permits.acquire(t) {
-		_, t.queuedAt = t.sup.clock.now()
+		t.queued = true
+		if t.m.since == 0 {
+			_, t.m.since = t.sup.clock.now()
+		}
 		return false
 	}
 	t.permit = true
@@ -177,16 +184,16 @@ func (t *task) stopLocked(why Reason, now time.Time, at instant) actions {
 // every attempt.
 func (t *task) armLocked(at instant) {
 	next := t.m.next()
-	if next == 0 || t.timerAt != 0 && t.timerAt <= next {
+	if next == 0 || t.alarm != nil && t.alarm.at != 0 && t.alarm.at <= next {
 		return
 	}
 	d := max(time.Duration(next-at), 0)
-	t.timerAt = next
-	if t.timer == nil {
-		t.timer = time.AfterFunc(d, t.tick)
-	} else {
-		t.timer.Reset(d)
+	if t.alarm == nil {
+		t.alarm = &alarm{time.AfterFunc(d, t.tick), next}
+		return
 	}
+	t.alarm.at = next
+	t.alarm.Reset(d)
 }
 
 // tick is the timer's function.
@@ -194,7 +201,9 @@ func (t *task) tick() {
 	s := t.sup
 	now, at := s.clock.now()
 	t.mu.Lock()
-	t.timerAt = 0
+	if t.alarm != nil {
+		t.alarm.at = 0
+	}
 	a := t.m.tick(at)
 	t.emit(a, now, at, nil)
 	begun := a&doAgain != 0 && t.requestLocked()
