@@ -1,0 +1,60 @@
+package taskvisor
+
+import (
+	"math/rand/v2"
+	"testing"
+)
+
+// Lists are by id, however many tasks there are and however far their ids are
+// apart, and nobody is lost on the way.
+func TestSortedIsByID(t *testing.T) {
+	rng := rand.New(rand.NewPCG(3, 4))
+	for _, n := range []int{0, 1, 2, 100, 1<<digit - 1, 1 << digit, 10_000} {
+		for _, spread := range []uint64{0, 1, 1 << 12, 1 << 40} {
+			first := rng.Uint64N(1 << 60)
+			ns := make([]numbered, n)
+			for i, at := range rng.Perm(n) {
+				id := TaskID(first + uint64(at)*(1+spread))
+				ns[i] = numbered{id, &task{id: id}}
+			}
+			for i, u := range sorted(ns) {
+				if u.id != TaskID(first+uint64(i)*(1+spread)) {
+					t.Fatalf("%d tasks, %d apart: the %dth is %d, the first %d", n, 1+spread, i, u.id, first)
+				}
+			}
+		}
+	}
+}
+
+// From the instant in which a task departs, its name is free for another, and it
+// is found by nobody, whenever it is taken out of the table.
+func TestDepartedIsGone(t *testing.T) {
+	r := registry{}
+	r.init()
+	r.state = StateRunning
+	first, second := &task{id: 1, name: "name"}, &task{id: 2, name: "name"}
+	if err := r.add1(first); err != nil || r.lookup("name") != first {
+		t.Fatal(err)
+	}
+	if err := r.add1(second); err != ErrTaskExists {
+		t.Fatalf("a second of the name: %v", err)
+	}
+	first.departed.Store(true)
+	if u := r.lookup("name"); u != nil || len(r.list()) != 0 {
+		t.Errorf("departed, and found: %p, list of %d", u, len(r.list()))
+	}
+	if err := r.add1(second); err != nil {
+		t.Fatalf("the name is not free: %v", err)
+	}
+	for range 2 {
+		if all := r.list(); r.lookup("name") != second || len(all) != 1 || all[0] != second {
+			t.Errorf("found %p of %v, want %p", r.lookup("name"), all, second)
+		}
+		if r.names.count > 1 {
+			r.retire(first, account{attempts: 1, alive: true})
+		}
+	}
+	if r.removed != 1 || r.names.count != 1 || first.same != nil || second.prior != nil {
+		t.Errorf("removed %d, %d names", r.removed, r.names.count)
+	}
+}
