@@ -20,22 +20,21 @@ type Handle struct {
 	given *given     // with Add; nil: a context without values
 	sub   *submitted // nil unless it was submitted to a slot
 
-	mu      sync.Mutex // guards the fields below
-	m       machine
-	run     *runner // while a goroutine runs
-	out     outbox
-	seq     uint64  // number of the last event
-	lastErr error   // of the last attempt that did not succeed
-	ticket  *ticket // while it waits for a permit
-	alarm   *alarm  // made when it is needed
-	permit  bool    // holds one
-	queued  bool    // waited for it, since m.since
-	known   bool    // the outcome was delivered
-	blamed  bool    // lastErr is the outcome's error
-
-	departed atomic.Bool // its name is free, although it may still be listed
-	waiters  *waiter     // for the outcome
-	x        *extra      // nil for most tasks
+	mu       sync.Mutex // guards the fields below
+	m        machine
+	permit   bool        // holds one
+	queued   bool        // waited for it, since m.since
+	known    bool        // the outcome was delivered
+	blamed   bool        // lastErr is the outcome's error
+	departed atomic.Bool // its name is free, although it may still be in the table; for all to read
+	out      outbox
+	seq      uint64  // number of the last event
+	run      *runner // while a goroutine runs
+	waiters  *waiter // for the outcome
+	x        *extra  // nil for most tasks
+	lastErr  error   // of the last attempt that did not succeed
+	ticket   *ticket // while it waits for a permit
+	alarm    *alarm  // made when it is needed
 
 	same, prior *task // in its chain of names; guarded by the registry's lock
 
