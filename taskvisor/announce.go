@@ -144,8 +144,8 @@ func (t *task) place(kind EventKind, now time.Time) *entry {
 	if t.given != nil {
 		r.view = t.given.view
 	}
-	if t.run != nil && t.run.view != nil {
-		r.view = t.run.view
+	if t.run != nil && t.run.brackets != nil && t.run.brackets.view != nil {
+		r.view = t.run.brackets.view
 	}
 	t.seq = r.Seq
 	r.Time, r.Task, r.TaskID = now, t.name, t.id

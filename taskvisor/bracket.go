@@ -10,6 +10,8 @@ type bracketing struct {
 	attempt Attempt
 	result  Result
 	now     time.Time         // of the last transition
+	ctx     context.Context   // what they made of the attempt's
+	view    *views            // of that, for events; nil: the task's. Guarded by the task's lock
 	next    int               // bracket to begin or to end
 	begun   []context.Context // what each returned; nil: it is not to be ended
 }
@@ -20,7 +22,7 @@ type bracketing struct {
 //go:noinline
 func (r *runner) describeLocked(now time.Time) {
 	b := r.brackets
-	b.now = now
+	b.now, b.ctx, b.view = now, r.c, nil
 	var i attemptInfo
 	r.t.infoLocked(&i)
 	b.attempt = r.t.describe(r.c.number, &i)
@@ -45,12 +47,12 @@ func (r *runner) beginBrackets() {
 		i := b.next
 		b.next++
 		s := f.brackets[i]
-		ctx := f.beginBracket(s, r.ctx, &b.attempt)
+		ctx := f.beginBracket(s, b.ctx, &b.attempt)
 		if ctx == nil {
 			continue
 		}
 		b.begun[i] = ctx
-		r.ctx = ctx
+		b.ctx = ctx
 	}
 	r.step = stepStart
 }

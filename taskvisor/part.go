@@ -18,7 +18,7 @@ type parting struct {
 // leaveLocked ends the goroutine's work: the task waits, or it is gone.
 func (r *runner) leaveLocked(a actions, p *parting) {
 	t := r.t
-	t.run, r.c, r.live, r.view = nil, nil, nil, nil
+	t.run, r.c, r.live = nil, nil, nil
 	t.armLocked(r.at)
 	r.step = stepPart
 	*p = parting{now: p.now, last: a, held: t.permit, released: t.releasedLocked(), account: t.accountLocked()}

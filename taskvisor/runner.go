@@ -38,19 +38,16 @@ const (
 type runner struct {
 	t        *task
 	step     step
-	chunk    uint8                 // size of the next spare
-	gated    bool                  // of fanout.enter
-	owed     actions               // whose events are to be numbered with the next; where nobody listens
-	ctx      context.Context       // given to the body: c, or what brackets made of it
-	c        *attemptCtx           // guarded by the task's lock, as the next four
-	live     *liveCtx              // the same, once somebody has looked at it
-	labelled context.Context       // values with pprof labels; fixed before the task knows the runner
-	view     *views                // of what brackets made of the context; nil: the task's
-	waited   time.Duration         // for the attempt's permit
-	spare    []attemptCtx          // for the next attempts
-	model    *[maxSpare]attemptCtx // what a spare of full size is copied from
-	brackets *bracketing           // nil if there are none
-	at       instant               // of the last transition
+	chunk    uint8           // size of the next spare
+	gated    bool            // of fanout.enter
+	owed     actions         // whose events are to be numbered with the next; where nobody listens
+	c        *attemptCtx     // guarded by the task's lock, as is live
+	live     *liveCtx        // the same, once somebody has looked at it
+	labelled context.Context // values with pprof labels; fixed before the task knows the runner
+	waited   time.Duration   // for the attempt's permit
+	spare    []attemptCtx    // for the next attempts
+	brackets *bracketing     // nil if there are none
+	at       instant         // of the last transition
 	e        ending
 }
 
@@ -92,9 +89,9 @@ func (r *runner) handOver() {
 // clear forgets the task; leaveLocked did its part. It writes what was written: the
 // collector looks at every pointer that goes, and a store of all of r takes 20 ns.
 func (r *runner) clear() {
-	r.t, r.ctx, r.labelled = nil, nil, nil
+	r.t, r.labelled = nil, nil
 	if r.spare != nil {
-		r.spare, r.model = nil, nil
+		r.spare = nil
 	}
 	if r.e.err != nil {
 		r.e.err = nil
@@ -170,8 +167,7 @@ func (r *runner) beginLocked(now time.Time) {
 		t.queued = false
 	}
 	r.c = r.nextCtx(t.m.attempt + 1)
-	r.ctx = r.c
-	r.live, r.view = nil, nil
+	r.live = nil
 	if t.x != nil {
 		t.x.value = nil // of an attempt that did not complete the task
 	}
@@ -203,19 +199,13 @@ func (r *runner) nextCtx(number int) *attemptCtx {
 }
 
 // refill makes the next spare: of one after a delay, since another is likely to
-// follow, and larger ones the longer the loop is. Those of full size are copies:
-// an atomic store for each is 7 ns of the 85 that an attempt takes.
+// follow, and larger ones the longer the loop is. All but the first are copies: an
+// atomic store for each is 7 ns of the 75 that an attempt takes.
 func (r *runner) refill() {
-	if r.model != nil {
-		r.spare = append([]attemptCtx(nil), r.model[:]...)
-		return
-	}
 	r.spare = make([]attemptCtx, r.chunk)
-	for i := range r.spare {
-		r.spare[i].node.Store(&r.t.fresh)
-	}
-	if r.chunk == maxSpare {
-		r.model = (*[maxSpare]attemptCtx)(append([]attemptCtx(nil), r.spare...))
+	r.spare[0].node.Store(&r.t.fresh)
+	for n := 1; n < len(r.spare); n *= 2 {
+		copy(r.spare[n:], r.spare[:n])
 	}
 	r.chunk = min(max(2*r.chunk, firstSpare), maxSpare)
 }
@@ -232,14 +222,14 @@ func (t *task) label() context.Context {
 
 // start announces the attempt.
 func (r *runner) start() {
-	t := r.t
+	t, b := r.t, r.brackets
 	var view *views
-	if r.ctx != context.Context(r.c) {
-		view = t.sup.fan.view(r.ctx)
+	if b.ctx != context.Context(r.c) {
+		view = t.sup.fan.view(b.ctx)
 	}
 	r.enter()
-	r.view = view
-	r.startLocked(r.brackets.now)
+	b.view = view
+	r.startLocked(b.now)
 	r.exit()
 }
 
@@ -268,6 +258,14 @@ func (r *runner) abortLocked() {
 	}
 }
 
+// ctx is what the body is given.
+func (r *runner) ctx() context.Context {
+	if r.brackets != nil {
+		return r.brackets.ctx
+	}
+	return r.c
+}
+
 // call calls the body and classifies what it does. The frames from here to the
 // goroutine's entry are all that a running task has on its stack.
 func (r *runner) call() {
@@ -278,7 +276,7 @@ func (r *runner) call() {
 	if trace.IsEnabled() {
 		err = r.traced()
 	} else {
-		err = r.t.fn(r.ctx)
+		err = r.t.fn(r.ctx())
 	}
 	r.e.classify(err)
 }
@@ -287,9 +285,9 @@ func (r *runner) call() {
 //
 //go:noinline
 func (r *runner) traced() error {
-	defer trace.StartRegion(r.ctx, "taskvisor.attempt").End()
-	trace.Log(r.ctx, "taskvisor.task", r.t.name)
-	return r.t.fn(r.ctx)
+	defer trace.StartRegion(r.ctx(), "taskvisor.attempt").End()
+	trace.Log(r.ctx(), "taskvisor.task", r.t.name)
+	return r.t.fn(r.ctx())
 }
 
 // returned decides the result, after the children have been joined.

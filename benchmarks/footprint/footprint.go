@@ -34,6 +34,7 @@ var empty = Kind{"empty", "", func(int) (any, error) { return nil, nil }}
 var Kinds = []Kind{
 	{"running, idle", "raw", rawRunning},
 	{"running, idle", "raw, a context each", rawRunningEach},
+	{"running, idle", "raw, with labels too", rawRunningLabelled},
 	{"running, idle", "taskvisor", running},
 	{"running, idle", "errgroup", errgroupRunning},
 	{"running, idle", "oklog", oklogRunning},

@@ -105,12 +105,21 @@ func rawRunning(n int) (any, error) {
 }
 
 func rawRunningEach(n int) (any, error) {
+	return rawContexts(n, func(root context.Context, _ int) context.Context { return root })
+}
+
+func rawRunningLabelled(n int) (any, error) {
+	names := work.Names(n)
+	return rawContexts(n, func(root context.Context, i int) context.Context { return work.Labelled(root, names[i], i) })
+}
+
+func rawContexts(n int, parent func(root context.Context, i int) context.Context) (any, error) {
 	root := endless()
 	var started sync.WaitGroup
 	started.Add(n)
-	for range n {
+	for i := range n {
 		go func() {
-			ctx, cancel := context.WithCancel(root)
+			ctx, cancel := context.WithCancel(parent(root, i))
 			defer cancel()
 			started.Done()
 			_ = work.Protect(ctx, idle)

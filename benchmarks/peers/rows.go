@@ -73,6 +73,7 @@ func lives() []rounds.Row {
 	return []rounds.Row{
 		{Name: "OneShot", Title: "one-shot: add, run, wait", Op: "task", N: 300_000, Sides: []rounds.Side{
 			{Name: "raw", Run: work.RawOneShot},
+			{Name: "raw+contract", Run: work.EquippedOneShot},
 			{Name: "taskvisor", Run: work.OneShot},
 			{Name: "errgroup", Run: errgroupOneShot},
 			{Name: "oklog", Run: oklogOneShot},
@@ -81,6 +82,7 @@ func lives() []rounds.Row {
 		}},
 		{Name: "Batch", Title: "Run of 100 000 instant tasks", Op: "task", N: 100_000, Sides: []rounds.Side{
 			{Name: "raw", Run: work.RawBatch},
+			{Name: "raw+contract", Run: work.EquippedBatch},
 			{Name: "taskvisor", Run: work.Batch(0)},
 			{Name: "taskvisor+1", Run: work.Batch(1)},
 			{Name: "errgroup", Run: errgroupBatch},
@@ -104,6 +106,7 @@ func failures() []rounds.Row {
 	return []rounds.Row{
 		{Name: "Failures", Title: "5 failures, then success", Op: "task", N: 100_000, Sides: []rounds.Side{
 			{Name: "raw", Run: work.RawFailures},
+			{Name: "raw+contract", Run: work.EquippedFailures},
 			{Name: "taskvisor", Run: work.FailuresThenSuccess},
 			{Name: "backoff", Run: backoffFailures},
 			{Name: "failsafe", Run: failsafeFailures},

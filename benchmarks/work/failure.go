@@ -49,7 +49,7 @@ func RawFailures(m *rounds.Meter, n int) error {
 
 // FailuresThenSuccess is the same with a task.
 func FailuresThenSuccess(m *rounds.Meter, n int) error {
-	sup, err := started()
+	sup, err := started(taskvisor.WithTaskDefaults(taskvisor.ConstantBackoff(0), taskvisor.WithoutRestartFloor()))
 	if err != nil {
 		return err
 	}
@@ -59,7 +59,7 @@ func FailuresThenSuccess(m *rounds.Meter, n int) error {
 	for range n {
 		body := Flaky(&ran)
 		fn := func(context.Context) error { return body() }
-		h, err := sup.Add(ctx, taskvisor.Restartable("task", fn, taskvisor.ConstantBackoff(0), taskvisor.WithoutRestartFloor()))
+		h, err := sup.Add(ctx, taskvisor.Restartable("task", fn))
 		if err != nil {
 			return end(sup, err)
 		}
