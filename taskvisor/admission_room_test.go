@@ -23,14 +23,18 @@ func TestSubmissionEndsOnASmallStack(t *testing.T) {
 			const n = 2000
 			s := startedSupervisor(t, WithMaxQueue(n))
 			var moved atomic.Int32
-			next := s.starts.run
-			s.starts.run = func() {
-				var mark byte
-				before := uintptr(unsafe.Pointer(&mark))
-				next()
-				if uintptr(unsafe.Pointer(&mark)) != before {
-					moved.Add(1)
+			s.runners.New = func() any {
+				r := newRunner()
+				run := r.entry
+				r.entry = func() {
+					var mark byte
+					before := uintptr(unsafe.Pointer(&mark))
+					run()
+					if uintptr(unsafe.Pointer(&mark)) != before {
+						moved.Add(1)
+					}
 				}
+				return r
 			}
 			var hs []*Handle
 			for i := range n {

@@ -109,7 +109,7 @@ func (t *task) record(kind EventKind, now time.Time, at instant, e *ending) {
 	case TaskStopped, TaskFailed, TaskCanceled:
 		r.Result = m.result
 		r.Duration = time.Duration(at - m.started)
-		r.Err, r.exit = e.err, e.exit
+		r.Err, r.exit = e.err, e.exit()
 		if kind == TaskCanceled {
 			r.Reason = t.cancelReason()
 		}

@@ -8,29 +8,33 @@ type ending struct {
 	kind      ResultKind // as if nobody had stopped the task and no deadline had passed
 	goexit    bool
 	requested bool // RetryAfter
+	coded     bool // code is an exit code
+	code      int
 	after     time.Duration
 	err       error
-	exit      exitCode
 }
+
+func (e *ending) exit() exitCode { return exitCode{e.code, e.coded} }
 
 func (r *runner) caught() {
 	if v := recover(); v != nil {
-		r.e = ending{kind: ResultPanic, err: newPanicError(v), exit: panicExit(v)}
+		r.e = ending{kind: ResultPanic, err: newPanicError(v)}
+		r.e.code, r.e.coded = panicExit(v)
 	}
 }
 
 // panicExit is the exit code of an error that a body panicked with: a PanicError
 // unwraps to it, so errors.As finds what carries the code. One that panics once
 // more has none.
-func panicExit(v any) (exit exitCode) {
+func panicExit(v any) (code int, coded bool) {
 	err, ok := v.(error)
 	if !ok {
-		return exit
+		return 0, false
 	}
 	defer func() { _ = recover() }()
 	var e ending
 	e.classify(err)
-	return e.exit
+	return e.code, e.coded
 }
 
 // classify reads a body's error. It calls the methods of the user's error types,
@@ -116,7 +120,7 @@ func (e *ending) retryAfter(x *retryAfterError) {
 }
 
 func (e *ending) exited(x interface{ ExitCode() int }) {
-	if !e.exit.known {
-		e.exit = exitCode{x.ExitCode(), true}
+	if !e.coded {
+		e.code, e.coded = x.ExitCode(), true
 	}
 }

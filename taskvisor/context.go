@@ -283,7 +283,7 @@ func (l *liveCtx) child(ctx context.Context, fn func(context.Context)) {
 		if v := recover(); v != nil {
 			e := &ending{kind: ResultPanic, err: newPanicError(v)}
 			l.fail(e)
-			e.exit = panicExit(v) // read after leave
+			e.code, e.coded = panicExit(v) // read after leave
 		} else if !returned {
 			l.fail(&ending{kind: ResultFailure, goexit: true, err: ErrGoexit})
 		}

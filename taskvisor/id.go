@@ -15,9 +15,14 @@ func newID() TaskID { return TaskID(lastID.Add(1)) }
 const idBlock = 100
 
 // idTexts gives ids as text, for labels. Ids are handed out in sequence and most
-// tasks begin in that order, so that the text of nearly every one is a slice of
-// its block's: an allocation less for each.
-type idTexts struct{ latest atomic.Pointer[idTextBlock] }
+// tasks begin nearly in that order, so that the text of nearly every one is a slice
+// of its block's: an allocation less for each. A block has the place of the one
+// that was idPlaces before it.
+type idTexts struct {
+	places [idPlaces]atomic.Pointer[idTextBlock]
+}
+
+const idPlaces = 4
 
 type idTextBlock struct {
 	first uint64 // a multiple of idBlock
@@ -27,13 +32,14 @@ type idTextBlock struct {
 
 func (x *idTexts) text(id TaskID) string {
 	n := uint64(id)
-	b := x.latest.Load()
+	place := &x.places[n/idBlock%idPlaces]
+	b := place.Load()
 	if b == nil || n < b.first || n-b.first >= idBlock {
 		if n < idBlock || b != nil && n < b.first { // of different widths, or a task that runs again
 			return strconv.FormatUint(n, 10)
 		}
 		b = newIDTextBlock(n - n%idBlock)
-		x.latest.Store(b)
+		place.Store(b)
 	}
 	at := int(n-b.first) * b.width
 	return b.text[at : at+b.width]

@@ -37,6 +37,7 @@ const (
 // the other as long as no delay is between them.
 type runner struct {
 	t        *task
+	entry    func() // run, as a value that is made once: a go statement would make a closure of 16 bytes for each start
 	step     step
 	chunk    uint8           // size of the next spare
 	gated    bool            // of fanout.enter
@@ -51,15 +52,18 @@ type runner struct {
 	e        ending
 }
 
-// runner returns one that nobody uses. It is not on the goroutine's stack: that
-// has two kilobytes, the user's body and the standard library's contexts need
-// what is left of it, and a stack that has grown stays grown for as long as the
-// body runs.
+// newRunner returns a runner. It is not on the goroutine's stack: that has two
+// kilobytes, the user's body and the standard library's contexts need what is left
+// of it, and a stack that has grown stays grown for as long as the body runs.
+func newRunner() *runner {
+	r := &runner{}
+	r.entry = r.run
+	return r
+}
+
+// runner returns one for t.
 func (s *Supervisor) runner(t *task) *runner {
-	r, _ := s.runners.Get().(*runner)
-	if r == nil {
-		r = &runner{}
-	}
+	r := s.runners.Get().(*runner)
 	r.t, r.step, r.chunk = t, stepBegin, 1
 	if n := len(s.fan.brackets); n > 0 && r.brackets == nil {
 		r.brackets = &bracketing{begun: make([]context.Context, n)}
@@ -67,9 +71,14 @@ func (s *Supervisor) runner(t *task) *runner {
 	return r
 }
 
-// resume goes on where another goroutine was ended.
-func (r *runner) resume() {
+// run is what the goroutine does: from the beginning, or where another one was
+// ended. The labels are made here, where the stack is least deep: the allocator
+// may take half a kilobyte of it.
+func (r *runner) run() {
 	defer r.handOver()
+	if r.labelled == nil {
+		r.labelled = r.t.label()
+	}
 	r.loop()
 }
 
@@ -78,7 +87,7 @@ func (r *runner) handOver() {
 	if r.step != stepDone {
 		// Started by a goroutine that runtime.Goexit ends; lives on as its
 		// predecessor did.
-		go r.resume()
+		go r.entry()
 		return
 	}
 	s := r.t.sup
@@ -305,8 +314,8 @@ func (r *runner) returned(p *parting) {
 	now, at := t.sup.clock.now()
 	r.at = at
 	t.m.returned(&r.e, r.at, rand.Float64)
-	if t.x != nil || r.e.exit.known {
-		t.extraLocked().code = r.e.exit
+	if t.x != nil || r.e.coded {
+		t.extraLocked().code = r.e.exit()
 	}
 	if t.m.result != ResultSuccess {
 		t.lastErr = r.e.err

@@ -36,8 +36,6 @@ type Supervisor struct {
 	_        apart
 	permits  permits
 	_        apart
-	starts   starter
-	_        apart
 	fan      fanout
 	stacks   stackReader
 	shutdown shutdown
@@ -69,7 +67,7 @@ func New(opts ...Option) (*Supervisor, error) {
 	s.slots = controller{sup: s, maxQueue: c.maxQueue}
 	s.permits.limit = c.maxConcurrent
 	s.stacks.clock = &s.clock
-	s.starts.run = s.starts.next
+	s.runners.New = func() any { return newRunner() }
 	s.past = make(chan struct{})
 	close(s.past)
 	s.shutdown.init()

@@ -122,12 +122,12 @@ func (s *Supervisor) grant(t *task) {
 
 // spawn starts the goroutines of attempts that have begun.
 func (s *Supervisor) spawn(ts ...*task) {
-	s.starts.put(ts)
-	for range ts {
+	for _, t := range ts {
+		r := s.runner(t)
 		// Started by whoever made the attempt due; ends when the task waits or is gone,
 		// or by runtime.Goexit, and is then replaced; nobody waits for it: what it did
 		// is in the machine before it ends, and a shutdown waits for that.
-		go s.starts.run()
+		go r.entry()
 	}
 }
 
