@@ -2,6 +2,7 @@ package taskvisor
 
 import (
 	"math/rand/v2"
+	"strconv"
 	"testing"
 )
 
@@ -56,5 +57,38 @@ func TestDepartedIsGone(t *testing.T) {
 	}
 	if r.removed != 1 || r.names.count != 1 || first.same != nil || second.prior != nil {
 		t.Errorf("removed %d, %d names", r.removed, r.names.count)
+	}
+}
+
+// In a large table the departed are deleted some at a time, and none is left when
+// it is small again.
+func TestDepartedAreDeletedTogether(t *testing.T) {
+	var table nameTable
+	table.init()
+	var tasks []*task
+	for i := range 2 * goneFrom {
+		u := &task{id: TaskID(i + 1), name: strconv.Itoa(i)}
+		tasks = append(tasks, u)
+		table.put(u)
+	}
+	most := 0
+	for i, u := range tasks {
+		u.departed.Store(true)
+		table.depart(u)
+		if table.get(u.name) != nil || table.count-table.left != len(tasks)-i-1 {
+			t.Fatalf("%q departed, and %d are left, of which %d are to be deleted", u.name, table.count, table.left)
+		}
+		if next := i + 1; next < len(tasks) && table.get(tasks[next].name) != tasks[next] {
+			t.Fatalf("%q is lost", tasks[next].name)
+		}
+		most = max(most, table.left)
+	}
+	if most != goneTogether-1 || table.count != 0 || table.left != 0 || len(table.buckets) > 2*leastNames {
+		t.Errorf("at most %d together; %d left in %d buckets", most, table.count, len(table.buckets))
+	}
+	for _, u := range table.gone {
+		if u != nil {
+			t.Errorf("%q is remembered", u.name)
+		}
 	}
 }

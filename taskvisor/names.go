@@ -18,7 +18,18 @@ type nameTable struct {
 	half    int     // the buckets when the last round of splitting began: a power of two
 	split   int     // those below it have been split in this round: len(buckets) is half + split
 	count   int
+	gone    [goneTogether]*task // departed tasks that are to be deleted together
+	left    int                 // of these
 }
+
+// From goneFrom names on, the table is not in a cache any more, and who deletes
+// waits for memory. Then goneTogether are deleted together: the waits overlap, and
+// there is a lock for one in 64. So many ended tasks may stay in memory until
+// others have ended, beside the more than goneFrom that live.
+const (
+	goneFrom     = 4096
+	goneTogether = 64
+)
 
 func (n *nameTable) init() {
 	n.seed = maphash.MakeSeed()
@@ -92,6 +103,23 @@ func (t *task) chain(head **task) {
 	if t.same != nil {
 		t.same.prior = t
 	}
+}
+
+// depart deletes t, which has departed, now or with others.
+func (n *nameTable) depart(t *task) {
+	if n.count < goneFrom && n.left == 0 {
+		n.delete(t)
+		return
+	}
+	n.gone[n.left] = t
+	if n.left++; n.left < goneTogether && n.count >= goneFrom {
+		return
+	}
+	for _, u := range n.gone[:n.left] {
+		n.delete(u)
+	}
+	clear(n.gone[:n.left])
+	n.left = 0
 }
 
 // delete removes t, which is in n. It writes to t's neighbours without having read

@@ -129,7 +129,7 @@ func (r *registry) hold() error {
 // removed, after TaskRemoved: one lock for both.
 func (r *registry) retire(t *task, a account) {
 	r.mu.Lock()
-	r.names.delete(t)
+	r.names.depart(t)
 	r.removed++
 	r.started += uint64(a.attempts)
 	r.ended += uint64(a.attempts - a.running)
