@@ -1,9 +1,12 @@
 package taskvisor
 
 import (
+	"context"
 	"math/rand/v2"
 	"strconv"
+	"sync"
 	"testing"
+	"time"
 )
 
 // Lists are by id, however many tasks there are and however far their ids are
@@ -90,5 +93,42 @@ func TestDepartedAreDeletedTogether(t *testing.T) {
 		if u != nil {
 			t.Errorf("%q is remembered", u.name)
 		}
+	}
+}
+
+// Among thousands of names too, one is free when the outcome of its task is known,
+// and nobody finds the task any more.
+func TestNameIsFreeAmongThousands(t *testing.T) {
+	s := startedSupervisor(t)
+	ctx := context.Background()
+	var resident []TaskSpec
+	for i := range goneFrom {
+		resident = append(resident, Periodic("resident-"+strconv.Itoa(i), time.Hour, func(context.Context) error { return nil }))
+	}
+	if _, err := s.AddAll(ctx, resident...); err != nil {
+		t.Fatal(err)
+	}
+	var callers sync.WaitGroup
+	for c := range 4 {
+		callers.Go(func() {
+			name := "mine-" + strconv.Itoa(c)
+			for range 300 {
+				h, err := s.Add(ctx, Once(name, func(context.Context) error { return nil }))
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if o, err := h.Wait(ctx); err != nil || o.Kind != OutcomeCompleted {
+					t.Error(o.Kind, err)
+				}
+				if u, ok := s.Lookup(name); ok || s.Alive(name) {
+					t.Errorf("%s (%d) is found after its end", u.Name(), u.ID())
+				}
+			}
+		})
+	}
+	callers.Wait()
+	if n := len(s.List()); n != goneFrom {
+		t.Errorf("%d tasks are listed, want %d", n, goneFrom)
 	}
 }
