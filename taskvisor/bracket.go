@@ -57,6 +57,19 @@ func (r *runner) beginBrackets() {
 	r.step = stepStart
 }
 
+// start announces an attempt with brackets.
+func (r *runner) start() {
+	t, b := r.t, r.brackets
+	var view *views
+	if b.ctx != context.Context(r.c) {
+		view = t.sup.fan.view(b.ctx)
+	}
+	r.enter()
+	b.view = view
+	r.startLocked(b.now)
+	r.exit()
+}
+
 // endBrackets runs in reverse order, as deferred calls would.
 func (r *runner) endBrackets() {
 	b, f := r.brackets, &r.t.sup.fan

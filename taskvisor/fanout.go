@@ -53,22 +53,6 @@ type fanout struct {
 	root outbox     // guarded by mu
 }
 
-// outbox holds an owner's events on their way to inline subscribers. It is
-// guarded by the owner's lock; whoever releases that lock and finds it full and
-// unattended delivers, so that order holds and a re-entrant call returns.
-type outbox struct {
-	buf      *outbuf
-	attended bool
-	taken    uint32 // events that this attendance has found meanwhile
-}
-
-type outbuf struct {
-	list []entry
-	next int           // entry being delivered
-	sink int           // inline subscriber that it goes to
-	heir chan struct{} // closed when the runner that waits for it may go on
-}
-
 func (f *fanout) init(s *Supervisor, drain context.Context, subs []subscriberConfig) {
 	f.supervisor, f.clock = s.cfg.name, &s.clock
 	queued := context.WithValue(drain, callbackKey{}, s)
@@ -203,18 +187,6 @@ func (f *fanout) unlock(mu *sync.Mutex, o *outbox) {
 	buf := f.detach(o)
 	mu.Unlock()
 	f.deliverAfter(mu, o, buf)
-}
-
-// detach takes what is in the outbox unless somebody attends to it already. The
-// owner's lock is held; after releasing it the caller owes a deliverAfter.
-func (f *fanout) detach(o *outbox) *outbuf {
-	if o.buf == nil || o.attended {
-		return nil
-	}
-	buf := o.buf
-	o.buf = nil
-	o.attended, o.taken = true, 0
-	return buf
 }
 
 // deliverAfter wakes workers and delivers what detach returned. It calls

@@ -229,19 +229,7 @@ func (t *task) label() context.Context {
 		labelTaskID, t.sup.ids.text(t.id)))
 }
 
-// start announces the attempt.
-func (r *runner) start() {
-	t, b := r.t, r.brackets
-	var view *views
-	if b.ctx != context.Context(r.c) {
-		view = t.sup.fan.view(b.ctx)
-	}
-	r.enter()
-	b.view = view
-	r.startLocked(b.now)
-	r.exit()
-}
-
+// startLocked announces the attempt.
 func (r *runner) startLocked(now time.Time) {
 	t := r.t
 	a := t.m.start()

@@ -1,5 +1,33 @@
 package taskvisor
 
+// outbox holds an owner's events on their way to inline subscribers. It is
+// guarded by the owner's lock; whoever releases that lock and finds it full and
+// unattended delivers, so that order holds and a re-entrant call returns.
+type outbox struct {
+	buf      *outbuf
+	attended bool
+	taken    uint32 // events that this attendance has found meanwhile
+}
+
+type outbuf struct {
+	list []entry
+	next int           // entry being delivered
+	sink int           // inline subscriber that it goes to
+	heir chan struct{} // closed when the runner that waits for it may go on
+}
+
+// detach takes what is in the outbox unless somebody attends to it already. The
+// owner's lock is held; after releasing it the caller owes a deliverAfter.
+func (f *fanout) detach(o *outbox) *outbuf {
+	if o.buf == nil || o.attended {
+		return nil
+	}
+	buf := o.buf
+	o.buf = nil
+	o.attended, o.taken = true, 0
+	return buf
+}
+
 // maxBehind is how many events of a task others deliver while its attempts go on;
 // then the one that makes them delivers them itself. Without that, attempts that
 // follow each other at once keep an Add that found the first of their events for
