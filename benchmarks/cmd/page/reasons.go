@@ -28,7 +28,7 @@ var reasons = map[string]string{
 	"stop 100 000 idle tasks": "each task is told, ends on its own goroutine, frees its name, and delivers an outcome; raw closes one channel for all." +
 		" The sides that share a channel swing by a factor of two between rounds.",
 	"running idle task, RSS": "raw is a goroutine that shares one context. A task needs one of its own in order to be stopped alone, and wears labels: bare Go with both" +
-		" is the third row of the memory table, and has used up what the target allows. What taskvisor adds to that: the handle 288 B, its runner 144, what knows the" +
+		" is the third row of the memory table, and leaves 70 B of what the target allows. What taskvisor adds to that: the handle 288 B, its runner 144, what knows the" +
 		" attempt behind its context 112, the name 32, and some 100 of the allocator and of stacks that grow. An own type of context would save 100 B, and have every" +
 		" derived context cost a goroutine.",
 	"task in backoff, RSS": "the state machine is one struct; handle, context of the first attempt, timer and last error are in it or hang from it.",
