@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -131,4 +132,52 @@ func TestNameIsFreeAmongThousands(t *testing.T) {
 	if n := len(s.List()); n != goneFrom {
 		t.Errorf("%d tasks are listed, want %d", n, goneFrom)
 	}
+}
+
+// Where nobody subscribes, registering a task reads no clock; what is shown of it
+// before its first attempt is as old as the look at it.
+func TestSinceOfATaskThatJustCame(t *testing.T) {
+	s := startedSupervisor(t)
+	u := s.newTask(context.Background(), Once("task", func(context.Context) error { return nil }))
+	if err := s.reg.add1(u); err != nil {
+		t.Fatal(err)
+	}
+	u.announce(false)
+	before := time.Now().Round(0)
+	if st := u.Status(); st.State != StatePending || st.Since.Before(before) || st.Since.After(time.Now()) {
+		t.Errorf("%v since %v, asked for at %v", st.State, st.Since, before)
+	}
+	s.launch([]*task{u})
+	if o, err := u.Wait(context.Background()); err != nil || o.Started.IsZero() || o.Ended.Before(o.Started) {
+		t.Errorf("%v, from %v to %v", err, o.Started, o.Ended)
+	}
+}
+
+// A task that waits for a permit waits since it came, also where nobody subscribes.
+func TestSinceOfATaskThatWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx := context.Background()
+		s := startedSupervisor(t, WithMaxConcurrent(1))
+		if _, err := s.Add(ctx, Once("holder", func(context.Context) error { time.Sleep(time.Minute); return nil })); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		came := time.Now()
+		var waited time.Duration
+		h, err := s.Add(ctx, Once("waiter", func(ctx context.Context) error {
+			a, _ := FromContext(ctx)
+			waited = a.PermitWait
+			return nil
+		}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(10 * time.Second)
+		if st := h.Status(); st.State != StatePending || !st.Since.Equal(came) {
+			t.Errorf("%v since %v, want %v", st.State, st.Since, came)
+		}
+		if o, err := h.Wait(ctx); err != nil || o.Kind != OutcomeCompleted || waited != time.Minute {
+			t.Errorf("%v, %v: it waited %v for its permit", o.Kind, err, waited)
+		}
+	})
 }

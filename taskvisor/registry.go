@@ -261,11 +261,12 @@ func (r *registry) snapshot(sn *Snapshot) []*task {
 }
 
 // list returns the registered tasks by id.
-func (r *registry) list() []*task {
+func (r *registry) list() []*task { return sorted(r.unsorted()) }
+
+func (r *registry) unsorted() []numbered {
 	r.mu.Lock()
-	ts := r.names.all()
-	r.mu.Unlock()
-	return sorted(ts)
+	defer r.mu.Unlock()
+	return r.names.all()
 }
 
 // all returns the strays too. A task that is becoming one is on both lists, and

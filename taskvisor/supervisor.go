@@ -362,8 +362,8 @@ func (s *Supervisor) Alive(name string) bool {
 // Count returns how many registered tasks are in the given state.
 func (s *Supervisor) Count(st State) int {
 	n := 0
-	for _, t := range s.reg.list() {
-		if t.state() == st {
+	for _, m := range s.reg.unsorted() {
+		if m.t.state() == st {
 			n++
 		}
 	}
