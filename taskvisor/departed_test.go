@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -181,3 +182,78 @@ func TestSinceOfATaskThatWaits(t *testing.T) {
 		}
 	})
 }
+
+// Who is announced with others waits for a permit from when the permit was asked
+// for, not from when it was announced: observers that take their time do not count.
+func TestPermitWaitOfABatch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		slow := &slowly{}
+		s := startedSupervisor(t, WithMaxConcurrent(1), WithSubscriber(slow, Inline()))
+		var longest atomic.Int64
+		var specs []TaskSpec
+		for i := range 5 {
+			specs = append(specs, Once(strconv.Itoa(i), func(ctx context.Context) error {
+				a, _ := FromContext(ctx)
+				longest.Store(max(longest.Load(), int64(a.PermitWait)))
+				time.Sleep(time.Second)
+				return nil
+			}))
+		}
+		hs, err := s.AddAll(context.Background(), specs...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, h := range hs {
+			h.Wait(context.Background())
+		}
+		if got := time.Duration(longest.Load()); got != 4*time.Second {
+			t.Errorf("the last waited %v for its permit, while four ran for a second each", got)
+		}
+	})
+}
+
+// slowly takes a minute for each task that is added.
+type slowly struct{}
+
+func (*slowly) OnEvent(_ context.Context, e Event) {
+	if e.Kind == TaskAdded {
+		time.Sleep(time.Minute)
+	}
+}
+
+// The outcome of an abandoned body is read without a lock by all who wait for it,
+// while that body comes back late with a value and an exit code of its own.
+func TestOutcomeIsReadWhileTheBodyComesBack(t *testing.T) {
+	for _, opts := range [][]TaskOption{{WithGrace(0)}, {WithGrace(0), WithReleaseOnAbandon()}} {
+		for range 50 {
+			s := startedSupervisor(t)
+			back := make(chan struct{})
+			comeBack := sync.OnceFunc(func() { close(back) })
+			h, err := s.Add(context.Background(), Restartable("late", Returning(func(context.Context) (int, error) {
+				<-back
+				return 1, exits{}
+			}), opts...))
+			if err != nil {
+				t.Fatal(err)
+			}
+			eventually(t, func() bool { return h.phaseNow() == phaseActive })
+			var waiting sync.WaitGroup
+			for range 4 {
+				waiting.Go(func() {
+					o, err := h.Wait(context.Background())
+					comeBack() // while the others read
+					if _, coded := o.ExitCode(); err != nil || o.Kind != OutcomeAbandoned || o.Value != nil || coded {
+						t.Errorf("%v %v %v", o.Kind, o.Value, err)
+					}
+				})
+			}
+			h.Stop()
+			waiting.Wait()
+		}
+	}
+}
+
+type exits struct{}
+
+func (exits) Error() string { return "exits" }
+func (exits) ExitCode() int { return 3 }

@@ -20,7 +20,7 @@ type Handle struct {
 	given *given     // with Add; nil: a context without values
 	sub   *submitted // nil unless it was submitted to a slot
 
-	mu       sync.Mutex // guards the fields below
+	mu       sync.Mutex // guards the fields below, to alarm
 	m        machine
 	permit   bool        // holds one
 	queued   bool        // waited for it, since m.since

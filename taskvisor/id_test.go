@@ -13,6 +13,12 @@ func TestIDTexts(t *testing.T) {
 			t.Errorf("text of %s: %q", want, got)
 		}
 	}
+	for step := range TaskID(3000) { // from many blocks in turns, up and down
+		id := step/7 + step%7*523
+		if got, want := x.text(id), strconv.FormatUint(uint64(id), 10); got != want {
+			t.Fatalf("text of %s: %q", want, got)
+		}
+	}
 	for id := range TaskID(3000) {
 		if got, want := x.text(id), strconv.FormatUint(uint64(id), 10); got != want {
 			t.Fatalf("text of %s: %q", want, got)

@@ -20,7 +20,7 @@ func Active(h *Handle) bool {
 // Expire lets the deadline of h's attempt pass.
 func Expire(h *Handle) {
 	h.mu.Lock()
-	if h.m.phase == phaseActive && h.m.due != 0 {
+	if h.m.phase == phaseActive && h.m.stop == 0 && h.m.due != 0 {
 		_, h.m.due = h.sup.clock.now()
 	}
 	h.mu.Unlock()

@@ -36,11 +36,19 @@ func TestNameTableIsAMap(t *testing.T) {
 					model[name] = u
 				}
 			} else if u := model[name]; u != nil {
-				table.delete(u)
+				u.departed.Store(true)
 				delete(model, name)
+				check(name)
+				if rng.IntN(3) == 0 { // another has the name before u is out of the table
+					model[name] = &task{name: name}
+					if !table.put(model[name]) {
+						t.Fatalf("%q is taken by one that departed", name)
+					}
+				}
+				table.depart(u)
 			}
 			check(name)
-			if table.count != len(model) || len(table.buckets) != table.half+table.split || table.count > len(table.buckets) {
+			if table.count-table.left != len(model) || len(table.buckets) != table.half+table.split || table.count > len(table.buckets) {
 				t.Fatalf("%d of %d in %d buckets, %d + %d", table.count, len(model), len(table.buckets), table.half, table.split)
 			}
 		}

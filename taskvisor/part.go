@@ -24,9 +24,9 @@ func (r *runner) leaveLocked(a actions, p *parting) {
 	*p = parting{now: p.now, last: a, held: t.permit, released: t.releasedLocked(), account: t.accountLocked()}
 	t.permit = false
 	if a&doAgain != 0 { // others wait for a permit
-		t.queued = true
 		p.held = false
-		if p.next = t.sup.permits.requeue(t); t.permit {
+		p.next = t.sup.permits.requeue(t)
+		if t.queued = !t.permit; t.permit {
 			t.m.begin()
 			p.again = true
 		}

@@ -15,7 +15,7 @@ type Attempt struct {
 	Admission  Admission
 	Replaced   TaskID        // the owner that this task's Replace submission stopped
 	SlotWait   time.Duration // time that the submission waited for its slot
-	PermitWait time.Duration // time that this attempt waited for a permit
+	PermitWait time.Duration // time that this attempt waited for a permit; 0 if one was free
 	Delay      time.Duration // scheduled between the attempt before and this one
 	Started    time.Time
 	Spec       TaskSpec // with the policy in force

@@ -171,10 +171,10 @@ func (r *runner) beginLocked(now time.Time) {
 	t := r.t
 	t.m.prepare(r.at)
 	r.waited = 0
-	if t.queued {
+	if t.queued && t.m.stop == 0 { // a stop has moved since, and no attempt follows
 		r.waited = time.Duration(r.at - t.m.since)
-		t.queued = false
 	}
+	t.queued = false
 	r.c = r.nextCtx(t.m.attempt + 1)
 	r.live = nil
 	if t.x != nil {

@@ -193,7 +193,7 @@ func (d *shutdown) begin() time.Time {
 	return d.since
 }
 
-// stopAll stops every task, in order of their registration. It lets a crowd of
+// stopAll stops every task, by id. It lets a crowd of
 // them end before it goes on, while what it touched of them is still in the
 // cache; but only as long as that is quick: where bodies keep the processors busy,
 // a yield takes milliseconds.

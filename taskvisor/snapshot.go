@@ -73,7 +73,7 @@ type TaskStatus struct {
 	Slot         string // "" if it was not submitted
 	Seq          uint64 // number of its last event
 	State        State
-	Since        time.Time     // when it entered State
+	Since        time.Time     // when it entered State; now, for a first attempt that is being started where nobody subscribes
 	Attempt      int           // attempts begun
 	AttemptStart time.Time     // of the attempt that runs; zero otherwise
 	Streak       int           // failures in a row

@@ -295,6 +295,8 @@ func (s *Supervisor) announceFailed(tasks []*task, conflict *task) {
 // for each of 100 000 instant tasks instead of 710. It waits for them anyway; who
 // calls AddAll does not, and with as many busy bodies as processors a yield takes
 // milliseconds for each.
+//
+// A shutdown stops as many at a time, for the same reason.
 const crowd = 64
 
 // announceAll announces a batch and lets it begin. Both are complete even if an

@@ -88,9 +88,7 @@ func (t *task) requestLocked() bool {
 	t.m.phase = phasePending
 	if !t.sup.permits.acquire(t) {
 		t.queued = true
-		if t.m.since == 0 {
-			_, t.m.since = t.sup.clock.now()
-		}
+		_, t.m.since = t.sup.clock.now()
 		return false
 	}
 	t.permit = true
