@@ -148,7 +148,9 @@ func TestSinceOfATaskThatJustCame(t *testing.T) {
 	if st := u.Status(); st.State != StatePending || st.Since.Before(before) || st.Since.After(time.Now()) {
 		t.Errorf("%v since %v, asked for at %v", st.State, st.Since, before)
 	}
-	s.launch([]*task{u})
+	if u.launch() {
+		s.spawn(u)
+	}
 	if o, err := u.Wait(context.Background()); err != nil || o.Started.IsZero() || o.Ended.Before(o.Started) {
 		t.Errorf("%v, from %v to %v", err, o.Started, o.Ended)
 	}

@@ -24,8 +24,8 @@ type nameTable struct {
 
 // From goneFrom names on, the table is not in a cache any more, and who deletes
 // waits for memory. Then goneTogether are deleted together: the waits overlap, and
-// there is a lock for one in 64. Fewer than so many ended tasks may stay in memory
-// until others have ended, beside thousands that live.
+// the lock is held through them once in 64 times. Fewer than so many ended tasks
+// may stay in memory until others have ended, beside thousands that live.
 const (
 	goneFrom     = 4096
 	goneTogether = 64

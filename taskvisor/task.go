@@ -118,15 +118,13 @@ func (s *Supervisor) grant(t *task) {
 	}
 }
 
-// spawn starts the goroutines of attempts that have begun.
-func (s *Supervisor) spawn(ts ...*task) {
-	for _, t := range ts {
-		r := s.runner(t)
-		// Started by whoever made the attempt due; ends when the task waits or is gone,
-		// or by runtime.Goexit, and is then replaced; nobody waits for it: what it did
-		// is in the machine before it ends, and a shutdown waits for that.
-		go r.entry()
-	}
+// spawn starts the goroutine of an attempt that has begun.
+func (s *Supervisor) spawn(t *task) {
+	r := s.runner(t)
+	// Started by whoever made the attempt due; ends when the task waits or is gone,
+	// or by runtime.Goexit, and is then replaced; nobody waits for it: what it did
+	// is in the machine before it ends, and a shutdown waits for that.
+	go r.entry()
 }
 
 // stopFor claims the stop of the task for why.
