@@ -37,7 +37,8 @@ func TestAbandonedWhileLifeGoesOn(t *testing.T) {
 		if len(late.Tasks) != 1 || late.Tasks[0].ID != h.ID() || late.Tasks[0].Attempt != 1 || late.Grace != time.Second || !late.Tasks[0].Since.Equal(begun) {
 			t.Errorf("error %+v", late)
 		}
-		if !strings.Contains(o.Stack, "stubborn") || !strings.Contains(h.Status().Stack, "stubborn") {
+		synctest.Wait() // the outcome does not wait for the stack
+		if o, _ := h.Outcome(); !strings.Contains(o.Stack, "stubborn") || !strings.Contains(h.Status().Stack, "stubborn") {
 			t.Errorf("stack %q, status %q: want the body's", o.Stack, h.Status().Stack)
 		}
 
@@ -171,8 +172,12 @@ func TestReleaseOnAbandon(t *testing.T) {
 		}
 		h := submit(stubborn(release))
 		synctest.Wait()
-		if o, err := h.Cancel(context.Background()); err != nil || o.Kind != taskvisor.OutcomeAbandoned || !strings.Contains(o.Stack, "stubborn") {
+		if o, err := h.Cancel(context.Background()); err != nil || o.Kind != taskvisor.OutcomeAbandoned {
 			t.Errorf("Cancel: %+v, %v", o, err)
+		}
+		synctest.Wait()
+		if o, _ := h.Outcome(); !strings.Contains(o.Stack, "stubborn") {
+			t.Errorf("stack %q", o.Stack)
 		}
 		if _, ok := sup.Lookup("a"); ok || len(sup.List()) != 0 {
 			t.Error("the released task is still registered")
@@ -189,7 +194,7 @@ func TestReleaseOnAbandon(t *testing.T) {
 				first += e.Kind.String() + " "
 			}
 		}
-		want := "controller_submitted task_added task_starting task_remove_requested task_abandoned task_removed task_stopped task_returned "
+		want := "controller_submitted task_added task_starting task_remove_requested task_abandoned task_removed body_returned "
 		if first != want {
 			t.Errorf("events %s, want %s", first, want)
 		}
@@ -303,7 +308,9 @@ func TestStackOfAnIndividualStop(t *testing.T) {
 		}
 		h := addTo(t, sup, taskvisor.Once("a", func(context.Context) error { return bodyBlocks(release) }))
 		synctest.Wait()
-		o, err := h.Cancel(context.Background())
+		_, err := h.Cancel(context.Background())
+		synctest.Wait()
+		o, _ := h.Outcome()
 		if err != nil || !strings.Contains(o.Stack, "bodyBlocks") || strings.Contains(o.Stack, "stubborn") || strings.Contains(o.Stack, "idle") {
 			t.Errorf("Cancel: %v, stack %s", err, o.Stack)
 		}

@@ -22,10 +22,12 @@ import (
 
 // chaos is one run of random submissions to a few slots, in a bubble.
 type chaos struct {
-	t    *testing.T
-	sup  *taskvisor.Supervisor
-	rec  *taskvisortest.Recorder
-	keys int
+	t     *testing.T
+	sup   *taskvisor.Supervisor
+	rec   *taskvisortest.Recorder
+	audit *auditor
+	wheel wheel
+	keys  int
 
 	inside  []atomic.Int32 // bodies at work, by slot
 	overlap atomic.Int32
@@ -36,7 +38,8 @@ type chaos struct {
 
 // TestAdmissionChaos has callers submit with every policy to a few slots while
 // owners fail, panic, exit, ignore their context, are stopped and abandoned, and
-// the supervisor shuts down in the middle of it. TASKVISOR_SEED repeats a run,
+// the supervisor shuts down in the middle of it; they wait at gates, are run, interrupted
+// and paused. TASKVISOR_SEED repeats a run,
 // TASKVISOR_CHAOS is the number of runs.
 func TestAdmissionChaos(t *testing.T) {
 	runs, seed := 150, rand.Uint64()
@@ -56,9 +59,10 @@ func TestAdmissionChaos(t *testing.T) {
 
 func admissionChaos(t *testing.T, seed uint64) {
 	rng := rand.New(rand.NewPCG(seed, 0))
-	c := &chaos{t: t, rec: &taskvisortest.Recorder{}, keys: 1 + rng.IntN(3)}
+	c := &chaos{t: t, rec: &taskvisortest.Recorder{}, audit: newAuditor(), keys: 1 + rng.IntN(3)}
+	c.wheel = newWheel(rng, rng.IntN(4) == 0, func(format string, args ...any) { t.Errorf(format, args...) })
 	c.inside = make([]atomic.Int32, c.keys)
-	opts := []taskvisor.Option{taskvisor.WithSubscriber(c.rec), taskvisor.WithMaxQueue(rng.IntN(6)),
+	opts := []taskvisor.Option{taskvisor.WithSubscriber(c.rec), taskvisor.WithSubscriber(c.audit), taskvisor.WithMaxQueue(rng.IntN(6)),
 		taskvisor.WithGrace(time.Duration(rng.IntN(50)) * time.Millisecond)}
 	if rng.IntN(2) == 0 {
 		opts = append(opts, taskvisor.WithMaxConcurrent(1+rng.IntN(3)))
@@ -88,6 +92,10 @@ func admissionChaos(t *testing.T, seed uint64) {
 	time.Sleep(time.Minute) // bodies that ignored everything
 	synctest.Wait()
 	c.checkOverlap()
+	c.wheel.check(t)
+	for _, f := range c.audit.faults {
+		t.Error(f)
+	}
 	if sn := c.sup.Snapshot(); sn.Started != sn.Ended || len(sn.Slots) != 0 || len(sn.Tasks) != 0 || sn.InUse != 0 {
 		t.Errorf("when all is over: started %d, ended %d, %d slots, %d tasks, %d permits", sn.Started, sn.Ended, len(sn.Slots), len(sn.Tasks), sn.InUse)
 	}
@@ -98,7 +106,7 @@ func (c *chaos) caller(rng *rand.Rand, id int) {
 	var own []*taskvisor.Handle
 	for n := range 60 {
 		key := rng.IntN(c.keys)
-		switch rng.IntN(12) {
+		switch rng.IntN(15) {
 		case 0:
 			c.sup.StopSlot(nth("s", key), rng.IntN(2) == 0)
 		case 1, 2:
@@ -107,6 +115,12 @@ func (c *chaos) caller(rng *rand.Rand, id int) {
 			}
 		case 3:
 			c.sup.Snapshot()
+		case 4, 5, 6:
+			var h *taskvisor.Handle
+			if len(own) > 0 {
+				h = own[rng.IntN(len(own))]
+			}
+			c.wheel.steer(rng, c.sup, h)
 		default:
 			name := fmt.Sprintf("t%d-%d", id, n)
 			if rng.IntN(10) == 0 {
@@ -162,6 +176,7 @@ func (c *chaos) spec(rng *rand.Rand, name string, key int) taskvisor.TaskSpec {
 	}
 	opts := []taskvisor.TaskOption{taskvisor.WithMaxRetries(rng.IntN(3)), taskvisor.ConstantBackoff(time.Duration(rng.IntN(30)) * time.Millisecond),
 		taskvisor.WithGrace(time.Duration(rng.IntN(90)) * time.Millisecond), taskvisor.WithStuckAfter(time.Millisecond)}
+	opts = append(opts, c.wheel.options(rng, false)...)
 	if rng.IntN(4) == 0 {
 		return taskvisor.Periodic(name, time.Duration(rng.IntN(20))*time.Millisecond, body, opts...)
 	}

@@ -69,7 +69,7 @@ func TestDeepQueuesNeedNoGoroutines(t *testing.T) {
 		}
 		sn := sup.Snapshot()
 		for _, st := range sn.Slots {
-			if st.Queued != depth || st.State != taskvisor.StateRunning {
+			if st.Queued != depth || st.State != taskvisor.SlotRunning {
 				t.Fatalf("slot %+v", st)
 			}
 		}
@@ -86,7 +86,7 @@ func TestSlotStateWithoutSubscribers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		sup := unobserved(t)
 		r := &slotRig{t: t, sup: sup}
-		want := func(state taskvisor.State) {
+		want := func(state taskvisor.SlotState) {
 			t.Helper()
 			r.settle()
 			if got := r.slot().State; got != state {
@@ -94,11 +94,11 @@ func TestSlotStateWithoutSubscribers(t *testing.T) {
 			}
 		}
 		h := r.submit("owner", asQueue, ignoresFor(time.Minute), taskvisor.WithGrace(time.Second))
-		want(taskvisor.StateRunning)
+		want(taskvisor.SlotRunning)
 		h.Stop()
-		want(taskvisor.StateTerminating)
+		want(taskvisor.SlotTerminating)
 		time.Sleep(2 * time.Second)
-		want(taskvisor.StateAbandoned)
+		want(taskvisor.SlotAbandoned)
 		time.Sleep(time.Hour)
 		want(0)
 	})

@@ -227,14 +227,13 @@ func TestSubmitRefusals(t *testing.T) {
 				t.Errorf("%#v", err)
 			}
 		}
-		refused(ctx, good, taskvisor.ErrNotStarted, `"a"`)
 		if err := sup.Start(ctx); err != nil {
 			t.Fatal(err)
 		}
 		refused(ended, good, errBoom, `"a"`)
 		refused(ctx, taskvisor.Submission{}, nil, "empty spec")
 		refused(ctx, taskvisor.Submission{Task: good.Task, Slot: "a\nb"}, nil, `slot "a\nb" has a control character`)
-		refused(ctx, taskvisor.Submission{Task: good.Task, Slot: strings.Repeat("x", 129)}, nil, "longer than 128")
+		refused(ctx, taskvisor.Submission{Task: good.Task, Slot: strings.Repeat("x", 1025)}, nil, "longer than 1024")
 		refused(ctx, taskvisor.Submission{Task: taskvisor.Once("", runsUntilStopped()), Slot: "s"}, nil, "empty name")
 		refused(ctx, taskvisor.Submission{Task: good.Task, Admission: 17}, nil, "unknown admission 17")
 		refused(ctx, taskvisor.Submission{Task: taskvisor.Once("a", runsUntilStopped(), taskvisor.WithTimeout(-1))}, nil, "timeout")

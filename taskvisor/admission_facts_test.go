@@ -83,7 +83,7 @@ func TestReleasedSlot(t *testing.T) {
 			t.Errorf("next is %v", got)
 		}
 		time.Sleep(time.Minute)
-		r.trace("owner", "U A S Q N D ✓ R")
+		r.trace("owner", "U A S Q N D Y")
 		if got, want := r.moves(), "idle admitting running terminating abandoned admitting running"; got != want {
 			t.Errorf("slot went %q, want %q", got, want)
 		}

@@ -1,67 +1,11 @@
-package taskvisor
+package taskvisor_test
 
 import (
 	"fmt"
 	"slices"
-	"testing"
+
+	"github.com/taskvisor/taskvisor-go/taskvisor"
 )
-
-// The table of admission, stated a second time: for each policy, what it makes
-// of a slot in each phase, in words that spell resolves.
-var admissionTable = map[Admission]map[occupancy]string{
-	Queue:         {slotIdle: "start", slotOwned: "append", slotTerminating: "append", slotAbandoned: "append"},
-	Replace:       {slotIdle: "start", slotOwned: "head and stop", slotTerminating: "head", slotAbandoned: "head"},
-	DropIfRunning: {slotIdle: "start", slotOwned: "busy", slotTerminating: "busy", slotAbandoned: "busy"},
-	Coalesce:      {slotIdle: "start", slotOwned: "coalesce", slotTerminating: "coalesce", slotAbandoned: "coalesce"},
-	Join:          {slotIdle: "start", slotOwned: "join", slotTerminating: "busy", slotAbandoned: "busy"},
-}
-
-func spell(word string, room, coalesced bool) ruling {
-	switch word {
-	case "start":
-		return ruling{verdict: VerdictStarted}
-	case "join":
-		return ruling{verdict: VerdictJoined}
-	case "busy":
-		return ruling{verdict: VerdictRejected, reason: ErrSlotBusy}
-	case "head":
-		return ruling{verdict: VerdictQueued, atHead: true}
-	case "head and stop":
-		return ruling{verdict: VerdictQueued, atHead: true, stopOwner: true}
-	case "coalesce":
-		if coalesced {
-			return ruling{verdict: VerdictQueued, displace: true}
-		}
-	}
-	if room {
-		return ruling{verdict: VerdictQueued}
-	}
-	return ruling{verdict: VerdictRejected, reason: ErrQueueFull}
-}
-
-// rule agrees with the second statement for every input there can be, up to
-// queues of four.
-func TestAdmissionRule(t *testing.T) {
-	seen := 0
-	for policy, phases := range admissionTable {
-		for phase, word := range phases {
-			for queued := range 5 {
-				for limit := range 5 {
-					for _, coalesced := range []bool{false, true} {
-						in := admissionInput{slot: phase, policy: policy, queued: queued, limit: limit, coalesced: coalesced}
-						if got, want := rule(in), spell(word, queued < limit, coalesced); got != want {
-							t.Errorf("rule(%+v) = %+v, want %+v", in, got, want)
-						}
-						seen++
-					}
-				}
-			}
-		}
-	}
-	if want := len(admissionLabels) * 4 * 5 * 5 * 2; seen != want {
-		t.Errorf("%d inputs tried, want %d: the second statement has a hole", seen, want)
-	}
-}
 
 // The inputs of a slot: a submission of each policy, one whose name is taken,
 // and everything that can happen to owner and queue.
@@ -84,9 +28,9 @@ const (
 // facts what becomes of tasks.
 type modelSlot struct {
 	limit int
-	state State // StateIdle, StateRunning, StateTerminating, StateAbandoned
-	sleep bool  // the owner waits for its next attempt
-	why   Reason
+	state taskvisor.SlotState // idle, running, terminating or abandoned
+	sleep bool                // the owner waits for its next attempt
+	why   taskvisor.Reason
 	owner *modelTask
 	queue []*modelTask
 	tasks []*modelTask // all submissions, by step; nil: the step was none
@@ -97,13 +41,13 @@ type modelSlot struct {
 
 type modelTask struct {
 	n      int // step of its submission
-	policy Admission
+	policy taskvisor.Admission
 	taken  bool
 	joined *modelTask
 	end    string // outcome and reason; "" while there is none
 }
 
-func (m *modelSlot) move(to State) {
+func (m *modelSlot) move(to taskvisor.SlotState) {
 	m.moves = append(m.moves, to.String())
 	m.state = to
 }
@@ -112,7 +56,7 @@ func (m *modelSlot) fact(t *modelTask, what string) {
 	m.facts = append(m.facts, fmt.Sprintf("%d %s", t.n, what))
 }
 
-func (m *modelSlot) reject(t *modelTask, why Reason) {
+func (m *modelSlot) reject(t *modelTask, why taskvisor.Reason) {
 	t.end = "rejected " + why.String()
 	m.fact(t, t.end)
 }
@@ -123,9 +67,9 @@ func (m *modelSlot) apply(op int) bool {
 	n := len(m.tasks)
 	var t *modelTask
 	if op <= opTaken {
-		t = &modelTask{n: n, policy: Admission(op), taken: op == opTaken}
+		t = &modelTask{n: n, policy: taskvisor.Admission(op), taken: op == opTaken}
 		if t.taken {
-			t.policy = Queue
+			t.policy = taskvisor.Queue
 		}
 	}
 	m.tasks = append(m.tasks, t)
@@ -137,11 +81,11 @@ func (m *modelSlot) apply(op int) bool {
 		m.sleep = false
 		return woken
 	case opStop, opStopSlot:
-		m.stop(ErrRemoved)
+		m.stop(taskvisor.ErrRemoved)
 	case opAbandon:
-		if m.state == StateTerminating {
-			m.owner.end = OutcomeAbandoned.String() + " " + m.why.String()
-			m.move(StateAbandoned)
+		if m.state == taskvisor.SlotTerminating {
+			m.owner.end = taskvisor.OutcomeAbandoned.String() + " " + m.why.String()
+			m.move(taskvisor.SlotAbandoned)
 		}
 	case opStopFirst:
 		m.withdraw(0)
@@ -151,7 +95,7 @@ func (m *modelSlot) apply(op int) bool {
 		for len(m.queue) > 0 {
 			m.withdraw(0)
 		}
-		m.stop(ErrRemoved)
+		m.stop(taskvisor.ErrRemoved)
 	default:
 		m.submit(t)
 	}
@@ -159,32 +103,32 @@ func (m *modelSlot) apply(op int) bool {
 }
 
 func (m *modelSlot) submit(t *modelTask) {
-	waits := func() bool { return m.state != StateIdle }
+	waits := func() bool { return m.state != taskvisor.SlotIdle }
 	switch {
 	case !waits() && t.taken:
 		m.fact(t, "submitted rejected")
-		m.reject(t, ErrTaskExists)
+		m.reject(t, taskvisor.ErrTaskExists)
 	case !waits():
 		m.fact(t, "submitted started")
 		m.start(t)
-	case t.policy == Replace:
+	case t.policy == taskvisor.Replace:
 		m.fact(t, "submitted queued")
 		m.displace(t, 0)
-		m.stop(ErrReplaced)
-	case t.policy == Join && m.state == StateRunning:
+		m.stop(taskvisor.ErrReplaced)
+	case t.policy == taskvisor.Join && m.state == taskvisor.SlotRunning:
 		m.fact(m.owner, "submitted joined")
 		t.joined = m.owner
-	case t.policy == Join, t.policy == DropIfRunning:
+	case t.policy == taskvisor.Join, t.policy == taskvisor.DropIfRunning:
 		m.fact(t, "submitted rejected")
-		m.reject(t, ErrSlotBusy)
+		m.reject(t, taskvisor.ErrSlotBusy)
 	default:
-		i := slices.IndexFunc(m.queue, func(w *modelTask) bool { return w.policy == Coalesce })
-		if t.policy != Coalesce || i < 0 {
+		i := slices.IndexFunc(m.queue, func(w *modelTask) bool { return w.policy == taskvisor.Coalesce })
+		if t.policy != taskvisor.Coalesce || i < 0 {
 			i = len(m.queue)
 		}
 		if i == len(m.queue) && i >= m.limit {
 			m.fact(t, "submitted rejected")
-			m.reject(t, ErrQueueFull)
+			m.reject(t, taskvisor.ErrQueueFull)
 			return
 		}
 		m.fact(t, "submitted queued")
@@ -198,28 +142,28 @@ func (m *modelSlot) displace(t *modelTask, i int) {
 		m.queue = append(m.queue, t)
 		return
 	}
-	m.reject(m.queue[i], ErrSuperseded)
+	m.reject(m.queue[i], taskvisor.ErrSuperseded)
 	m.queue[i] = t
 }
 
 // start gives the idle slot to t.
 func (m *modelSlot) start(t *modelTask) {
-	m.move(StateAdmitting)
+	m.move(taskvisor.SlotAdmitting)
 	if t.taken {
-		m.reject(t, ErrTaskExists)
+		m.reject(t, taskvisor.ErrTaskExists)
 		m.next()
 		return
 	}
 	m.owner, m.sleep, m.why = t, false, 0
 	m.fact(t, "added")
-	m.move(StateRunning)
+	m.move(taskvisor.SlotRunning)
 }
 
 // next frees the slot for whoever waits.
 func (m *modelSlot) next() {
 	if len(m.queue) == 0 {
 		m.owner, m.sleep, m.why = nil, false, 0
-		m.move(StateIdle)
+		m.move(taskvisor.SlotIdle)
 		return
 	}
 	t := m.queue[0]
@@ -227,7 +171,7 @@ func (m *modelSlot) next() {
 	m.start(t)
 }
 
-func (m *modelSlot) removed(outcome OutcomeKind, why Reason) {
+func (m *modelSlot) removed(outcome taskvisor.OutcomeKind, why taskvisor.Reason) {
 	m.owner.end = outcome.String() + " " + why.String()
 	m.fact(m.owner, "removed "+m.owner.end)
 	m.next()
@@ -235,27 +179,27 @@ func (m *modelSlot) removed(outcome OutcomeKind, why Reason) {
 
 func (m *modelSlot) returns(failed bool) bool {
 	switch {
-	case m.state == StateTerminating:
-		m.removed(OutcomeCanceled, m.why)
-	case m.state == StateAbandoned:
-		m.removed(OutcomeAbandoned, m.why)
-	case m.state != StateRunning || m.sleep:
+	case m.state == taskvisor.SlotTerminating:
+		m.removed(taskvisor.OutcomeCanceled, m.why)
+	case m.state == taskvisor.SlotAbandoned:
+		m.removed(taskvisor.OutcomeAbandoned, m.why)
+	case m.state != taskvisor.SlotRunning || m.sleep:
 		return false
 	case failed:
 		m.sleep = true
 	default:
-		m.removed(OutcomeCompleted, 0)
+		m.removed(taskvisor.OutcomeCompleted, 0)
 	}
 	return true
 }
 
-func (m *modelSlot) stop(why Reason) {
+func (m *modelSlot) stop(why taskvisor.Reason) {
 	switch {
-	case m.state == StateRunning && m.sleep:
-		m.removed(OutcomeCanceled, why)
-	case m.state == StateRunning:
+	case m.state == taskvisor.SlotRunning && m.sleep:
+		m.removed(taskvisor.OutcomeCanceled, why)
+	case m.state == taskvisor.SlotRunning:
 		m.why = why
-		m.move(StateTerminating)
+		m.move(taskvisor.SlotTerminating)
 	}
 }
 
@@ -263,15 +207,15 @@ func (m *modelSlot) withdraw(i int) {
 	if i < 0 || i >= len(m.queue) {
 		return
 	}
-	m.reject(m.queue[i], ErrRemoved)
+	m.reject(m.queue[i], taskvisor.ErrRemoved)
 	m.queue = slices.Delete(m.queue, i, i+1)
 }
 
 // shutdown rejects the queue and stops the owner.
 func (m *modelSlot) shutdown() {
 	for _, t := range m.queue {
-		m.reject(t, ErrShuttingDown)
+		m.reject(t, taskvisor.ErrShuttingDown)
 	}
 	m.queue = nil
-	m.stop(ErrShutdown)
+	m.stop(taskvisor.ErrShutdown)
 }

@@ -148,16 +148,16 @@ func slotMoves(t *testing.T, events []taskvisor.Event) map[string]string {
 		}
 		before, seen := at[e.Slot]
 		if !seen {
-			before.To = taskvisor.StateIdle
+			before.To = taskvisor.SlotIdle
 			moves[e.Slot] = "idle"
 		}
 		if e.From != before.To {
 			t.Errorf("slot %q: from %v after it went to %v: %v", e.Slot, e.From, before.To, e)
 		}
-		if (e.To == taskvisor.StateIdle) != (e.Owner == 0) {
+		if (e.To == taskvisor.SlotIdle) != (e.Owner == 0) {
 			t.Errorf("slot %q: owner %d in state %v", e.Slot, e.Owner, e.To)
 		}
-		if e.To != taskvisor.StateAdmitting && e.To != taskvisor.StateIdle && e.Owner != before.Owner {
+		if e.To != taskvisor.SlotAdmitting && e.To != taskvisor.SlotIdle && e.Owner != before.Owner {
 			t.Errorf("slot %q: owner %d became %d by %v", e.Slot, before.Owner, e.Owner, e)
 		}
 		moves[e.Slot] += " " + e.To.String()

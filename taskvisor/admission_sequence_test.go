@@ -1,12 +1,10 @@
-package taskvisor
+package taskvisor_test
 
 import (
 	"cmp"
 	"context"
-	"errors"
 	"math/rand/v2"
 	"os"
-	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -14,6 +12,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/taskvisor/taskvisor-go/taskvisor"
 )
 
 const aeon = 100_000 * time.Hour // for delays that no test waits for
@@ -24,12 +24,14 @@ type slotWatch struct {
 	slots map[string]*realSlot // by key, which is also how names begin
 }
 
-func (w *slotWatch) Preferences() []SubscriberOption { return []SubscriberOption{Inline()} }
+func (*slotWatch) Preferences() []taskvisor.SubscriberOption {
+	return []taskvisor.SubscriberOption{taskvisor.Inline()}
+}
 
-func (w *slotWatch) OnEvent(_ context.Context, e Event) {
+func (w *slotWatch) OnEvent(_ context.Context, e taskvisor.Event) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if e.Kind == ControllerSlotTransition {
+	if e.Kind == taskvisor.ControllerSlotTransition {
 		r := w.slots[e.Slot]
 		r.moves = append(r.moves, slotMove{e.Seq, e.To})
 		return
@@ -37,13 +39,13 @@ func (w *slotWatch) OnEvent(_ context.Context, e Event) {
 	key, n, _ := strings.Cut(e.Task, "/")
 	what := ""
 	switch e.Kind {
-	case ControllerSubmitted:
+	case taskvisor.ControllerSubmitted:
 		what = "submitted " + e.Verdict.String()
-	case ControllerRejected:
+	case taskvisor.ControllerRejected:
 		what = "rejected " + e.Reason.String()
-	case TaskAdded:
+	case taskvisor.TaskAdded:
 		what = "added"
-	case TaskRemoved:
+	case taskvisor.TaskRemoved:
 		what = "removed " + e.Outcome.String() + " " + e.Reason.String()
 	}
 	if r := w.slots[key]; what != "" && r != nil {
@@ -54,13 +56,13 @@ func (w *slotWatch) OnEvent(_ context.Context, e Event) {
 // realSlot drives a slot of a supervisor through inputs, beside its model.
 type realSlot struct {
 	t       *testing.T
-	sup     *Supervisor
+	sup     *taskvisor.Supervisor
 	key     string
 	model   modelSlot
 	ops     []int
-	handles []*Handle // by step; nil: no submission
-	returns map[*Handle]chan error
-	over    chan struct{} // closed when the test has failed
+	handles []*taskvisor.Handle // by step; nil: no submission
+	returns map[*taskvisor.Handle]chan error
+	over    chan struct{} // closed when the test is over
 
 	moves []slotMove // guarded by the watch's lock, as the next
 	facts []string
@@ -70,7 +72,7 @@ type realSlot struct {
 // out of order.
 type slotMove struct {
 	seq uint64
-	to  State
+	to  taskvisor.SlotState
 }
 
 // seen returns what was delivered so far: transitions in order, facts sorted.
@@ -91,30 +93,24 @@ func (r *realSlot) seen(w *slotWatch) (moves, facts []string) {
 	return moves, facts
 }
 
-func newRealSlot(t *testing.T, sup *Supervisor, key string, limit int, over chan struct{}) *realSlot {
-	return &realSlot{t: t, sup: sup, key: key, model: modelSlot{limit: limit, state: StateIdle},
-		returns: map[*Handle]chan error{}, over: over}
-}
-
 // submit makes a submission whose body does as it is told and nothing else.
-func (r *realSlot) submit(policy Admission, taken bool) *Handle {
+func (r *realSlot) submit(policy taskvisor.Admission, taken bool) *taskvisor.Handle {
 	name := r.key + "/" + strconv.Itoa(len(r.ops))
 	if taken { // a name is a fact's only sign of its step
 		name += "!"
-		if _, err := r.sup.Add(context.Background(), Restartable(name, func(context.Context) error { return errModel }, ConstantBackoff(aeon))); err != nil {
-			r.t.Fatal(err)
-		}
+		addTo(r.t, r.sup, taskvisor.Restartable(name, func(context.Context) error { return errBoom }, taskvisor.ConstantBackoff(aeon)))
 	}
 	told := make(chan error, 1)
-	h, err := r.sup.Submit(context.Background(), Submission{Slot: r.key, Admission: policy, Task: Restartable(name,
-		func(context.Context) error {
-			select {
-			case err := <-told:
-				return err
-			case <-r.over:
-				return nil
-			}
-		}, ConstantBackoff(aeon), WithGrace(aeon), WithStuckAfter(aeon))})
+	body := func(context.Context) error {
+		select {
+		case err := <-told:
+			return err
+		case <-r.over:
+			return nil
+		}
+	}
+	h, err := r.sup.Submit(context.Background(), taskvisor.Submission{Slot: r.key, Admission: policy,
+		Task: taskvisor.Restartable(name, body, taskvisor.ConstantBackoff(aeon), taskvisor.WithGrace(aeon), taskvisor.WithStuckAfter(aeon))})
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -124,90 +120,61 @@ func (r *realSlot) submit(policy Admission, taken bool) *Handle {
 	return h
 }
 
-var errModel = errors.New("told to fail")
-
-// owner returns who owns the slot and who waits, in order.
-func (r *realSlot) owner() (owner *Handle, queue []*Handle) {
-	c := &r.sup.slots
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	sl := c.slots.m[r.key]
-	if sl == nil {
-		return nil, nil
+// handle returns that of a task of the model; nil for none.
+func (r *realSlot) handle(t *modelTask) *taskvisor.Handle {
+	if t == nil {
+		return nil
 	}
-	for t := sl.head; t != nil; t = t.sub.next {
-		queue = append(queue, t)
-	}
-	return sl.owner, queue
+	return r.handles[t.n]
 }
 
-// apply makes an input; what follows from it is complete when all goroutines of
-// the bubble have come to rest.
+// apply makes an input; what follows from it is complete when all goroutines of the
+// bubble have come to rest.
 func (r *realSlot) apply(op int) {
-	owner, queue := r.owner()
-	var h *Handle
+	m := &r.model
+	owner := r.handle(m.owner)
+	works := m.state != taskvisor.SlotIdle && !m.sleep
+	var h *taskvisor.Handle
 	switch {
 	case op <= opTaken:
-		h = r.submit(Admission(op%opTaken), op == opTaken)
+		h = r.submit(taskvisor.Admission(op%opTaken), op == opTaken)
 	case op == opStopSlot, op == opPurge:
 		r.sup.StopSlot(r.key, op == opPurge)
-	case op == opStopFirst && len(queue) > 0:
-		queue[0].Stop()
-	case op == opStopLast && len(queue) > 0:
-		queue[len(queue)-1].Stop()
+	case op == opStopFirst && len(m.queue) > 0:
+		r.handle(m.queue[0]).Stop()
+	case op == opStopLast && len(m.queue) > 0:
+		r.handle(m.queue[len(m.queue)-1]).Stop()
 	case owner == nil:
-	case op == opReturn || op == opFail:
-		if owner.phaseNow() == phaseActive {
-			r.returns[owner] <- map[bool]error{true: errModel}[op == opFail]
-		}
-	case op == opWake:
-		r.wake(owner)
+	case (op == opReturn || op == opFail) && works:
+		r.returns[owner] <- map[bool]error{true: errBoom}[op == opFail]
+	case op == opWake && m.sleep:
+		owner.RunNow(nil)
 	case op == opStop:
 		owner.Stop()
-	case op == opAbandon:
-		owner.abandon("", errModel)
+	case op == opAbandon && m.state == taskvisor.SlotTerminating:
+		taskvisor.GiveUp(owner)
 	}
 	r.ops = append(r.ops, op)
 	r.handles = append(r.handles, h)
-	r.model.apply(op)
+	m.apply(op)
 }
 
-// wake lets the delay of the owner be over.
-func (r *realSlot) wake(owner *Handle) {
-	owner.mu.Lock()
-	if owner.m.phase == phaseBackoff {
-		_, owner.m.due = r.sup.clock.now()
-	}
-	owner.mu.Unlock()
-	owner.tick()
-}
-
-// check compares the slot with its model.
-func (r *realSlot) check(w *slotWatch) {
+// check compares the slot with its model; status is what the snapshot has of it.
+func (r *realSlot) check(w *slotWatch, status taskvisor.SlotStatus) {
 	m := &r.model
-	name := func(h *Handle) string { return strings.TrimSuffix(strings.TrimPrefix(h.Name(), r.key+"/"), "!") }
 	moves, facts := r.seen(w)
 	want := slices.Clone(m.facts)
 	slices.Sort(want)
 	if !slices.Equal(facts, want) || !slices.Equal(moves, m.moves) {
 		r.t.Fatalf("inputs %v, limit %d:\n facts %q\n  want %q\n moves %q\n  want %q", r.ops, m.limit, facts, want, moves, m.moves)
 	}
-	owner, queue := r.owner()
-	var got, wanted []string
-	if owner != nil {
-		got = append(got, name(owner))
+	var expected taskvisor.SlotStatus
+	if owner := r.handle(m.owner); owner != nil {
+		expected = taskvisor.SlotStatus{Key: r.key, Owner: owner.ID(), Queued: len(m.queue), State: m.state}
 	}
-	if m.owner != nil {
-		wanted = append(wanted, strconv.Itoa(m.owner.n))
-	}
-	for _, h := range queue {
-		got = append(got, name(h))
-	}
-	for _, q := range m.queue {
-		wanted = append(wanted, strconv.Itoa(q.n))
-	}
-	if !slices.Equal(got, wanted) {
-		r.t.Fatalf("inputs %v, limit %d: owner and queue %q, want %q", r.ops, m.limit, got, wanted)
+	status.Oldest = time.Time{}
+	if status != expected {
+		r.t.Fatalf("inputs %v, limit %d: status %+v, want %+v", r.ops, m.limit, status, expected)
 	}
 	r.checkHandles()
 }
@@ -233,13 +200,13 @@ func (r *realSlot) checkHandles() {
 	}
 }
 
-// runSequences runs sequences of inputs side by side, each in a slot of its own,
-// step by step. The first half empties its slots at the end, the others are left
-// to the shutdown.
+// runSequences runs sequences of inputs side by side, each in a slot of its own, step
+// by step. The first half empties its slots at the end, the others are left to the
+// shutdown.
 func runSequences(t *testing.T, limit int, sequences [][]int) {
 	synctest.Test(t, func(t *testing.T) {
 		w := &slotWatch{slots: map[string]*realSlot{}}
-		sup, err := New(WithMaxQueue(limit), WithSubscriber(w), WithGrace(aeon))
+		sup, err := taskvisor.New(taskvisor.WithMaxQueue(limit), taskvisor.WithSubscriber(w), taskvisor.WithGrace(aeon))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -254,17 +221,24 @@ func runSequences(t *testing.T, limit int, sequences [][]int) {
 		slots := make([]*realSlot, len(sequences))
 		longest := 0
 		for i, ops := range sequences {
-			slots[i] = newRealSlot(t, sup, "s"+strconv.Itoa(i), limit, over)
-			w.slots[slots[i].key] = slots[i]
+			key := "s" + strconv.Itoa(i)
+			slots[i] = &realSlot{t: t, sup: sup, key: key, over: over, returns: map[*taskvisor.Handle]chan error{},
+				model: modelSlot{limit: limit, state: taskvisor.SlotIdle}}
+			w.slots[key] = slots[i]
 			longest = max(longest, len(ops))
 		}
 		round := func(step func(i int, r *realSlot)) {
 			for i, r := range slots {
 				step(i, r)
 			}
+			time.Sleep(2 * time.Millisecond) // more than the restart floor
 			synctest.Wait()
+			statuses := map[string]taskvisor.SlotStatus{}
+			for _, st := range sup.Snapshot().Slots {
+				statuses[st.Key] = st
+			}
 			for _, r := range slots {
-				r.check(w)
+				r.check(w, statuses[r.key])
 			}
 		}
 		for n := range longest {
@@ -274,12 +248,11 @@ func runSequences(t *testing.T, limit int, sequences [][]int) {
 				}
 			})
 		}
-		emptied := func(i int) bool { return i < len(slots)/2 }
 		for _, op := range []int{opPurge, opReturn} {
 			round(func(i int, r *realSlot) {
 				// What returns after the verdict is not announced any more, and an
 				// abandoned body does not hold the verdict up.
-				if emptied(i) || op == opReturn && r.model.state == StateAbandoned {
+				if emptied := i < len(slots)/2; emptied || op == opReturn && r.model.state == taskvisor.SlotAbandoned {
 					r.apply(op)
 				}
 			})
@@ -288,7 +261,7 @@ func runSequences(t *testing.T, limit int, sequences [][]int) {
 	})
 }
 
-func endSequences(t *testing.T, sup *Supervisor, slots []*realSlot, round func(func(int, *realSlot))) {
+func endSequences(t *testing.T, sup *taskvisor.Supervisor, slots []*realSlot, round func(func(int, *realSlot))) {
 	go sup.Shutdown(context.Background())
 	synctest.Wait()
 	round(func(_ int, r *realSlot) { r.model.shutdown() })
@@ -296,24 +269,24 @@ func endSequences(t *testing.T, sup *Supervisor, slots []*realSlot, round func(f
 	<-sup.Done()
 	sn := sup.Snapshot()
 	for _, r := range slots {
-		if r.model.state != StateIdle || len(r.model.queue) > 0 {
+		if r.model.state != taskvisor.SlotIdle || len(r.model.queue) > 0 {
 			t.Fatalf("inputs %v: the model is %v at the end", r.ops, r.model.state)
 		}
 	}
-	if len(sn.Slots)+len(sn.Tasks) != 0 || sn.Added != sn.Removed || sn.Started != sn.Ended || sn.Submitted != sn.Rejected+sn.Joined+sn.FromSlots {
+	checkConservation(t, sn)
+	if len(sn.Slots)+len(sn.Tasks) != 0 {
 		t.Errorf("at the end: %+v", sn)
 	}
 }
 
-// Every sequence of inputs up to a length, but for those that go on after an
-// input without effect, agrees with the model step by step. The soak goes one
-// input further.
+// Every sequence of inputs up to a length, but for those that go on after an input
+// without effect, agrees with the model step by step. The soak goes further.
 func TestSlotSequences(t *testing.T) {
-	depths := []int{3, 4, 3}
+	depths := []int{4, 4, 3}
 	switch {
 	case os.Getenv("TASKVISOR_SOAK") != "":
 		depths = []int{5, 5, 5}
-	case underRace():
+	case raceEnabled || testing.Short():
 		depths = []int{3, 3, 3}
 	}
 	for limit, depth := range depths {
@@ -322,7 +295,7 @@ func TestSlotSequences(t *testing.T) {
 		extend = func(ops []int) {
 			for op := range opCount {
 				next := append(slices.Clone(ops), op)
-				m := modelSlot{limit: limit, state: StateIdle}
+				m := modelSlot{limit: limit, state: taskvisor.SlotIdle}
 				changed := false
 				for _, op := range next {
 					changed = m.apply(op)
@@ -340,13 +313,6 @@ func TestSlotSequences(t *testing.T) {
 			runSequences(t, limit, batch)
 		}
 	}
-}
-
-// underRace reports whether the race detector is on, which makes everything ten
-// times slower.
-func underRace() bool {
-	info, _ := debug.ReadBuildInfo()
-	return info != nil && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"})
 }
 
 // Random sequences go deeper.

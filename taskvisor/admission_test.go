@@ -37,7 +37,7 @@ var ownerIn = map[string]func(r *slotRig) *taskvisor.Handle{
 		return r.submit("owner", asQueue, taskvisortest.Script(taskvisortest.Succeed()), taskvisor.RestartAlways(time.Hour))
 	},
 	"stopping": func(r *slotRig) *taskvisor.Handle {
-		h := r.submit("owner", asQueue, ignoresFor(30*time.Second))
+		h := r.submit("owner", asQueue, ignoresFor(30*time.Second), taskvisor.WithGrace(time.Minute))
 		r.settle()
 		h.Stop()
 		return h
@@ -177,7 +177,7 @@ func TestQueueIsFIFO(t *testing.T) {
 			r.submit(nth("q", i), asQueue, worksFor(time.Second))
 		}
 		r.settle()
-		if st := r.slot(); st.Queued != 4 || st.State != taskvisor.StateRunning || !st.Oldest.Equal(time.Now()) {
+		if st := r.slot(); st.Queued != 4 || st.State != taskvisor.SlotRunning || !st.Oldest.Equal(time.Now()) {
 			t.Errorf("slot %+v", st)
 		}
 		time.Sleep(time.Minute)

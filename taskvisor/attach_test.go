@@ -42,15 +42,15 @@ func TestAttacherReadsState(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := &reader{name: "reader"}
 		sup, _ := newSup(t, taskvisor.WithSubscriber(r))
-		state := func(want taskvisor.State) {
+		state := func(want taskvisor.SupervisorState) {
 			t.Helper()
 			if r.attached != 1 || r.snapshot().State != want {
 				t.Errorf("attached %d times, state %v, want %v", r.attached, r.snapshot().State, want)
 			}
 		}
-		state(taskvisor.StateNew)
+		state(taskvisor.SupervisorNew)
 		err := sup.Run(context.Background(), taskvisor.Once("a", func(context.Context) error {
-			state(taskvisor.StateRunning)
+			state(taskvisor.SupervisorRunning)
 			if sn := r.snapshot(); len(sn.Tasks) != 1 || sn.Tasks[0].Name != "a" {
 				t.Errorf("tasks %v", sn.Tasks)
 			}
@@ -59,7 +59,7 @@ func TestAttacherReadsState(t *testing.T) {
 		if err != nil {
 			t.Error(err)
 		}
-		state(taskvisor.StateStopped)
+		state(taskvisor.SupervisorStopped)
 		if r.closed != 0 {
 			t.Error("it was closed although New succeeded")
 		}

@@ -126,7 +126,7 @@ func TestResultAfterStop(t *testing.T) {
 					same(t, "outcome's error", o.Err, error(taskvisor.ErrRemoved))
 					return
 				}
-				same(t, "outcome's error", o.Err, e.Err)
+				isAll(t, "outcome", o.Err, e.Err)
 				if name == "error" || name == "asks" || name == "fatal" || name == "panic" {
 					isAll(t, "outcome", o.Err, errBoom)
 				}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"reflect"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -43,7 +44,7 @@ func TestAttemptFromContext(t *testing.T) {
 		first.Number, first.Started = 1, at(0)
 		second.Number, second.Streak, second.Previous, second.Delay, second.Started = 2, 1, taskvisor.ResultFailure, time.Minute, at(time.Minute)
 		third.Number, third.Streak, third.Previous, third.Delay, third.Started = 3, 2, taskvisor.ResultPanic, time.Minute, at(2*time.Minute+time.Second)
-		if want := []taskvisor.Attempt{first, second, third}; !reflect.DeepEqual(got, want) {
+		if want := []taskvisor.Attempt{first, second, third}; !slices.EqualFunc(got, want, alike) {
 			r.Errorf("attempts\n%+v, want\n%+v", got, want)
 		}
 	}, taskvisor.WithName("hall"))
@@ -193,7 +194,7 @@ func TestNilContextPanics(t *testing.T) {
 		}
 		synctest.Wait()
 		same(r, "added", r.sup.Snapshot().Added, 1)
-		same(r, "state", r.sup.Snapshot().State, taskvisor.StateRunning)
+		same(r, "state", r.sup.Snapshot().State, taskvisor.SupervisorRunning)
 	})
 }
 

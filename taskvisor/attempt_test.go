@@ -100,7 +100,8 @@ func TestResultOfReturn(t *testing.T) {
 		same(r, "duration", e.Duration, 3*time.Second)
 		same(r, "attempt", e.Attempt, 1)
 		same(r, "event's error", e.Err, tt.err)
-		same(r, "outcome's error", o.Err, tt.err)
+		isAll(r, "outcome", o.Err, tt.err)
+		same(r, "outcome's text", fmt.Sprint(o.Err), fmt.Sprint(tt.err))
 		isAll(r, "event", e.Err, tt.is...)
 		for what, exitCode := range map[string]func() (int, bool){"event": e.ExitCode, "outcome": o.ExitCode} {
 			code, ok := exitCode()

@@ -160,3 +160,24 @@ type link struct{ err error }
 
 func (l *link) Error() string { return "link" }
 func (l *link) Unwrap() error { return l.err }
+
+// cyclic errors contain themselves.
+type (
+	cyclicChain  struct{}
+	cyclicBranch struct{}
+)
+
+func (cyclicChain) Error() string      { return "cyclic" }
+func (e cyclicChain) Unwrap() error    { return e }
+func (cyclicBranch) Error() string     { return "cyclic" }
+func (e cyclicBranch) Unwrap() []error { return []error{e} }
+
+// An error whose tree never ends ends the attempt, not the process.
+func TestResultOfATreeWithoutEnd(t *testing.T) {
+	for _, err := range []error{cyclicChain{}, cyclicBranch{}} {
+		inRoom(t, func(r *room) {
+			o := r.run(taskvisor.Once("a", func(context.Context) error { return err }))
+			same(r, "outcome", o.Kind, taskvisor.OutcomeFailed)
+		})
+	}
+}

@@ -190,7 +190,11 @@ func BenchmarkBatch(b *testing.B) {
 					b.Fatalf("%d tasks removed", sn.Removed)
 				}
 				for _, st := range sn.Subscribers {
-					if st.Delivered != sn.Seq || len(st.Dropped) > 0 {
+					lost := uint64(0) // a batch is larger than a queue
+					for _, n := range st.Dropped {
+						lost += n
+					}
+					if st.Delivered+lost != sn.Seq {
 						b.Fatalf("delivered %d of %d, dropped %v", st.Delivered, sn.Seq, st.Dropped)
 					}
 				}
@@ -277,4 +281,27 @@ func BenchmarkPanic(b *testing.B) {
 			b.Fatal(o)
 		}
 	})
+}
+
+// BenchmarkSnapshot is what a probe, a scrape and the first view of the page cost
+// before they have shown anything.
+func BenchmarkSnapshot(b *testing.B) {
+	for _, tasks := range []int{100, 10_000} {
+		b.Run(fmt.Sprintf("tasks=%d", tasks), func(b *testing.B) {
+			sup := newSupervisor(b)
+			for i := range tasks {
+				_, err := sup.Add(context.Background(), taskvisor.Periodic(fmt.Sprint("task-", i), time.Hour,
+					func(context.Context) error { return nil }))
+				if err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportAllocs()
+			for b.Loop() {
+				if n := len(sup.Snapshot().Tasks); n != tasks {
+					b.Fatal(n)
+				}
+			}
+		})
+	}
 }

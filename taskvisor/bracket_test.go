@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"reflect"
 	"runtime"
 	"slices"
 	"strings"
@@ -115,7 +114,7 @@ func TestEndAttemptOnEveryPath(t *testing.T) {
 						t.Errorf("the event says %v, the bracket %+v", e, got[0])
 					}
 				}
-				if want := map[bool]taskvisor.Reason{true: taskvisor.ErrRemoved}[tt.stop]; got[0].Reason != want || got[0].Retry {
+				if want := map[bool]taskvisor.Reason{true: taskvisor.ErrRemoved}[tt.stop]; got[0].Reason != want || got[0].Retry || got[0].Aborted {
 					t.Errorf("reason %v, retry %v", got[0].Reason, got[0].Retry)
 				}
 			})
@@ -166,7 +165,7 @@ func TestBracketDescriptions(t *testing.T) {
 			}
 			want.Supervisor, want.Task, want.TaskID, want.Slot, want.Admission = "named", "a", h.ID(), "slot", taskvisor.Coalesce
 			a.Spec, want.Started = taskvisor.TaskSpec{}, a.Started
-			if !reflect.DeepEqual(a, want) {
+			if !alike(a, want) {
 				t.Errorf("attempt %+v, want %+v", a, want)
 			}
 			if retry := i < 2; r.Retry != retry || r.Duration != time.Second || retry && r.Delay != 5*time.Second || !retry && r.Delay != 0 {
@@ -230,6 +229,10 @@ func TestOddBrackets(t *testing.T) {
 		{"Goexit in begin", begin(func(context.Context) context.Context { runtime.Goexit(); return nil }), 0, taskvisor.ErrGoexit, ""},
 		{"Goexit in end", &bracket{end: func(context.Context, taskvisor.Attempt, taskvisor.Result) { ends++; runtime.Goexit() }}, 1, taskvisor.ErrGoexit, ""},
 		{"nil context", begin(func(context.Context) context.Context { return nil }), 1, nil, "nil"},
+		{"WithoutCancel", begin(context.WithoutCancel), 1, nil, "derived"},
+		{"values without an end", begin(func(ctx context.Context) context.Context {
+			return context.WithValue(context.WithoutCancel(ctx), ownKey{}, "x")
+		}), 1, nil, "derived"},
 		{"foreign context", begin(func(context.Context) context.Context { return context.Background() }), 1, nil, "derived"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -1,62 +1,110 @@
 package taskvisor
 
-import "time"
+import (
+	"strings"
+	"time"
+	"unicode/utf8"
 
-// ending is what became of a body and its children, as classified on the
-// attempt's goroutine.
+	"github.com/taskvisor/taskvisor-go/taskvisor/internal/life"
+)
+
+// maxErrorText bounds the text of an error that a status shows.
+const maxErrorText = 1 << 10
+
+// ending is what became of a body and its children, as read on the attempt's
+// goroutine.
 type ending struct {
-	kind      ResultKind // as if nobody had stopped the task and no deadline had passed
-	goexit    bool
-	requested bool // RetryAfter
-	coded     bool // code is an exit code
-	code      int
-	after     time.Duration
-	err       error
+	life.Ending
+	aborted  bool // the body was not called
+	stirred  bool // it was interrupted, and that is why it was canceled
+	marked   bool // err has marks, which are for the task's own supervisor
+	visited  int  // of the errors in its tree
+	code     exitCode
+	err      error
+	text     string        // of err
+	stack    string        // of a panic, where somebody listens
+	duration time.Duration // of the attempt
+	next     time.Time     // of a scheduled task
 }
 
-func (e *ending) exit() exitCode { return exitCode{e.code, e.coded} }
-
-func (r *runner) caught() {
-	if v := recover(); v != nil {
-		r.e = ending{kind: ResultPanic, err: newPanicError(v)}
-		r.e.code, r.e.coded = panicExit(v)
-	}
+// exited is the ending of a body that does not come back: runtime.Goexit.
+func exited() ending {
+	return ending{Ending: life.Ending{Kind: life.Failure, Exited: true}, err: ErrGoexit, text: exitedText}
 }
 
-// panicExit is the exit code of an error that a body panicked with: a PanicError
-// unwraps to it, so errors.As finds what carries the code. One that panics once
-// more has none.
-func panicExit(v any) (code int, coded bool) {
-	err, ok := v.(error)
-	if !ok {
-		return 0, false
-	}
-	defer func() { _ = recover() }()
-	var e ending
-	e.classify(err)
-	return e.code, e.coded
-}
+var exitedText = ErrGoexit.Error() // made once: every attempt begins with it
 
-// classify reads a body's error. It calls the methods of the user's error types,
-// hence on the attempt's goroutine, without a lock, where panics are recovered.
-// Until that is done, e stays that of a body which did not come back.
-func (e *ending) classify(err error) {
+// judge reads a body's error. It calls the methods of the user's error types, hence
+// on the attempt's goroutine, without a lock, where panics are recovered. Until that
+// is done, e stays that of a body which did not come back.
+func (e *ending) judge(err error) {
 	if err == nil {
-		e.kind, e.goexit, e.err = ResultSuccess, false, nil
+		*e = ending{Ending: life.Ending{Kind: life.Success}}
 		return
 	}
-	found := ending{kind: ResultFailure, err: err}
+	found := ending{Ending: life.Ending{Kind: life.Failure}, err: err}
 	found.inspect(err)
+	if found.Kind == life.Success { // RunAfter
+		found.err = nil
+		*e = found
+		return
+	}
+	found.text = cutText(err.Error(), maxErrorText)
 	*e = found
 }
 
+// heard is the error for those whom its marks do not concern.
+func (e *ending) heard() error {
+	if e.marked {
+		return &spokenError{e.err}
+	}
+	return e.err
+}
+
+// panicked is what a panic with the value v makes of e. If v is an error, what it
+// carries counts; one that panics once more carries nothing.
+func (e *ending) panicked(v any, p *PanicError) {
+	*e = ending{Ending: life.Ending{Kind: life.Panic}, err: p, text: "panic"}
+	e.carries(v, p)
+}
+
+// carries reads what the value of a panic carries. Its methods may end the goroutine.
+func (e *ending) carries(v any, p *PanicError) {
+	defer func() { _ = recover() }()
+	if err, ok := v.(error); ok {
+		var found ending
+		found.inspect(err)
+		e.code, e.Asked, e.After, e.marked = found.code, found.Asked, found.After, found.marked
+	}
+	e.text = cutText(p.Error(), maxErrorText)
+}
+
+// plan asks a schedule for the start after now.
+func (e *ending) plan(next func(time.Time) time.Time, s *Supervisor) {
+	now := time.Now()
+	e.next = next(now.Round(0))
+	if !e.next.IsZero() {
+		e.Next = max(s.instant(now).After(time.Until(e.next)), 1)
+	}
+}
+
+// maxTree is how many errors of a tree are looked at.
+const maxTree = 1 << 20
+
 // inspect walks the tree of err, depth first, as errors.As does, but once for
 // all that is looked for, and without allocating. The first RetryAfter and the
-// first exit code count. What triggered a shutdown is not the body's to answer
-// for: one that returns its context's cause was not fatal itself.
+// first exit code count. What was said to another supervisor does not: the errors of
+// other tasks' outcomes, and what triggered a stop.
 func (e *ending) inspect(err error) {
 	for err != nil {
-		if _, ours := err.(*stopError); ours {
+		if e.visited++; e.visited > maxTree {
+			return // it contains itself, and would never end
+		}
+		switch x := err.(type) {
+		case *spokenError:
+			e.quiet(x.err)
+			return
+		case *causeError:
 			return
 		}
 		e.look(err)
@@ -74,17 +122,33 @@ func (e *ending) inspect(err error) {
 	}
 }
 
+// quiet looks for the exit code only.
+func (e *ending) quiet(err error) {
+	var other ending
+	other.inspect(err)
+	if !e.code.known {
+		e.code = other.code
+	}
+}
+
 // look takes what err itself says, or says through a method As.
 func (e *ending) look(err error) {
 	switch x := err.(type) {
 	case *fatalError:
-		e.kind = ResultFatal
+		e.Kind, e.marked = life.Fatal, true
 	case *retryAfterError:
-		e.retryAfter(x)
+		e.ask(x.delay)
+	case *runAfterError:
+		e.ask(x.delay)
+		if e.Kind == life.Failure {
+			e.Kind = life.Success
+		}
+	case *canceledError:
+		e.cancels(true)
 	case Reason:
 		e.cancels(x == ErrCanceled)
 	case interface{ ExitCode() int }:
-		e.exited(x)
+		e.exits(x)
 	}
 	if x, ok := err.(interface{ Is(error) bool }); ok {
 		e.cancels(x.Is(ErrCanceled))
@@ -97,30 +161,52 @@ func (e *ending) look(err error) {
 	var later *retryAfterError
 	var coder interface{ ExitCode() int }
 	if x.As(&fatal) {
-		e.kind = ResultFatal
+		e.Kind, e.marked = life.Fatal, true
 	}
 	if x.As(&later) {
-		e.retryAfter(later)
+		e.ask(later.delay)
 	}
 	if x.As(&coder) {
-		e.exited(coder)
+		e.exits(coder)
 	}
 }
 
 func (e *ending) cancels(yes bool) {
-	if yes && e.kind == ResultFailure {
-		e.kind = ResultCanceled
+	if yes {
+		e.marked = true
+		if e.Kind == life.Failure {
+			e.Kind = life.Canceled
+		}
 	}
 }
 
-func (e *ending) retryAfter(x *retryAfterError) {
-	if !e.requested {
-		e.requested, e.after = true, x.delay
+func (e *ending) ask(d time.Duration) {
+	e.marked = true
+	if !e.Asked {
+		e.Asked, e.After = true, d
 	}
 }
 
-func (e *ending) exited(x interface{ ExitCode() int }) {
-	if !e.coded {
-		e.code, e.coded = x.ExitCode(), true
+func (e *ending) exits(x interface{ ExitCode() int }) {
+	if !e.code.known {
+		e.code = exitCode{x.ExitCode(), true}
 	}
+}
+
+// exitCode is the exit status that an error carries: that of [os/exec.ExitError]
+// and of anything else with a method ExitCode() int.
+type exitCode struct {
+	code  int
+	known bool
+}
+
+// cutText returns at most n bytes of s, and valid UTF-8.
+func cutText(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	for n > 0 && !utf8.RuneStart(s[n]) {
+		n--
+	}
+	return strings.Clone(s[:n]) + "…"
 }

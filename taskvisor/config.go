@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"reflect"
 	"syscall"
 	"time"
 )
@@ -13,8 +14,13 @@ type config struct {
 	name          string
 	grace         time.Duration
 	drain         time.Duration
+	preStop       time.Duration
 	maxConcurrent int // 0: no limit
 	maxQueue      int
+	maxRegistered int // 0: no limit
+	budget        int // retries per budgetPer; 0: no limit
+	budgetPer     time.Duration
+	discard       bool // Discard was given
 	defaults      policy
 	subscribers   []subscriberConfig
 	signals       []os.Signal
@@ -31,34 +37,30 @@ type option func(c *config)
 
 func (o option) applySupervisor(c *config) { o(c) }
 
-type nameOption string
+// NameOption is what [WithName] returns: an [Option] and a [SubscriberOption].
+type NameOption struct{ name string }
 
-func (n nameOption) applySupervisor(c *config) {
-	if err := validName("supervisor name", string(n)); err != nil {
+func (n NameOption) applySupervisor(c *config) {
+	if err := validName("supervisor name", n.name, maxNameBytes); err != nil {
 		c.fail(err)
 		return
 	}
-	c.name = string(n)
+	c.name = n.name
 }
 
-func (n nameOption) applySubscriber(c *subscriberConfig) {
-	if err := validName("subscriber name", string(n)); err != nil {
+func (n NameOption) applySubscriber(c *subscriberConfig) {
+	if err := validName("subscriber name", n.name, maxNameBytes); err != nil {
 		c.fail(err)
 		return
 	}
-	c.name = string(n)
+	c.name = n.name
 }
 
 // WithName names a supervisor ("taskvisor" by default) or a subscriber (its
 // type by default). The supervisor's name is on every event, metric, span and
 // log line, and tells several supervisors of one process apart; two of one name
-// that export to the same place are an error of [New].
-func WithName(name string) interface {
-	Option
-	SubscriberOption
-} {
-	return nameOption(name)
-}
+// that are alive at once and export to the same place are an error of [New].
+func WithName(name string) NameOption { return NameOption{name} }
 
 // WithSubscriberDrain says how long a shutdown waits, from its verdict on, for
 // queued subscribers to consume what they have; 5 s by default, shared by all.
@@ -77,7 +79,8 @@ func WithSubscriberDrain(d time.Duration) Option {
 // tasks are served first in, first out. There is no limit by default. An n
 // below 1 is an error.
 //
-// A permit is held while an attempt runs and only then. An attempt that waits
+// It is the last of a task's gates, and shows as "max_concurrent". A permit is held
+// while an attempt runs and only then. An attempt that waits
 // for another task of the same supervisor keeps its own permit meanwhile: if
 // that task needs the last one, both wait for ever.
 func WithMaxConcurrent(n int) Option {
@@ -102,6 +105,48 @@ func WithMaxQueue(n int) Option {
 	})
 }
 
+// WithMaxRegistered says how many tasks may be registered and waiting in slots
+// together; beyond that Add, AddAll and Submit are refused with [ErrTooManyTasks].
+// There is no limit by default. An n below 1 is an error.
+func WithMaxRegistered(n int) Option {
+	return option(func(c *config) {
+		if n < 1 {
+			c.fail(fmt.Errorf("registration limit %d is less than 1", n))
+			return
+		}
+		c.maxRegistered = n
+	})
+}
+
+// WithRestartBudget lets at most n retries of all tasks together begin in each
+// period per, evenly refilled, with n in hand at the start. Those beyond wait at the
+// gate "restart_budget"; none is dropped. Attempts that follow no failure do not
+// count. There is no limit by default. An n below 1, or a per of 0 or less, is an
+// error.
+func WithRestartBudget(n int, per time.Duration) Option {
+	return option(func(c *config) {
+		if n < 1 || per <= 0 {
+			c.fail(fmt.Errorf("restart budget of %d in %s is not positive", n, per))
+			return
+		}
+		c.budget, c.budgetPer = n, per
+	})
+}
+
+// WithPreStopDelay has a signal announce the shutdown first: the supervisor reports
+// [SupervisorDraining] at once, so that load balancers turn to others, and stops its
+// tasks d later; see [WithSignals]. A second signal ends that time. There is none by
+// default. A negative d is an error.
+func WithPreStopDelay(d time.Duration) Option {
+	return option(func(c *config) {
+		if d < 0 {
+			c.fail(fmt.Errorf("negative pre-stop delay %s", d))
+			return
+		}
+		c.preStop = d
+	})
+}
+
 // WithTaskDefaults sets what tasks inherit that do not say otherwise. Options
 // without a meaning for a task, such as the retry limit of a [Once], are
 // ignored there. It panics if an option is nil.
@@ -117,17 +162,22 @@ func WithTaskDefaults(opts ...TaskOption) Option {
 	})
 }
 
-// WithSubscriber adds a subscriber; see [Subscribe]. Options given here win
-// over those of its [Preferences]. It panics if s or an
-// option is nil.
+// WithSubscriber adds a subscriber; see [Subscribe]. There is none by default, and
+// failures are then written to [log/slog.Default]. Options given here win
+// over those of its [Preferences]. A subscriber that hides what the one inside can
+// do is an error: see [Subscribe]. It panics if s or an option is nil.
 func WithSubscriber(s Subscribe, opts ...SubscriberOption) Option {
 	if s == nil {
 		panic("taskvisor: nil subscriber")
 	}
 	mustOptions("SubscriberOption", "WithSubscriber", opts)
 	return option(func(c *config) {
+		if s == Discard {
+			c.discard = true
+			return
+		}
 		sc := newSubscriberConfig(s)
-		if p, ok := s.(Preferences); ok {
+		if p, ok := capability[Preferences](s); ok {
 			preferred := p.Preferences()
 			mustOptions("SubscriberOption", fmt.Sprintf("subscriber %q, by its Preferences", sc.name), preferred)
 			for _, o := range preferred {
@@ -136,6 +186,9 @@ func WithSubscriber(s Subscribe, opts ...SubscriberOption) Option {
 		}
 		for _, o := range opts {
 			o.applySubscriber(&sc)
+		}
+		if err := hides(s); err != nil {
+			sc.fail(err)
 		}
 		if sc.err != nil {
 			c.fail(fmt.Errorf("subscriber %q: %w", sc.name, sc.err))
@@ -148,7 +201,9 @@ func WithSubscriber(s Subscribe, opts ...SubscriberOption) Option {
 // WithSignals makes Run and Start stop gracefully on any of sigs, by default
 // [os.Interrupt] and SIGTERM. A second signal cuts the grace to zero and gives
 // the signals back to the process, so that a third has its usual effect; they
-// are given back at the latest when the shutdown has ended.
+// are given back at the latest when the shutdown has ended. Signals that the process
+// was started to ignore, by nohup for instance, stay ignored. Without the option no
+// signal is caught.
 //
 // In a [testing/synctest] bubble the process's first use of [os/signal] is fatal:
 // call signal.Notify once outside, in TestMain say.
@@ -173,7 +228,7 @@ type subscriberConfig struct {
 	name     string
 	inline   bool
 	capacity int
-	patience int
+	wants    func(EventKind) bool // nil: everything
 	err      error
 }
 
@@ -184,7 +239,7 @@ func (c *subscriberConfig) fail(err error) {
 }
 
 func newSubscriberConfig(s Subscribe) subscriberConfig {
-	return subscriberConfig{sub: s, name: fmt.Sprintf("%T", s), capacity: defaultCapacity, patience: defaultPatience}
+	return subscriberConfig{sub: s, name: fmt.Sprintf("%T", s), capacity: defaultCapacity}
 }
 
 type subscriberOption func(c *subscriberConfig)
@@ -194,14 +249,15 @@ func (o subscriberOption) applySubscriber(c *subscriberConfig) { o(c) }
 // Inline has the subscriber called on the goroutine that made the transition,
 // at once and for every event. It is for work that takes about a microsecond
 // and cannot block: a slow inline subscriber slows every task, one that blocks
-// stops the task that it was called for.
+// stops the task that it was called for. The default is [Queued].
 func Inline() SubscriberOption {
 	return subscriberOption(func(c *subscriberConfig) { c.inline = true })
 }
 
 // Queued gives the subscriber a worker of its own and lets it fall capacity
-// events behind before it loses the oldest; 1024 is the default. A capacity
-// below 1 is an error.
+// events behind before it loses the oldest; 65 536 is the default. The queue grows
+// when it has to, by some 350 bytes an event, and gives its memory back at rest. A
+// capacity below 1 is an error.
 func Queued(capacity int) SubscriberOption {
 	return subscriberOption(func(c *subscriberConfig) {
 		if capacity < 1 {
@@ -213,24 +269,47 @@ func Queued(capacity int) SubscriberOption {
 	})
 }
 
-// defaultPatience is the credit, in yields, that a queued subscriber may have
-// in hand. A yield takes about 0.1 µs where nothing else wants to run, so all of
-// it outlasts the tens of milliseconds for which a busy machine may take a worker's
-// thread off its processor; a subscriber that blocks costs them once.
-const defaultPatience = 1 << 19
-
-// Patience bounds how often publishers may step aside for a queued subscriber
-// that is more than half of its capacity behind: each event that it consumes
-// earns some yields of the processor, of which it has at most yields in hand.
-// Nothing is read from a clock, and a subscriber that consumes nothing earns
-// nothing, so nobody waits for one that blocks. 0 turns it off; a negative
-// number is an error.
-func Patience(yields int) SubscriberOption {
-	return subscriberOption(func(c *subscriberConfig) {
-		if yields < 0 {
-			c.fail(fmt.Errorf("patience %d is negative", yields))
-			return
+// capability finds an optional interface of s, or of what s wraps.
+func capability[T any](s Subscribe) (found T, ok bool) {
+	for s != nil {
+		if found, ok = s.(T); ok {
+			return found, true
 		}
-		c.patience = yields
-	})
+		w, wraps := s.(interface{ Unwrap() Subscribe })
+		if !wraps {
+			break
+		}
+		s = w.Unwrap()
+	}
+	return found, false
+}
+
+// hides reports whether s embeds a subscriber whose optional interfaces cannot be
+// found through it: an embedded interface promotes the methods of the interface,
+// not those of the value inside.
+func hides(s Subscribe) error {
+	v := reflect.Indirect(reflect.ValueOf(s))
+	if v.Kind() != reflect.Struct {
+		return nil
+	}
+	for i := range v.NumField() {
+		f := v.Type().Field(i)
+		if !f.Anonymous || !f.IsExported() || f.Type.Kind() != reflect.Interface {
+			continue
+		}
+		inner, ok := v.Field(i).Interface().(Subscribe)
+		if !ok {
+			continue
+		}
+		_, brackets := capability[AttemptBracket](inner)
+		_, found := capability[AttemptBracket](s)
+		if brackets && !found {
+			return fmt.Errorf("it embeds a %T, whose BeginAttempt nobody finds: add a method Unwrap() Subscribe", inner)
+		}
+		_, attaches := capability[Attacher](inner)
+		if _, found = capability[Attacher](s); attaches && !found {
+			return fmt.Errorf("it embeds a %T, whose Attach nobody finds: add a method Unwrap() Subscribe", inner)
+		}
+	}
+	return nil
 }

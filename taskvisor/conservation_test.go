@@ -100,8 +100,13 @@ func (w *world) spec() taskvisor.TaskSpec {
 	name := fmt.Sprint("t", w.rng.IntN(8))
 	fn := w.body(name)
 	var opts []taskvisor.TaskOption
+	shape := w.rng.IntN(3)
+	retries := taskvisor.WithMaxRetries(w.rng.IntN(4))
+	if shape == 0 { // has none
+		retries = taskvisor.WithoutTimeout()
+	}
 	for _, o := range []taskvisor.TaskOption{
-		taskvisor.WithTimeout(time.Millisecond + w.duration(10*time.Millisecond)), taskvisor.WithMaxRetries(w.rng.IntN(4)),
+		taskvisor.WithTimeout(time.Millisecond + w.duration(10*time.Millisecond)), retries,
 		taskvisor.WithGrace(w.duration(10 * time.Millisecond)), taskvisor.WithoutRestartFloor(),
 	} {
 		if w.rng.IntN(3) == 0 {
@@ -114,7 +119,7 @@ func (w *world) spec() taskvisor.TaskSpec {
 		w.free[name] = true
 		w.mu.Unlock()
 	}
-	switch w.rng.IntN(3) {
+	switch shape {
 	case 0:
 		return taskvisor.Once(name, fn, opts...)
 	case 1:
@@ -192,8 +197,8 @@ func (w *world) quiet() {
 	}
 	w.mu.Unlock()
 	kinds := kindsOf(w.rec)
-	ended := kinds[taskvisor.TaskStopped] + kinds[taskvisor.TaskFailed] + kinds[taskvisor.TaskCanceled]
-	over := sn.State == taskvisor.StateStopped // then late bodies are counted and not announced
+	ended := kinds[taskvisor.TaskStopped] + kinds[taskvisor.TaskFailed] + kinds[taskvisor.TaskCanceled] + kinds[taskvisor.BodyReturned]
+	over := sn.State == taskvisor.SupervisorStopped // then late bodies are counted and not announced
 	for _, law := range []struct {
 		name        string
 		left, right int

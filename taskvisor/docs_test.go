@@ -21,7 +21,9 @@ const repository = ".."
 var (
 	testName = regexp.MustCompile(`\b(?:Test|Fuzz|Benchmark|Example)[A-Z]\w*`)
 	testFunc = regexp.MustCompile(`(?m)^func ((?:Test|Fuzz|Benchmark|Example)[A-Z]\w*)\(`)
-	mdLink   = regexp.MustCompile(`\]\(([^)\s]+)\)`)
+	// A row of docs/lessons.md that does not say whose lesson it is.
+	anonymous = regexp.MustCompile(`^\| (an? |another |some |two |three |four )`)
+	mdLink    = regexp.MustCompile(`\]\(([^)\s]+)\)`)
 )
 
 // walk calls f for every file of the repository with the given suffix, but for
@@ -82,6 +84,9 @@ func TestLessonsAreOwnedByTests(t *testing.T) {
 			continue
 		}
 		rows++
+		if anonymous.MatchString(line) {
+			t.Errorf("no source in: %s", line)
+		}
 		named := testName.FindAllString(line, -1)
 		if len(named) == 0 {
 			t.Errorf("no test in: %s", line)
@@ -92,7 +97,7 @@ func TestLessonsAreOwnedByTests(t *testing.T) {
 			}
 		}
 	}
-	if rows < 39 {
+	if rows < 55 {
 		t.Errorf("the table has %d rows, fewer than it had", rows)
 	}
 }
@@ -123,6 +128,21 @@ func TestDocumentsLinkToFiles(t *testing.T) {
 			}
 		}
 	})
+}
+
+// Numbers of the defaults that documents repeat.
+func TestDocumentsRepeatTheDefaults(t *testing.T) {
+	for doc, numbers := range map[string][]string{
+		"docs/production.md": {"20 s", "5 s", "65 536", "waits in a slot (100)"},
+		"README.md":          {"20 s", "5 s", "100 by default"},
+	} {
+		text := readDocument(t, doc)
+		for _, n := range numbers {
+			if !strings.Contains(text, n) {
+				t.Errorf("%s does not say %q", doc, n)
+			}
+		}
+	}
 }
 
 // What SECURITY.md promises: nothing that users import can open a connection or
@@ -165,6 +185,36 @@ func TestExportedNamesAreDocumented(t *testing.T) {
 				t.Errorf("%s: %s has no comment", path, name)
 			}
 		}
+	}
+}
+
+// What a newcomer looks up in go doc has an example there, which is run.
+func TestExamplesInGoDoc(t *testing.T) {
+	var text strings.Builder
+	for _, pattern := range []string{"*_test.go", "taskvisortest/*_test.go"} {
+		paths, err := filepath.Glob(pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, path := range paths {
+			src, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			text.Write(src)
+		}
+	}
+	for _, name := range strings.Fields(`Go Fatal RetryAfter WithEssential Supervisor_StopSlot Handle Handle_RunNow Handle_Pause
+		Handle_Interrupt Gate NewLimit After Ready Scheduled Beat Script Periodic Await Subscribe AttemptBracket
+		Supervisor_Run Supervisor_Add Supervisor_Submit Supervisor_Snapshot Supervisor_Shutdown`) {
+		_, body, _ := strings.Cut(text.String(), "\nfunc Example"+name+"() {\n")
+		body, _, _ = strings.Cut(body, "\n}\n")
+		if !strings.Contains(body, "\n\t// Output:") {
+			t.Errorf("no example of %s with its output", strings.ReplaceAll(name, "_", "."))
+		}
+	}
+	if !strings.Contains(text.String(), "\nfunc ExampleTestSubscriber() {") {
+		t.Error("no example of TestSubscriber")
 	}
 }
 

@@ -14,25 +14,25 @@ import (
 // change that breaks users.
 var enumLabels = map[string][]string{
 	"Reason": {
-		"", "already_exists", "batch_rejected", "slot_busy", "queue_full", "superseded", "removed", "replaced", "shutdown",
-		"attempt_timeout", "canceled", "goexit", "not_started", "already_running", "would_wait_for_self", "shutting_down",
+		"", "already_exists", "batch_rejected", "slot_busy", "queue_full", "superseded", "too_many_tasks", "removed", "replaced", "shutdown",
+		"attempt_timeout", "interrupted", "canceled", "goexit", "dependency", "already_running", "would_wait_for_self", "shutting_down",
 	},
 	"EventKind": {
-		"", "task_added", "task_add_failed", "task_starting", "timeout_hit", "task_stuck", "task_stopped", "task_failed",
-		"task_canceled", "backoff_scheduled", "task_remove_requested", "actor_exhausted", "actor_dead", "task_abandoned",
-		"task_returned", "task_removed", "controller_submitted", "controller_rejected", "controller_slot_transition",
-		"shutdown_requested", "all_stopped_within_grace", "grace_exceeded", "subscriber_overflow", "subscriber_panicked",
+		"", "task_added", "task_add_failed", "task_gated", "task_starting", "task_ready", "timeout_hit", "task_stuck", "task_stopped", "task_failed",
+		"task_canceled", "task_recovered", "backoff_scheduled", "task_triggered", "task_interrupted", "task_paused", "task_resumed",
+		"task_remove_requested", "actor_exhausted", "actor_dead", "task_abandoned", "task_returned", "task_removed", "body_returned",
+		"controller_submitted", "controller_rejected", "controller_slot_transition",
+		"shutdown_requested", "shutdown_stage", "all_stopped_within_grace", "grace_exceeded", "subscriber_overflow", "subscriber_panicked",
 	},
-	"ResultKind":  {"", "success", "failure", "fatal", "timeout", "panic", "canceled"},
-	"OutcomeKind": {"", "completed", "failed", "fatal", "canceled", "abandoned", "rejected"},
-	"State": {
-		"", "pending", "running", "backoff", "waiting", "stopping", "abandoned", "finished", "idle", "admitting",
-		"terminating", "new", "draining", "stopped",
-	},
-	"BackoffSource": {"", "success", "failure", "requested"},
-	"Verdict":       {"", "started", "queued", "joined", "rejected"},
-	"Admission":     {"queue", "replace", "drop_if_running", "coalesce", "join"},
-	"Jitter":        {"no_jitter", "full_jitter", "equal_jitter", "band_jitter"},
+	"ResultKind":      {"", "success", "failure", "fatal", "timeout", "panic", "canceled"},
+	"OutcomeKind":     {"", "completed", "failed", "fatal", "canceled", "abandoned", "rejected"},
+	"State":           {"", "pending", "running", "backoff", "waiting", "paused", "stopping", "abandoned", "finished"},
+	"SlotState":       {"", "idle", "admitting", "running", "terminating", "abandoned"},
+	"SupervisorState": {"", "new", "running", "draining", "stopped"},
+	"BackoffSource":   {"", "success", "failure", "requested", "triggered"},
+	"Verdict":         {"", "started", "queued", "joined", "rejected"},
+	"Admission":       {"queue", "replace", "drop_if_running", "coalesce", "join"},
+	"Jitter":          {"no_jitter", "full_jitter", "equal_jitter", "band_jitter"},
 }
 
 // checkEnum walks through every value of an enum.
@@ -76,6 +76,8 @@ func TestEnumLabels(t *testing.T) {
 	checkEnum(t, func(v taskvisor.EventKind) (string, encoding.TextMarshaler) { return v.String(), v })
 	checkEnum(t, func(v taskvisor.ResultKind) (string, encoding.TextMarshaler) { return v.String(), v })
 	checkEnum(t, func(v taskvisor.OutcomeKind) (string, encoding.TextMarshaler) { return v.String(), v })
+	checkEnum(t, func(v taskvisor.SlotState) (string, encoding.TextMarshaler) { return v.String(), v })
+	checkEnum(t, func(v taskvisor.SupervisorState) (string, encoding.TextMarshaler) { return v.String(), v })
 	checkEnum(t, func(v taskvisor.State) (string, encoding.TextMarshaler) { return v.String(), v })
 	checkEnum(t, func(v taskvisor.BackoffSource) (string, encoding.TextMarshaler) { return v.String(), v })
 	checkEnum(t, func(v taskvisor.Verdict) (string, encoding.TextMarshaler) { return v.String(), v })
@@ -106,7 +108,7 @@ func TestEnumTerminalKinds(t *testing.T) {
 	terminal := map[taskvisor.EventKind]bool{}
 	for _, k := range []taskvisor.EventKind{
 		taskvisor.TaskStopped, taskvisor.TaskFailed, taskvisor.TaskCanceled, taskvisor.ActorExhausted,
-		taskvisor.ActorDead, taskvisor.TaskAbandoned, taskvisor.TaskReturned, taskvisor.TaskRemoved, taskvisor.ControllerRejected,
+		taskvisor.ActorDead, taskvisor.TaskAbandoned, taskvisor.TaskReturned, taskvisor.TaskRemoved, taskvisor.BodyReturned, taskvisor.ControllerRejected,
 		taskvisor.ShutdownRequested, taskvisor.AllStoppedWithinGrace, taskvisor.GraceExceeded,
 	} {
 		terminal[k] = true

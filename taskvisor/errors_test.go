@@ -17,6 +17,7 @@ func TestReasonIs(t *testing.T) {
 		taskvisor.ErrRemoved:        context.Canceled,
 		taskvisor.ErrReplaced:       context.Canceled,
 		taskvisor.ErrShutdown:       context.Canceled,
+		taskvisor.ErrInterrupted:    context.Canceled,
 		taskvisor.ErrAttemptTimeout: context.DeadlineExceeded,
 	}
 	for r := taskvisor.ErrTaskExists; r <= taskvisor.ErrShuttingDown; r++ {

@@ -39,7 +39,7 @@ func TestEssential(t *testing.T) {
 				other := taskvisor.Once("other", taskvisortest.Script(taskvisortest.After(time.Hour, taskvisortest.Succeed())))
 				err := sup.Run(context.Background(), tt.spec, other)
 				if tt.err == nil {
-					if err != nil || time.Since(begun) != time.Hour {
+					if failed := tt.name != "completed"; errors.Is(err, errBoom) != failed || time.Since(begun) != time.Hour {
 						t.Errorf("Run: %v after %v, want an hour of life", err, time.Since(begun))
 					}
 					wantTrace(t, rec, "", "V")

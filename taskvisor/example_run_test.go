@@ -9,8 +9,8 @@ import (
 	"github.com/taskvisor/taskvisor-go/taskvisor"
 )
 
-// Run registers tasks, retries the ones that fail and returns when none is left.
-// That a task failed is not an error of Run: outcomes are asked for.
+// Run registers tasks, retries the ones that fail and returns when none is left: nil
+// if all of them have succeeded in the end, or else their errors.
 func ExampleSupervisor_Run() {
 	sup, err := taskvisor.New()
 	if err != nil {

@@ -43,6 +43,10 @@ func newFuzzedSpec(name string, kind uint8, which uint16, d time.Duration, n int
 	with(11, taskvisor.WithoutRestartFloor(), true)
 	with(12, taskvisor.WithReleaseOnAbandon(), true)
 	with(13, taskvisor.WithEssential(), true)
+	const retries = 1<<2 | 1<<3 | 1<<4 | 1<<7 // what has no meaning for a task that runs once
+	if never := once || which&(1<<10) != 0; never && which&retries != 0 {
+		f.valid = false
+	}
 	switch kind % 3 {
 	case 0:
 		f.spec = taskvisor.Once(name, noWork, opts...)
@@ -68,6 +72,9 @@ func FuzzSpec(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
+	if err := sup.Shutdown(context.Background()); err != nil {
+		f.Fatal(err)
+	}
 	f.Fuzz(func(t *testing.T, name string, kind uint8, which uint16, d int64, n int, first, limit int64, factor float64, jitter uint8) {
 		name = strings.ToValidUTF8(name, "?") // names are FuzzNames' own
 		name = strings.Map(func(r rune) rune {
@@ -78,8 +85,8 @@ func FuzzSpec(f *testing.F) {
 		}, name)
 		b := taskvisor.BackoffPolicy{First: time.Duration(first), Max: time.Duration(limit), Factor: factor, Jitter: taskvisor.Jitter(jitter)}
 		fz := newFuzzedSpec(name, kind, which, time.Duration(d), n, b)
-		_, err := sup.Add(context.Background(), fz.spec) // the supervisor is not started: what is valid gets that far
-		same(t, "accepted", errors.Is(err, taskvisor.ErrNotStarted), fz.valid)
+		_, err := sup.Add(context.Background(), fz.spec) // the supervisor is closed: what is valid gets that far
+		same(t, "accepted", errors.Is(err, taskvisor.ErrShuttingDown), fz.valid)
 		var refused *taskvisor.TaskError
 		if !errors.As(err, &refused) || refused.Task != name {
 			t.Fatalf("error %v does not name %q", err, name)

@@ -76,10 +76,13 @@ func FuzzNames(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
+	if err := sup.Shutdown(context.Background()); err != nil {
+		f.Fatal(err)
+	}
 	f.Fuzz(func(t *testing.T, name string) {
 		valid := name != "" && len(name) <= 128 && utf8.ValidString(name) && strings.IndexFunc(name, unicode.IsControl) < 0
-		_, err := sup.Add(context.Background(), taskvisor.Once(name, noWork)) // valid: the supervisor is not started
-		same(t, "accepted", errors.Is(err, taskvisor.ErrNotStarted), valid)
+		_, err := sup.Add(context.Background(), taskvisor.Once(name, noWork)) // valid: the supervisor is closed
+		same(t, "accepted", errors.Is(err, taskvisor.ErrShuttingDown), valid)
 		var refused *taskvisor.TaskError
 		if !errors.As(err, &refused) || refused.Task != name || name != "" && !strings.Contains(err.Error(), fmt.Sprintf("%q", name)) {
 			t.Fatalf("error %v does not name %q", err, name)

@@ -2,81 +2,11 @@ package taskvisor
 
 import (
 	"context"
-	"sync"
-	"sync/atomic"
+	"runtime"
 	"time"
+
+	"github.com/taskvisor/taskvisor-go/taskvisor/internal/life"
 )
-
-// Handle is one registered task, or one submission: its identity, its state,
-// its end. It is safe for concurrent use and stays valid after the task is gone.
-//
-// A task in backoff is little more than this: what few tasks have is in structs
-// of its own, so that it fits the allocator's class of 288 bytes; the next is 320.
-type Handle struct {
-	sup   *Supervisor
-	id    TaskID
-	name  string
-	fn    Func
-	given *given     // with Add; nil: a context without values
-	sub   *submitted // nil unless it was submitted to a slot
-
-	mu       sync.Mutex // guards the fields below, to alarm
-	m        machine
-	permit   bool        // holds one
-	queued   bool        // waited for it, since m.since
-	known    bool        // the outcome was delivered
-	blamed   bool        // lastErr is the outcome's error
-	departed atomic.Bool // its name is free, although it may still be in the table; for all to read
-	out      outbox
-	seq      uint64  // number of the last event
-	run      *runner // while a goroutine runs
-	waiters  *waiter // for the outcome
-	x        *extra  // nil for most tasks
-	lastErr  error   // of the last attempt that did not succeed
-	ticket   *ticket // while it waits for a permit
-	alarm    *alarm  // made when it is needed
-
-	same, prior *task // in its chain of names; guarded by the registry's lock
-
-	fresh ctxNode    // what attempt contexts point to until somebody looks
-	first attemptCtx // of the first attempt, so that a task that runs once allocates none
-}
-
-// task is what the package calls a Handle inside.
-type task = Handle
-
-// alarm is a task's timer.
-type alarm struct {
-	*time.Timer
-	at instant // when it fires; 0: it does not
-}
-
-// extra holds what few tasks have.
-type extra struct {
-	value   any      // returned by a Returning body
-	stack   string   // of a stuck or abandoned body
-	code    exitCode // of the last attempt
-	outErr  error    // of the outcome, where it is not an attempt's or its stop
-	outcome *Outcome // of an abandoned task; others derive theirs
-}
-
-// spec returns the task's spec with the policy in force.
-func (t *task) spec() TaskSpec { return TaskSpec{name: t.name, fn: t.fn, policy: t.m.policy} }
-
-func (t *task) extraLocked() *extra {
-	if t.x == nil {
-		t.x = &extra{}
-	}
-	return t.x
-}
-
-// values returns the context that carries the values given to Add.
-func (t *task) values() context.Context {
-	if t.given == nil {
-		return context.Background()
-	}
-	return t.given
-}
 
 // ID returns the task's id.
 func (h *Handle) ID() TaskID { return h.id }
@@ -88,74 +18,82 @@ func (h *Handle) Name() string { return h.name }
 func (h *Handle) Done() <-chan struct{} {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	switch w := h.waiters; {
-	case h.known:
-		return h.sup.past
-	case w == nil || !w.all:
-		h.waiters = &waiter{told: make(chan struct{}), all: true, next: w}
+	if h.done == nil {
+		h.done = make(chan struct{})
+		if h.known {
+			close(h.done)
+		}
 	}
-	return h.waiters.told
+	return h.done
+}
+
+// Returned returns a channel that is closed when the body of the task is back for
+// good: with the outcome, or later if the task was abandoned.
+func (h *Handle) Returned() <-chan struct{} {
+	done := h.Done()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.m.Abandoned() && h.x.back || !h.m.Abandoned() && h.known {
+		return done
+	}
+	x := h.extraLocked()
+	if x.returned == nil {
+		x.returned = make(chan struct{})
+	}
+	return x.returned
 }
 
 // Outcome returns how the task ended, and whether it has. A task whose policy
 // restarts it without end has an outcome only after it was stopped.
 func (h *Handle) Outcome() (o Outcome, known bool) {
-	known = h.outcome(&o)
-	return o, known
-}
-
-// outcome fills in o if the outcome is known. It is 136 bytes, which a Wait would
-// otherwise move three times.
-func (t *task) outcome(o *Outcome) (known bool) {
-	t.mu.Lock()
-	if known = t.known; known {
-		t.outcomeLocked(o)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.known {
+		o = h.outcomeLocked(time.Now())
 	}
-	t.mu.Unlock()
-	return known
+	return o, h.known
 }
 
-func (t *task) outcomeLocked(o *Outcome) {
+func (t *task) outcomeLocked(now time.Time) Outcome {
 	if t.x != nil && t.x.outcome != nil {
-		*o = *t.x.outcome
-		return
+		o := *t.x.outcome
+		if o.Stack == "" {
+			o.Stack = t.x.stack // captured since
+		}
+		return o
 	}
-	wall := t.sup.clock.time
-	o.Kind, o.Err, o.Reason, o.Attempts = t.m.outcome, t.outErrLocked(), t.m.stop, t.m.attempt
-	o.Ended = wall(t.m.since)
-	if o.Kind == OutcomeCanceled && o.Reason == 0 {
-		o.Reason = ErrCanceled
-	}
-	if t.m.first != 0 {
-		o.Started = wall(t.m.first)
-	}
+	o := Outcome{Kind: OutcomeKind(t.m.Outcome()), Err: t.outErrLocked(), Reason: t.outReasonLocked(),
+		Attempts: t.m.Attempt(), Started: t.sup.wall(now, t.m.First()), Ended: t.sup.wall(now, t.m.Since())}
 	if t.x != nil {
 		o.exit = t.x.code
 		if o.Kind == OutcomeCompleted {
 			o.Value = t.x.value
 		}
 	}
+	return o
+}
+
+// outReasonLocked is the reason of the outcome, which is decided.
+func (t *task) outReasonLocked() Reason {
+	if OutcomeKind(t.m.Outcome()) == OutcomeCanceled {
+		return t.cancelReasonLocked()
+	}
+	return Reason(t.m.StoppedFor())
 }
 
 // outErrLocked is the error of the outcome, which is decided.
 func (t *task) outErrLocked() error {
 	switch {
-	case t.x != nil && t.x.outErr != nil:
-		return t.x.outErr
-	case t.m.outcome == OutcomeCompleted:
+	case t.x != nil && t.x.err != nil:
+		return t.x.err
+	case t.m.Outcome() == life.Completed:
 		return nil
 	case t.blamed:
 		return t.lastErr
 	default:
-		return t.stopErr()
+		return t.stopErrLocked()
 	}
 }
-
-// Stop tells the task to end and returns at once: the context of its attempt is
-// cancelled with ErrRemoved, a delay or a wait for a permit is cut short, and a
-// submission that waits for its slot is rejected. It reports whether this call
-// was the one that claimed the stop.
-func (h *Handle) Stop() bool { return h.stopFor(ErrRemoved) }
 
 // Cancel is Stop followed by Wait.
 func (h *Handle) Cancel(ctx context.Context) (Outcome, error) {
@@ -169,27 +107,24 @@ func (h *Handle) Cancel(ctx context.Context) (Outcome, error) {
 // panics if ctx is nil.
 func (h *Handle) Wait(ctx context.Context) (Outcome, error) { return h.wait(ctx, "wait") }
 
-func (t *task) wait(ctx context.Context, op string) (o Outcome, err error) {
+func (h *Handle) wait(ctx context.Context, op string) (Outcome, error) {
 	mustContext(ctx)
-	if t.waitsForSelf(ctx) {
-		if !t.outcome(&o) {
-			err = &TaskError{Op: op, Task: t.name, Err: ErrWouldWaitForSelf}
+	self := h.waitsForSelf(ctx)
+	if !self {
+		select {
+		case <-h.Done():
+		case <-ctx.Done():
 		}
-		return o, err
 	}
-	if ctx.Done() == nil {
-		t.await()
-		t.outcomeLocked(&o) // without the lock: it has been told, and changes no more
+	o, known := h.Outcome()
+	switch {
+	case known:
 		return o, nil
+	case self:
+		return o, &TaskError{Op: op, Task: h.name, Err: ErrWouldWaitForSelf}
+	default:
+		return o, &TaskError{Op: op, Task: h.name, Err: context.Cause(ctx)}
 	}
-	select {
-	case <-t.Done():
-	case <-ctx.Done():
-	}
-	if !t.outcome(&o) {
-		err = &TaskError{Op: op, Task: t.name, Err: context.Cause(ctx)}
-	}
-	return o, err
 }
 
 // waitsForSelf reports whether ctx comes from something that the end of t waits
@@ -199,8 +134,8 @@ func (t *task) waitsForSelf(ctx context.Context) bool {
 	if ctx.Value(inlineKey{}) == t.sup {
 		return true
 	}
-	for c := attemptFrom(ctx); c != nil; c = c.node.Load().t.sup.enclosing {
-		if c.node.Load().t == t {
+	for a := attemptFrom(ctx); a != nil; a = a.t.sup.enclosing.Load() {
+		if a.t == t {
 			return true
 		}
 	}
@@ -210,39 +145,66 @@ func (t *task) waitsForSelf(ctx context.Context) bool {
 // Status returns the task as it is now. After the end it keeps showing the
 // state in which the task was left: finished, or abandoned.
 func (h *Handle) Status() TaskStatus {
-	now := time.Now()
-	return h.status(h.sup.clock.wall(now))
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.statusLocked(time.Now())
 }
 
-func (t *task) status(w wall) TaskStatus {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.statusLocked(w)
-}
-
-func (t *task) statusLocked(w wall) TaskStatus {
+func (t *task) statusLocked(now time.Time) TaskStatus {
 	m := &t.m
+	wall := func(at life.Time) time.Time { return t.sup.wall(now, at) }
 	st := TaskStatus{
-		ID: t.id, Name: t.name, Seq: t.seq, State: m.state(), Since: w.time(m.since),
-		Attempt: m.attempt, Streak: int(m.streak), Stuck: m.stuck && m.phase.running(), Delay: m.delay,
-		LastErr: t.lastErr, LastSuccess: w.time(m.success), Spec: t.spec(),
+		ID: t.id, Name: t.name, Kind: t.pol.kind, Seq: t.seq, State: State(m.State()), Since: wall(m.Since()),
+		Added: wall(t.added), AddedFrom: t.sup.place(t.from), Gate: t.doors.name, Attempt: m.Attempt(), Streak: m.Streak(),
+		Stuck: m.Stuck(), Ready: m.Ready(), Delay: m.Delay(), StopBy: t.stopByLocked(now),
+		LastErr: t.lastErr, LastError: t.text, LastSuccess: wall(m.LastSuccess()), Spec: t.shownSpec(), Handle: t.h,
 	}
-	switch m.phase {
-	case phaseActive, phaseEnded:
-		st.AttemptStart = w.time(m.started)
-	case phaseBackoff, phaseWaiting:
-		st.NextStart = w.time(m.due)
+	if m.Since() == 0 {
+		st.Since = st.Added
 	}
-	if m.since == 0 { // registered this instant
-		st.Since = w.now
+	st.Results = ResultCounts{m.Count(life.Success), m.Count(life.Failure), m.Count(life.Fatal), m.Count(life.Timeout),
+		m.Count(life.Panic), m.Count(life.Canceled)}
+	if m.Attempt() > 0 {
+		st.LastResult = ResultKind(m.Result())
+	}
+	switch m.Phase() {
+	case life.Active, life.Ended:
+		st.AttemptStart = wall(m.Started())
+	case life.Delayed:
+		st.NextStart = wall(m.DueAt())
 	}
 	if t.sub != nil {
 		st.Slot = t.sub.slot
 	}
-	if t.x != nil {
-		st.Stack = t.x.stack
+	if x := t.x; x != nil {
+		st.Stack, st.Note, st.NoteTime = x.stack, x.note, x.noted.Round(0)
 	}
 	return st
+}
+
+// callerOf returns the program counter of the call of the exported function that is
+// up frames above the caller.
+func callerOf(up int) uintptr {
+	var pcs [1]uintptr
+	runtime.Callers(up+2, pcs[:])
+	return pcs[0]
+}
+
+// Stacks returns the stacks of the task's goroutines as they are after the call, those
+// that its earlier attempts have left behind included; "" if there are none. Captures
+// stop the whole program for a moment: they are rationed, and those who ask at the same
+// time share one, so that the answer may take a second or more. The error is the cause
+// of a ctx that ended first.
+func (h *Handle) Stacks(ctx context.Context) (string, error) {
+	mustContext(ctx)
+	got := make(chan string, 1)
+	h.sup.stacks.Ask(uint64(h.id), func(stack string) { got <- stack })
+	select {
+	case stack := <-got:
+		return stack, nil
+	case <-ctx.Done():
+		return "", &TaskError{Op: "stacks", Task: h.name, Err: context.Cause(ctx)}
+	}
 }
 
 func mustContext(ctx context.Context) {

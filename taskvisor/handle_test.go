@@ -15,7 +15,7 @@ import (
 
 func TestStopClaimsOnceAndWaitsForNothing(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		sup, rec := taskvisortest.Start(t)
+		sup, rec := taskvisortest.Start(t, taskvisor.WithGrace(time.Minute))
 		h := addTo(t, sup, taskvisor.Once("a", taskvisortest.Script(taskvisortest.Ignore(30*time.Second))))
 		synctest.Wait()
 		before := time.Now()
@@ -115,7 +115,7 @@ func TestContextEndsOnlyTheWaiting(t *testing.T) {
 		}
 		ctx := limited()
 		wantErr(t, sup.Shutdown(ctx), why)
-		if st := sup.Snapshot().State; st != taskvisor.StateDraining {
+		if st := sup.Snapshot().State; st != taskvisor.SupervisorDraining {
 			t.Errorf("state %v after a Shutdown that was given up", st)
 		}
 		if err := sup.Shutdown(context.Background()); err != nil {

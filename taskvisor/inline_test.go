@@ -146,7 +146,8 @@ func TestInlineMayReenter(t *testing.T) {
 func TestGoexitInAnInlineSubscriber(t *testing.T) {
 	for kind := taskvisor.TaskStarting; kind <= taskvisor.TaskRemoved; kind++ {
 		switch kind {
-		case taskvisor.TaskAdded, taskvisor.TaskRemoveRequested, taskvisor.TaskAbandoned, taskvisor.TaskStuck, taskvisor.TaskReturned, taskvisor.ActorDead, taskvisor.TaskCanceled:
+		case taskvisor.TaskAdded, taskvisor.TaskRemoveRequested, taskvisor.TaskAbandoned, taskvisor.TaskStuck, taskvisor.TaskReturned, taskvisor.ActorDead, taskvisor.TaskCanceled,
+			taskvisor.TaskReady, taskvisor.TaskTriggered, taskvisor.TaskInterrupted, taskvisor.TaskPaused, taskvisor.TaskResumed:
 			continue // not on this path, or on the caller's own goroutine
 		}
 		t.Run(kind.String(), func(t *testing.T) {

@@ -79,8 +79,7 @@ func TestLabelsAreKeptByDo(t *testing.T) {
 func labelsInDo(t testing.TB) string    { s := ownLabels(t, "labelsInDo"); return s }
 func labelsAfterDo(t testing.TB) string { s := ownLabels(t, "labelsAfterDo"); return s }
 
-// They are set anew at each attempt's start, also where attempts follow each
-// other on one goroutine.
+// They are set anew at each attempt's start, on a goroutine of its own.
 func TestLabelsAreSetAnew(t *testing.T) {
 	inRoom(t, func(r *room) {
 		var got []string
@@ -97,7 +96,7 @@ func TestLabelsAreSetAnew(t *testing.T) {
 		r.end(h)
 		want := fmt.Sprintf(`{"taskvisor_supervisor":"taskvisor", "taskvisor_task":"a", "taskvisor_task_id":"%d"}`, h.ID())
 		sameList(r, "labels", got, []string{want, want, want})
-		same(r, "one goroutine", goroutines[0] == goroutines[1] && goroutines[1] == goroutines[2], true)
+		same(r, "equal goroutines", goroutines[0] == goroutines[1] || goroutines[1] == goroutines[2] || goroutines[0] == goroutines[2], false)
 	})
 }
 

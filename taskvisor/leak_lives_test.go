@@ -274,7 +274,7 @@ func lifeInline(t *testing.T) {
 
 func lifeQueued(t *testing.T) {
 	for _, odd := range []func(){func() {}, func() { panic("boom") }, runtime.Goexit} {
-		sup := lively(t, taskvisor.WithSubscriber(&discard{}, taskvisor.Queued(1), taskvisor.Patience(0)),
+		sup := lively(t, taskvisor.WithSubscriber(&discard{}, taskvisor.Queued(1)),
 			taskvisor.WithSubscriber(queuedFunc(func(context.Context, taskvisor.Event) { odd() })))
 		mustAdd(t, sup, taskvisor.Periodic("a", 0, loop(100), taskvisor.WithoutRestartFloor())).Wait(context.Background())
 		mustEnd(t, sup)

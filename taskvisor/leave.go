@@ -1,233 +1,261 @@
 package taskvisor
 
-import "time"
+import (
+	"fmt"
+	"time"
 
-// leave takes a task whose machine is gone out of the supervisor: its name is
-// freed, then its slot; its outcome is delivered; TaskRemoved follows, and last
-// what waited for its slot. No lock is held, and the user is called only when
-// all is done. buf is what was detached from the outbox before.
-func (t *task) leave(now time.Time, at instant, a account, buf *outbuf) {
-	d := t.depart(now, at, a)
-	if buf != nil { // and then depart found the outbox attended
-		d.buf = buf
-	}
-	t.follow(d)
-}
+	"github.com/taskvisor/taskvisor-go/taskvisor/internal/life"
+)
 
-// departed is what is left to do when a task is gone.
-type departed struct {
-	successor *task   // in its slot
-	buf       *outbuf // of events to be delivered
-}
-
-func (t *task) depart(now time.Time, at instant, a account) (d departed) {
+// leave takes a task that is gone out of the supervisor: its name is freed, then its
+// slot; its outcome is made known; TaskRemoved follows, and last what waited for its
+// slot. No code of the user's is called.
+func (t *task) leave() {
 	s := t.sup
 	if err := t.essentialEnd(); err != nil {
-		s.requestStop(err, err) // first: the end of the last task ends Run
+		s.requestStop(err, t, false) // first: the end of the last task ends Run
 	}
-	t.departed.Store(true)
-	if t.sub != nil {
-		d.successor = s.slots.release(t, now, at)
-	}
-	d.buf = t.deliver(now, at)
-	s.reg.retire(t, a)
-	return d
-}
-
-func (t *task) follow(d departed) {
-	// Deferred: an inline subscriber that hears of the successor may end this
-	// goroutine.
-	defer t.sup.fan.deliverAfter(&t.mu, &t.out, d.buf)
-	t.sup.admit(d.successor)
-}
-
-// deliver makes the outcome known, then publishes TaskRemoved.
-func (t *task) deliver(now time.Time, at instant) *outbuf {
-	var who audience
+	s.reg.free(t)
+	next := s.slots.release(t)
+	t.giveUpTurn()
 	t.mu.Lock()
-	if !t.known {
-		who = t.knowLocked()
-		if !t.sup.fan.silent { // who listens must not be ahead of who waits
-			t.mu.Unlock()
-			who.tell()
-			who = audience{}
-			t.mu.Lock()
-		}
+	now := time.Now()
+	t.knowLocked()
+	t.record(TaskRemoved, now, s.instant(now), nil)
+	t.removed = true
+	if t.x != nil && t.x.parted != nil {
+		close(t.x.parted)
 	}
-	t.publish(TaskRemoved, now, at)
-	if t.alarm != nil && !t.m.phase.running() {
-		t.alarm.Stop()
+	running, alive := 0, !t.m.Abandoned() || t.pol.Release
+	if t.m.Abandoned() && t.pol.Release {
+		running = t.x.ran
 	}
-	buf := t.sup.fan.detach(&t.out)
-	t.mu.Unlock()
-	who.tell()
-	return buf
-}
-
-// accountLocked is for the registry, when t is leaving.
-func (t *task) accountLocked() account {
-	return account{t.m.attempt, t.runningLocked(), !t.m.abandoned}
-}
-
-// audience is who waits for an outcome.
-type audience struct{ waiters *waiter }
-
-// waiter is one Wait that nothing cuts short, or, first in its list, all those who
-// have what Done returns. A Wait needs a channel, but not one of its own:
-// supervisors keep them.
-type waiter struct {
-	told chan struct{} // capacity 1: told once for each time that it is queued
-	all  bool          // told is closed instead
-	next *waiter
-}
-
-// knowLocked makes the outcome known. Those who wait for it are told after the
-// lock was released.
-func (t *task) knowLocked() audience {
-	t.known = true
-	a := audience{t.waiters}
-	t.waiters = nil
-	return a
-}
-
-func (a audience) tell() {
-	for w := a.waiters; w != nil; {
-		next := w.next // w is somebody else's once it was told
-		if w.all {
-			close(w.told)
-		} else {
-			w.told <- struct{}{}
-		}
-		w = next
-	}
-}
-
-// await waits until the outcome is known.
-func (t *task) await() {
-	s := t.sup
-	w, _ := s.waiters.Get().(*waiter)
-	if w == nil {
-		w = &waiter{told: make(chan struct{}, 1)}
-	}
-	t.mu.Lock()
-	known := t.known
-	if !known {
-		at := &t.waiters
-		if *at != nil && (*at).all {
-			at = &(*at).next
-		}
-		w.next, *at = *at, w
+	if !t.m.Running() {
+		t.clearLocked()
 	}
 	t.mu.Unlock()
-	if !known {
-		<-w.told
-	}
-	w.next = nil
-	s.waiters.Put(w)
+	t.blame()
+	s.reg.retire(t, running, alive)
+	next.carryOut()
 }
 
-// runningLocked is the number of attempts that were begun and have not ended.
+// leavingLocked reports whether the task is gone, or was released, and TaskRemoved is
+// still to be published.
+func (t *task) leavingLocked() bool {
+	return !t.removed && (t.m.Phase() == life.Gone || t.m.Abandoned() && t.pol.Release)
+}
+
+// awaitRemoved waits for the TaskRemoved of a task that is leaving: no code of the
+// user's is in its way.
+func (t *task) awaitRemoved() {
+	t.mu.Lock()
+	if !t.leavingLocked() {
+		t.mu.Unlock()
+		return
+	}
+	x := t.extraLocked()
+	if x.parted == nil {
+		x.parted = make(chan struct{})
+	}
+	t.mu.Unlock()
+	<-x.parted
+}
+
+// clearLocked lets go of what a task needs while it lives: a handle, and a context
+// that was kept, keep neither the work nor the values that were given to Add.
+func (t *task) clearLocked() {
+	t.fn = nil
+	t.values.Store(nil)
+	t.view = nil
+}
+
+// runningLocked is the number of attempts that have begun and not ended: 0 or 1.
 func (t *task) runningLocked() int {
-	if t.m.phase == phaseActive || t.m.phase == phaseEnded && t.run != nil && t.run.c.number == t.m.attempt {
+	if t.run != nil && t.run.start != 0 {
 		return 1
 	}
 	return 0
 }
 
+// knowLocked makes the outcome known.
+func (t *task) knowLocked() {
+	if t.known {
+		return
+	}
+	t.known = true
+	if t.done != nil {
+		close(t.done)
+	}
+	if !t.m.Abandoned() {
+		t.backLocked()
+	}
+}
+
+// backLocked tells who waits for the body that it is back.
+func (t *task) backLocked() {
+	if t.x != nil && t.x.returned != nil {
+		close(t.x.returned)
+		t.x.returned = nil
+	}
+}
+
+// departed is what the supervisor remembers of a task that is gone: nothing of the
+// user's but names.
+type departed struct {
+	id                   TaskID
+	name, kind, slot     string
+	attempts             int
+	outcome              OutcomeKind
+	reason               Reason
+	text                 string // of the outcome's error
+	added, started, over life.Time
+}
+
+// remember fills d in place: it is large, and the stack of an attempt's goroutine small.
+func (t *task) remember(d *departed) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	d.id, d.name, d.kind, d.slot = t.id, t.name, t.pol.kind, ""
+	d.attempts, d.outcome, d.reason = t.m.Attempt(), OutcomeKind(t.m.Outcome()), t.outReasonLocked()
+	d.added, d.started, d.over = t.added, t.m.First(), t.m.Since()
+	if t.m.Abandoned() {
+		d.over = t.x.since
+	}
+	if t.sub != nil {
+		d.slot = t.sub.slot
+	}
+	switch err := t.outErrLocked(); {
+	case err == nil:
+		d.text = ""
+	case t.blamed:
+		d.text = t.text
+	default:
+		d.text = cutText(ownText(err), maxErrorText)
+	}
+}
+
+// show is d with its times as the wall clock shows them now.
+func (d *departed) show(s *Supervisor, now time.Time) EndedTask {
+	return EndedTask{ID: d.id, Name: d.name, Kind: d.kind, Slot: d.slot, Attempts: d.attempts, Outcome: d.outcome,
+		Reason: d.reason, Error: d.text, Added: s.wall(now, d.added), Started: s.wall(now, d.started), Ended: s.wall(now, d.over)}
+}
+
+// ownText is the text of an error of this package; where it carries somebody else's,
+// that is left out: no code of the user's is called.
+func ownText(err error) string {
+	switch err := err.(type) {
+	case *causeError:
+		if inner, ok := err.cause.(*dependencyError); ok {
+			return err.reason.Error() + ": " + inner.Error()
+		}
+		return err.reason.Error()
+	case *TaskError:
+		return err.text(ownText(err.Err))
+	case Reason:
+		return err.Error()
+	case *GraceExceededError:
+		return err.Error()
+	default:
+		return fmt.Sprintf("%T", err)
+	}
+}
+
 // essentialEnd returns why the supervisor must stop, if it lives for this task
 // and the task ended on its own.
 func (t *task) essentialEnd() error {
-	if t.m.policy.set&essential == 0 {
+	if t.pol.set&essential == 0 {
 		return nil
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.m.stop != 0 || t.m.outcome == OutcomeCompleted {
+	if t.m.StoppedFor() != 0 || t.m.Outcome() == life.Completed {
 		return nil
 	}
 	return &TaskError{Op: "run", Task: t.name, Err: t.outErrLocked()}
 }
 
-// giveUp abandons a body that outlived the grace of its individual stop.
-func (t *task) giveUp() {
-	st := t.Status()
-	st.Stack = t.sup.stacks.of(t.id, t.sup.clock.at(st.Since), true)
-	t.abandon(st.Stack, &GraceExceededError{Grace: t.m.policy.grace, Tasks: []TaskStatus{st}})
-}
-
-// abandon makes OutcomeAbandoned known while the body still runs. Name, permit
-// and slot stay taken until it returns, unless the task says otherwise. It
-// changes nothing if the body came back meanwhile.
-func (t *task) abandon(stack string, err error) {
-	now, at := t.sup.clock.both() // for the outcome
+// blame tells the supervisor that a task which was given to Run has failed.
+func (t *task) blame() {
+	if t.place == 0 {
+		return
+	}
 	t.mu.Lock()
-	gone := t.abandonLocked(now, at, stack, err)
+	o := t.m.Outcome()
+	err := t.outErrLocked()
 	t.mu.Unlock()
-	t.abandonRest(now, at, gone)
+	if o == life.Failed || o == life.Died {
+		t.sup.shutdown.blame(t, &TaskError{Op: "run", Task: t.name, Err: err})
+	}
 }
 
-// givenUp is what is left to do about an abandoned task without its lock.
-type givenUp struct {
-	done    bool // it was abandoned
-	who     audience
-	held    bool // it gives a permit back
-	account account
-	buf     *outbuf
+// giveUp abandons a body that has outlived the grace of its individual stop. Its
+// outcome does not wait for its stacks.
+func (t *task) giveUp() {
+	var e effects
+	t.transition(&e, nil, func(now life.Time) life.Effects {
+		st := t.statusLocked(time.Now())
+		err := &GraceExceededError{Grace: t.pol.Grace, Tasks: []TaskStatus{st}}
+		return t.abandonLocked(now, err)
+	})
+	t.abandoned(e)
+	if e.Effects != 0 {
+		t.sup.stacks.Ask(uint64(t.id), t.keepStack)
+	}
 }
 
-func (t *task) abandonLocked(now time.Time, at instant, stack string, err error) (g givenUp) {
-	if !t.m.abandon(at) {
-		return g
+// keepStack shows in the status of an abandoned task where its body is.
+func (t *task) keepStack(stack string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if stack != "" && t.m.Running() {
+		t.extraLocked().stack = stack
 	}
-	g.done = true
-	t.abandonedLocked(now, at, stack, err)
-	if t.releasedLocked() {
-		g.held, t.permit = t.permit, false
-		g.account = t.accountLocked()
-	} else {
-		g.who = t.knowLocked() // otherwise after the name is free
-	}
-	g.buf = t.sup.fan.detach(&t.out)
-	return g
 }
 
-func (t *task) abandonRest(now time.Time, at instant, g givenUp) {
-	s := t.sup
-	if !g.done {
-		return
+// abandonLocked makes OutcomeAbandoned known while the body still runs. Name, gates
+// and slot stay taken until it returns, unless the task says otherwise. It changes
+// nothing if the body came back meanwhile.
+func (t *task) abandonLocked(now life.Time, err error) life.Effects {
+	e := t.m.Abandon(now)
+	if e == 0 {
+		return 0
 	}
-	if t.m.policy.set&releaseOnAbandon == 0 {
-		g.who.tell()
-		s.reg.drop()
-		s.fan.deliverAfter(&t.mu, &t.out, g.buf)
-		return
-	}
-	if g.held {
-		s.grant(s.permits.release())
-	}
-	s.reg.stray(t)
-	if !t.outlives() { // back already
-		s.reg.returned(t, 0)
-	}
-	g.account.alive = true // it keeps Run alive until it leaves
-	t.leave(now, at, g.account, g.buf)
-}
-
-// releasedLocked reports whether t is removed before its body comes back.
-func (t *task) releasedLocked() bool {
-	return t.m.abandoned && t.m.policy.set&releaseOnAbandon != 0
-}
-
-// abandonedLocked records and announces that the body was given up.
-func (t *task) abandonedLocked(now time.Time, at instant, stack string, err error) {
-	m := &t.m
+	wall := time.Now()
 	x := t.extraLocked()
-	x.stack, x.outErr = stack, err
-	x.outcome = &Outcome{Kind: OutcomeAbandoned, Err: err, Reason: m.stop, Attempts: m.attempt,
-		Started: t.sup.clock.wall(now).time(m.first), Ended: now, Stack: stack}
-	t.send(&Event{Time: now, Kind: TaskAbandoned, Task: t.name, TaskID: t.id, Attempt: m.attempt,
-		Outcome: OutcomeAbandoned, Reason: m.stop, Duration: time.Duration(at - m.started), Err: err, Stack: stack})
-	if t.sub != nil {
-		t.slotMoved(StateAbandoned, now)
+	if e&life.EventStuck != 0 {
+		t.recordStuck(wall, x.stack)
+	}
+	x.err, x.since, x.ran = err, now, t.runningLocked()
+	x.outcome = &Outcome{Kind: OutcomeAbandoned, Err: err, Reason: Reason(t.m.StoppedFor()), Attempts: t.m.Attempt(),
+		Started: t.sup.wall(wall, t.m.First()), Ended: wall.Round(0), Stack: x.stack}
+	t.recordAbandoned(wall, x.outcome)
+	if !t.pol.Release {
+		t.knowLocked() // otherwise after the name is free
+	}
+	return e
+}
+
+// abandoned is what follows, without the lock.
+func (t *task) abandoned(e effects) {
+	if e.Effects != 0 && !t.pol.Release {
+		t.sup.reg.drop(false)
+	}
+	e.carryOut()
+}
+
+// back follows when the body of an abandoned task has returned.
+func (t *task) back() {
+	released := t.pol.Release
+	t.mu.Lock()
+	x := t.extraLocked()
+	x.back = true
+	t.backLocked()
+	ran := x.ran
+	if released {
+		t.clearLocked()
+	}
+	t.mu.Unlock()
+	if released && ran > 0 {
+		t.sup.reg.returned(t)
 	}
 }

@@ -108,7 +108,11 @@ func TestGivingUp(t *testing.T) {
 		for i, policy := range []taskvisor.RestartPolicy{taskvisor.RestartNever(), taskvisor.RestartOnFailure(), taskvisor.RestartAlways(time.Second)} {
 			for end, step := range map[string]taskvisortest.Step{"error": taskvisortest.Fail(errBoom), "panic": taskvisortest.Panic(errBoom)} {
 				name := fmt.Sprint(end, i)
-				o := outcomeOf(t, addTo(t, sup, taskvisor.Restartable(name, taskvisortest.Script(step), policy, taskvisor.WithMaxRetries(1), taskvisor.ConstantBackoff(time.Second))))
+				opts := []taskvisor.TaskOption{policy}
+				if !policy.Never() {
+					opts = append(opts, taskvisor.WithMaxRetries(1), taskvisor.ConstantBackoff(time.Second))
+				}
+				o := outcomeOf(t, addTo(t, sup, taskvisor.Restartable(name, taskvisortest.Script(step), opts...)))
 				if o.Kind != taskvisor.OutcomeFailed || !errors.Is(o.Err, errBoom) {
 					t.Errorf("%s: outcome %+v", name, o)
 				}

@@ -5,23 +5,20 @@ import (
 	"math"
 	"slices"
 	"time"
+
+	"github.com/taskvisor/taskvisor-go/taskvisor/internal/life"
 )
 
 // The defaults of a supervisor and its tasks.
 const (
 	defaultFirstBackoff = 200 * time.Millisecond
 	defaultMaxBackoff   = 30 * time.Second
-	defaultGrace        = 60 * time.Second
+	defaultGrace        = 20 * time.Second
 	defaultStuckAfter   = 5 * time.Second
 	defaultDrain        = 5 * time.Second
-	defaultCapacity     = 1024 // events a queued subscriber may fall behind
-	defaultMaxQueue     = 100  // submissions that may wait for one slot
+	defaultCapacity     = 65536 // events a queued subscriber may fall behind
+	defaultMaxQueue     = 100   // submissions that may wait for one slot
 	minResetAfter       = 60 * time.Second
-
-	// restartFloor is the least time between the starts of two attempts of a
-	// task: a loop that fails at once then costs a thousand attempts a second
-	// and no more.
-	restartFloor = time.Millisecond
 )
 
 // TaskOption configures one task, or, through [WithTaskDefaults], every task of
@@ -50,21 +47,26 @@ func mustOptions[O comparable](kind, whose string, opts []O) {
 	}
 }
 
-// policy holds the options of one task. Bits of set tell what was said; what
-// was not is inherited.
+// policy holds the options of one task. Bits of set tell what was said; what was
+// not is inherited. It is comparable, so that tasks with equal policies share one.
 type policy struct {
-	set        settings
-	restart    RestartPolicy
-	backoff    BackoffPolicy
-	timeout    time.Duration // per attempt; with limitTimeout only
-	retries    int           // per streak; with limitRetries only
-	resetAfter time.Duration
-	stuckAfter time.Duration
-	grace      time.Duration
-	err        error // the first misuse
+	life.Policy
+	set         settings
+	least, most time.Duration // initial delay
+	kind        string
+	more        *morePolicy // nil unless one of its options was given
+	err         error       // the first misuse
 }
 
-type settings uint16
+// morePolicy holds options that cannot be compared.
+type morePolicy struct {
+	gates []Gate
+	after []string
+	bound []string // of after, those that interrupt
+	next  func(prev time.Time) time.Time
+}
+
+type settings uint32
 
 const (
 	setRestart settings = 1 << iota
@@ -74,13 +76,17 @@ const (
 	setReset
 	setStuck
 	setGrace
+	setInitial
+	setIdle
 
-	pinRestart   // Once and Periodic: the restart policy is part of the kind
-	limitTimeout // timeout is a limit, not "none"
-	limitRetries // retries is a limit, not "unlimited"
+	pinRestart // Once, Periodic and Scheduled: the restart policy is part of the kind
+	once
 	noFloor
 	releaseOnAbandon
 	essential
+	noRecover
+	startPaused
+	readiness
 	resolved // every field is filled in: the policy in force
 )
 
@@ -90,59 +96,93 @@ func (p *policy) fail(err error) {
 	}
 }
 
+func (p *policy) restart() RestartPolicy { return RestartPolicy{p.Restart, p.Interval} }
+
+// extra returns a copy of p.more, for p alone: specs share theirs.
+func (p *policy) extra() *morePolicy {
+	m := &morePolicy{}
+	if p.more != nil {
+		*m = *p.more
+	}
+	p.more = m
+	return m
+}
+
 // resolve returns what is in force for a task with the options own under a
 // supervisor with the given defaults; either may be nil.
 func resolve(defaults, own *policy) *policy {
-	r := &policy{}
-	r.resolve(defaults, own)
-	return r
-}
-
-func (r *policy) resolve(defaults, own *policy) {
-	*r = policy{
-		set:        resolved,
-		backoff:    ExponentialBackoff(defaultFirstBackoff, defaultMaxBackoff),
-		stuckAfter: defaultStuckAfter,
-		grace:      defaultGrace,
-	}
+	r := &policy{set: resolved}
+	r.Backoff = ExponentialBackoff(defaultFirstBackoff, defaultMaxBackoff).plain()
+	r.Retries = life.Unlimited
+	r.StuckAfter = defaultStuckAfter
+	r.Grace = defaultGrace
 	if defaults != nil {
 		r.overlay(defaults)
 	}
 	if own != nil {
 		r.overlay(own)
 	}
-	if r.set&setReset == 0 {
-		r.resetAfter = max(minResetAfter, 2*min(r.backoff.Max, math.MaxInt64/2))
+	if r.set&setReset == 0 && r.Timeout == 0 {
+		r.ResetAfter = max(minResetAfter, 2*min(r.Backoff.Max, math.MaxInt64/2))
 	}
+	r.NoFloor = r.set&noFloor != 0
+	r.Release = r.set&releaseOnAbandon != 0
+	r.Readiness = r.set&readiness != 0
+	return r
 }
 
 // overlay takes from p what p says.
 func (r *policy) overlay(p *policy) {
 	if p.set&setRestart != 0 {
-		r.restart = p.restart
+		r.Restart, r.Interval, r.Scheduled = p.Restart, p.Interval, p.Scheduled
 	}
 	if p.set&setBackoff != 0 {
-		r.backoff = p.backoff
+		r.Backoff = p.Backoff
 	}
 	if p.set&setTimeout != 0 {
-		r.timeout = p.timeout
-		r.set = r.set&^limitTimeout | p.set&limitTimeout
+		r.Timeout = p.Timeout
 	}
 	if p.set&setRetries != 0 {
-		r.retries = p.retries
-		r.set = r.set&^limitRetries | p.set&limitRetries
+		r.Retries = p.Retries
 	}
 	if p.set&setReset != 0 {
-		r.resetAfter = p.resetAfter
+		r.ResetAfter = p.ResetAfter
 	}
 	if p.set&setStuck != 0 {
-		r.stuckAfter = p.stuckAfter
+		r.StuckAfter = p.StuckAfter
 	}
 	if p.set&setGrace != 0 {
-		r.grace = p.grace
+		r.Grace = p.Grace
 	}
-	r.set |= p.set & (setRestart | setBackoff | setTimeout | setRetries | setReset | setStuck | setGrace |
-		noFloor | releaseOnAbandon | essential)
+	if p.set&setInitial != 0 {
+		r.least, r.most = p.least, p.most
+	}
+	if p.set&setIdle != 0 {
+		r.Idle = p.Idle
+	}
+	if p.kind != "" {
+		r.kind = p.kind
+	}
+	r.set |= p.set
+	r.overlayMore(p.more)
+}
+
+// overlayMore adds gates and dependencies to those of the defaults.
+func (r *policy) overlayMore(m *morePolicy) {
+	if m == nil {
+		return
+	}
+	if r.more == nil {
+		r.more = m
+		return
+	}
+	x := r.extra()
+	x.gates = slices.Concat(x.gates, m.gates)
+	x.after = slices.Concat(x.after, m.after)
+	x.bound = slices.Concat(x.bound, m.bound)
+	if m.next != nil {
+		x.next = m.next
+	}
 }
 
 type taskOption func(p *policy)
@@ -151,69 +191,73 @@ func (o taskOption) applyTask(p *policy) { o(p) }
 
 // WithTimeout limits each attempt to d. When it has passed, the attempt's
 // context is cancelled with [ErrAttemptTimeout]; the attempt itself ends when
-// the work returns, with the result [ResultTimeout] whatever it returns. A d of
-// 0 or less is an error when the task is added: see [WithoutTimeout].
+// the work returns, with the result [ResultTimeout] whatever it returns. There is
+// no limit by default. A d of 0 or less is an error when the task is added: see
+// [WithoutTimeout].
 func WithTimeout(d time.Duration) TaskOption {
 	return taskOption(func(p *policy) {
 		if d <= 0 {
 			p.fail(fmt.Errorf("timeout %s is not positive: use WithoutTimeout for none", d))
 			return
 		}
-		p.timeout = d
-		p.set |= setTimeout | limitTimeout
+		p.Timeout = d
+		p.set |= setTimeout
 	})
 }
 
-// WithoutTimeout lets attempts take as long as they want, also where the
-// supervisor's defaults have a timeout.
+// WithoutTimeout lets attempts take as long as they want, which is the default, also
+// where the supervisor's defaults have a timeout.
 func WithoutTimeout() TaskOption {
 	return taskOption(func(p *policy) {
-		p.timeout = 0
-		p.set = (p.set | setTimeout) &^ limitTimeout
+		p.Timeout = 0
+		p.set |= setTimeout
 	})
 }
 
 // WithMaxRetries allows n retries in each streak of failures, hence n+1
 // attempts when all fail. A success starts a new streak, and so does a failure
-// after a long run: see [WithResetAfter]. A negative n is an error when the
-// task is added: see [WithUnlimitedRetries].
+// after a long run: see [WithResetAfter]. 0 means one attempt; there is no limit by
+// default. A negative n is an error when the task is added: see
+// [WithUnlimitedRetries].
 func WithMaxRetries(n int) TaskOption {
 	return taskOption(func(p *policy) {
 		if n < 0 {
 			p.fail(fmt.Errorf("retry limit %d is negative: use WithUnlimitedRetries for none", n))
 			return
 		}
-		p.retries = n
-		p.set |= setRetries | limitRetries
+		p.Retries = n
+		p.set |= setRetries
 	})
 }
 
-// WithUnlimitedRetries retries for ever, also where the supervisor's defaults
-// have a limit.
+// WithUnlimitedRetries retries for ever, which is the default, also where the
+// supervisor's defaults have a limit.
 func WithUnlimitedRetries() TaskOption {
 	return taskOption(func(p *policy) {
-		p.retries = 0
-		p.set = (p.set | setRetries) &^ limitRetries
+		p.Retries = life.Unlimited
+		p.set |= setRetries
 	})
 }
 
 // WithResetAfter says how long an attempt must have run for its failure to be
 // the first of a new streak instead of one more of the old. The default, for
 // tasks without a timeout only, is the larger of 60 s and twice the backoff's
-// maximum. A d of 0 or less is an error when the task is added.
+// maximum; one with a timeout starts a new streak after a success only. From then on
+// the streak of an attempt that still runs is 0, and TaskRecovered announces it. A d
+// of 0 or less is an error when the task is added.
 func WithResetAfter(d time.Duration) TaskOption {
 	return taskOption(func(p *policy) {
 		if d <= 0 {
 			p.fail(fmt.Errorf("reset after %s is not positive", d))
 			return
 		}
-		p.resetAfter = d
+		p.ResetAfter = d
 		p.set |= setReset
 	})
 }
 
-// WithStuckAfter says how long past its deadline or its stop a body may still
-// run before [TaskStuck] reports it, with its stacks; 5 s by default. A d of 0
+// WithStuckAfter says how long past its deadline, its interruption or its stop a
+// body may still run before [TaskStuck] reports it, with its stacks; 5 s by default. A d of 0
 // or less is an error when the task is added.
 func WithStuckAfter(d time.Duration) TaskOption {
 	return taskOption(func(p *policy) {
@@ -221,13 +265,13 @@ func WithStuckAfter(d time.Duration) TaskOption {
 			p.fail(fmt.Errorf("stuck after %s is not positive", d))
 			return
 		}
-		p.stuckAfter = d
+		p.StuckAfter = d
 		p.set |= setStuck
 	})
 }
 
 // WithoutRestartFloor lets attempts of the task follow each other without the
-// millisecond that is otherwise kept between their starts. A task that returns
+// millisecond that is kept between their starts by default. A task that returns
 // at once then occupies a processor.
 func WithoutRestartFloor() TaskOption {
 	return taskOption(func(p *policy) { p.set |= noFloor })
@@ -235,7 +279,8 @@ func WithoutRestartFloor() TaskOption {
 
 // WithReleaseOnAbandon frees the name, permit and slot of an abandoned task at
 // once, although its body still runs. The next task of that name or slot then
-// overlaps with the old body: use it only where two of them do no harm.
+// overlaps with the old body: use it only where two of them do no harm. By default
+// they stay taken until the body is back.
 func WithReleaseOnAbandon() TaskOption {
 	return taskOption(func(p *policy) { p.set |= releaseOnAbandon })
 }
@@ -243,38 +288,7 @@ func WithReleaseOnAbandon() TaskOption {
 // WithEssential marks the task that the process exists for: when it ends
 // failed, fatal, or canceled by its own [ErrCanceled], the supervisor begins a
 // graceful shutdown, and [Supervisor.Run] returns an error that unwraps to the
-// task's.
+// task's. By default the other tasks go on.
 func WithEssential() TaskOption {
 	return taskOption(func(p *policy) { p.set |= essential })
-}
-
-type graceOption time.Duration
-
-func (g graceOption) applyTask(p *policy) {
-	if g < 0 {
-		p.fail(fmt.Errorf("negative grace %s", time.Duration(g)))
-		return
-	}
-	p.grace = time.Duration(g)
-	p.set |= setGrace
-}
-
-func (g graceOption) applySupervisor(c *config) {
-	if g < 0 {
-		c.fail(fmt.Errorf("negative grace %s", time.Duration(g)))
-		return
-	}
-	c.grace = time.Duration(g)
-}
-
-// WithGrace says how long a stopped body has to return before it is abandoned;
-// 60 s by default. As an [Option] it is the grace of the shutdown and what
-// tasks inherit; as a [TaskOption] it is that of an individual stop of the
-// task, and never lengthens a shutdown. 0 abandons at once; a negative d is an
-// error.
-func WithGrace(d time.Duration) interface {
-	TaskOption
-	Option
-} {
-	return graceOption(d)
 }

@@ -1,82 +1,147 @@
 package taskvisor
 
+import (
+	"slices"
+	"sync"
+)
+
 // outbox holds an owner's events on their way to inline subscribers. It is
 // guarded by the owner's lock; whoever releases that lock and finds it full and
 // unattended delivers, so that order holds and a re-entrant call returns.
 type outbox struct {
-	buf      *outbuf
+	buf      *outbuf // nil: it is empty
 	attended bool
-	taken    uint32 // events that this attendance has found meanwhile
+	room     chan struct{} // made by an attempt that waits; closed when there is room again
 }
 
+// outbuf is what somebody has taken from an outbox to deliver.
 type outbuf struct {
-	list []entry
-	next int           // entry being delivered
-	sink int           // inline subscriber that it goes to
-	heir chan struct{} // closed when the runner that waits for it may go on
+	events []entry
+	next   int // event being delivered
+	sink   int // inline subscriber that it goes to
 }
 
-// detach takes what is in the outbox unless somebody attends to it already. The
-// owner's lock is held; after releasing it the caller owes a deliverAfter.
-func (f *fanout) detach(o *outbox) *outbuf {
+const (
+	// maxBehind is how many events of a task may wait while its attempts go on. An
+	// attempt that is further ahead of whoever delivers waits: the outbox would
+	// otherwise grow without end.
+	maxBehind = 64
+
+	// maxKept is how many events somebody delivers who has something else to do.
+	maxKept = 128
+
+	// maxAttending is how many goroutines may be in inline subscribers before a
+	// further one is left to a goroutine of its own. A subscriber that submits from
+	// within a call calls itself, for another task: this bounds how deep.
+	maxAttending = 64
+)
+
+// putLocked adds an event.
+func (o *outbox) putLocked(f *fanout, en *entry) {
+	if o.buf == nil {
+		if o.buf, _ = f.bufs.Get().(*outbuf); o.buf == nil {
+			o.buf = &outbuf{}
+		}
+	}
+	n := len(o.buf.events)
+	o.buf.events = slices.Grow(o.buf.events, 1)[:n+1]
+	o.buf.events[n] = *en // append would make a copy on the stack of an attempt
+	f.undelivered.Add(1)
+}
+
+// detachLocked takes what is in the outbox unless somebody attends to it already. The
+// owner's lock is held; after releasing it the caller is to deliver.
+func (o *outbox) detachLocked() *outbuf {
 	if o.buf == nil || o.attended {
 		return nil
 	}
 	buf := o.buf
-	o.buf = nil
-	o.attended, o.taken = true, 0
+	o.buf, o.attended = nil, true
 	return buf
 }
 
-// maxBehind is how many events of a task others deliver while its attempts go on;
-// then the one that makes them delivers them itself. Without that, attempts that
-// follow each other at once keep an Add that found the first of their events for
-// as long as they are the faster ones, and fill the outbox without end.
-const maxBehind = 64
-
-// maxKept is how many events of others somebody delivers before a goroutine that
-// has nothing else to do takes over. They come from many who refuse, join or stop
-// at the same time, or from a subscriber that begets them.
-const maxKept = 1024
-
-// take counts n more events of others and reports whether that is enough. The
-// owner's lock is held.
-func (o *outbox) take(n int) (enough bool) {
-	if o.taken += uint32(n); o.taken < maxKept {
-		return false
-	}
-	o.taken = 0
-	return true
-}
-
-// claim is called by a task's runner when it has published. If it is too far ahead
-// of whoever attends to the outbox, it gets what to wait for, see inherit; not if
-// the task is being stopped: that waits for no subscriber. The owner's lock is
-// held.
-func (o *outbox) claim(stopped bool) (heir chan struct{}) {
-	if !o.attended || stopped || o.buf == nil || int(o.taken)+len(o.buf.list) <= maxBehind {
-		return nil
-	}
-	o.buf.heir = make(chan struct{})
-	return o.buf.heir
-}
-
-// release lets the runner go on that waits, if one does. The owner's lock is held.
-func (o *outbox) release() {
-	if o.buf != nil && o.buf.heir != nil {
-		close(o.buf.heir)
-		o.buf.heir = nil
+// roomLocked lets an attempt go on that waits for room.
+func (o *outbox) roomLocked() {
+	if o.room != nil {
+		close(o.room)
+		o.room = nil
 	}
 }
 
-// inherit waits until the outbox was left to the runner, whose goroutine this is,
-// or the task is stopped, and returns what is to be delivered. Who attends to an
-// outbox waits for no runner, and a runner that waits attends to none.
-func (t *task) inherit(heir chan struct{}) *outbuf {
-	f := &t.sup.fan
-	f.ring.wakeParked()
-	<-heir
+// awaitRoom keeps an attempt from running too far ahead of whoever delivers its
+// events, unless its task is being stopped: that waits for no subscriber.
+func (t *task) awaitRoom() {
 	t.mu.Lock()
-	defer t.mu.Unlock()
-	return f.detach(&t.out)
+	o := &t.out
+	if !o.attended || o.buf == nil || len(o.buf.events) <= maxBehind || t.m.StoppedFor() != 0 {
+		t.mu.Unlock()
+		return
+	}
+	if o.room == nil {
+		o.room = make(chan struct{})
+	}
+	room := o.room
+	t.mu.Unlock()
+	<-room
+}
+
+// deliver calls inline subscribers for what detach returned. The caller holds no lock
+// and has nothing left to do that others wait for.
+func (f *fanout) deliver(mu *sync.Mutex, o *outbox, buf *outbuf) {
+	if buf == nil {
+		return
+	}
+	if f.closing.Load() || f.attending.Load() >= maxAttending {
+		background(func() { f.attend(mu, o, buf) }) // no subscriber can hold up the shutdown
+		return
+	}
+	f.attend(mu, o, buf)
+}
+
+// attend delivers buf and what came meanwhile. An inline subscriber that calls
+// runtime.Goexit ends the goroutine that this runs on, so another takes over.
+func (f *fanout) attend(mu *sync.Mutex, o *outbox, buf *outbuf) {
+	f.attending.Add(1)
+	finished, taken := false, 0
+	defer func() {
+		f.attending.Add(-1)
+		if !finished {
+			background(func() { f.attend(mu, o, buf) })
+		}
+	}()
+	for {
+		taken += len(buf.events)
+		f.deliverAll(buf)
+		mu.Lock()
+		o.roomLocked()
+		if o.buf == nil {
+			o.attended = false
+			mu.Unlock()
+			finished = true
+			return
+		}
+		buf, o.buf = o.buf, nil
+		mu.Unlock()
+		if taken >= maxKept {
+			return // not finished: a goroutine that has nothing else to do goes on
+		}
+	}
+}
+
+func (f *fanout) deliverAll(buf *outbuf) {
+	for ; buf.next < len(buf.events); buf.next, buf.sink = buf.next+1, 0 {
+		for buf.sink < len(f.inline) {
+			s := f.inline[buf.sink]
+			buf.sink++ // first: a call that does not come back is not repeated
+			s.called.Add(1)
+			f.call(s, &buf.events[buf.next])
+		}
+	}
+	n := len(buf.events)
+	clear(buf.events)
+	buf.events, buf.next = buf.events[:0], 0
+	f.bufs.Put(buf)
+	if f.undelivered.Add(-int64(n)) == 0 {
+		f.signalQuiet()
+	}
 }

@@ -2,6 +2,7 @@ package taskvisor_test
 
 import (
 	"context"
+	"runtime"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -111,6 +112,67 @@ func TestRefusalsThatBegetRefusals(t *testing.T) {
 		time.Sleep(time.Second)
 		if got := kindsOf(rec)[taskvisor.TaskAddFailed]; got != n {
 			t.Errorf("%d refusals were delivered, want %d", got, n)
+		}
+	})
+}
+
+// Rejections that beget rejections call the subscriber from within itself, each for a
+// submission of its own: no deeper than so many calls.
+func TestRejectionsThatBegetRejections(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		const n = 3000
+		var sup *taskvisor.Supervisor
+		var rejected, deepest atomic.Int64
+		again := inlineFunc(func(ctx context.Context, e taskvisor.Event) {
+			if e.Kind != taskvisor.ControllerRejected {
+				return
+			}
+			frames := int64(runtime.Callers(0, make([]uintptr, 8000)))
+			for seen := deepest.Load(); frames > seen && !deepest.CompareAndSwap(seen, frames); seen = deepest.Load() {
+			}
+			if rejected.Add(1) < n {
+				sup.Submit(ctx, taskvisor.Submission{Slot: "s", Admission: taskvisor.DropIfRunning, Task: taskvisor.Once("a", idle)})
+			}
+		})
+		sup, _ = startInto(t, &sup, taskvisor.WithSubscriber(again))
+		for range 2 {
+			sup.Submit(context.Background(), taskvisor.Submission{Slot: "s", Admission: taskvisor.DropIfRunning, Task: taskvisor.Once("a", idle)})
+		}
+		synctest.Wait()
+		if got := rejected.Load(); got != n || deepest.Load() > 4000 {
+			t.Errorf("%d of %d rejections, %d frames deep", got, n, deepest.Load())
+		}
+	})
+}
+
+// An attempt that has waited for room goes on when there is some: a task that is faster
+// than its inline subscriber keeps its pace, for as long as it likes.
+func TestAttemptsGoOnWhenThereIsRoom(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		slow := inlineFunc(func(_ context.Context, e taskvisor.Event) {
+			if e.Task == "a" {
+				time.Sleep(time.Millisecond)
+			}
+		})
+		sup, err := taskvisor.New(taskvisor.WithSubscriber(slow))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := sup.Start(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		h := addTo(t, sup, taskvisor.Periodic("a", 0, noWork, taskvisor.WithoutRestartFloor()))
+		before := 0
+		for range 10 {
+			time.Sleep(time.Second) // a thousand events, three of each attempt
+			n := h.Status().Attempt
+			if n < before+300 || n > before+500 {
+				t.Errorf("%d attempts in a second", n-before)
+			}
+			before = n
+		}
+		if err := sup.Shutdown(context.Background()); err != nil {
+			t.Error(err)
 		}
 	})
 }

@@ -169,6 +169,7 @@ func TestStoppedWaitersLoseNoPermitConcurrentSafe(t *testing.T) {
 			for _, h := range hs {
 				outcomeOf(t, h)
 			}
+			synctest.Wait() // gates are left after the outcome
 			if sn := sup.Snapshot(); sn.InUse != 0 || sn.Started != sn.Ended || sn.Removed != 20 {
 				t.Fatalf("%d permits in use, %d started, %d ended, %d removed", sn.InUse, sn.Started, sn.Ended, sn.Removed)
 			}

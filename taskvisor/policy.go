@@ -4,25 +4,19 @@ import (
 	"fmt"
 	"math"
 	"time"
+
+	"github.com/taskvisor/taskvisor-go/taskvisor/internal/life"
 )
 
 // RestartPolicy says what follows an attempt. It is comparable and a
 // [TaskOption]; the zero value restarts on failure.
 type RestartPolicy struct {
-	kind     restartKind
+	kind     life.Restart
 	interval time.Duration
 }
 
-type restartKind uint8
-
-const (
-	restartOnFailure restartKind = iota
-	restartNever
-	restartAlways
-)
-
 // RestartNever ends the task after one attempt, whatever its result.
-func RestartNever() RestartPolicy { return RestartPolicy{kind: restartNever} }
+func RestartNever() RestartPolicy { return RestartPolicy{kind: life.Never} }
 
 // RestartOnFailure retries after a retryable failure and ends the task after a
 // success. It is the default.
@@ -32,15 +26,15 @@ func RestartOnFailure() RestartPolicy { return RestartPolicy{} }
 // and starts the next attempt interval after each success, counted from its
 // completion. A negative interval is an error when a task with it is added.
 func RestartAlways(interval time.Duration) RestartPolicy {
-	return RestartPolicy{kind: restartAlways, interval: interval}
+	return RestartPolicy{kind: life.Always, interval: interval}
 }
 
 // String returns never, on_failure or always, the latter with its interval.
 func (r RestartPolicy) String() string {
 	switch r.kind {
-	case restartNever:
+	case life.Never:
 		return "never"
-	case restartAlways:
+	case life.Always:
 		return fmt.Sprintf("always(%s)", r.interval)
 	default:
 		return "on_failure"
@@ -50,20 +44,20 @@ func (r RestartPolicy) String() string {
 // Interval returns the time between a success and the next attempt, and
 // whether there is a next attempt after a success at all.
 func (r RestartPolicy) Interval() (d time.Duration, always bool) {
-	return r.interval, r.kind == restartAlways
+	return r.interval, r.kind == life.Always
 }
 
 // Never reports whether the policy is [RestartNever].
-func (r RestartPolicy) Never() bool { return r.kind == restartNever }
+func (r RestartPolicy) Never() bool { return r.kind == life.Never }
 
 func (r RestartPolicy) applyTask(p *policy) {
 	switch {
 	case r.interval < 0:
 		p.fail(fmt.Errorf("negative interval %s", r.interval))
-	case p.set&pinRestart != 0 && p.restart != r:
-		p.fail(fmt.Errorf("restart policy %s contradicts %s, which Once and Periodic fix", r, p.restart))
+	case p.set&pinRestart != 0 && p.restart() != r:
+		p.fail(fmt.Errorf("restart policy %s contradicts %s, which Once, Periodic and Scheduled fix", r, p.restart()))
 	default:
-		p.restart = r
+		p.Restart, p.Interval = r.kind, r.interval
 		p.set |= setRestart
 	}
 }
@@ -98,57 +92,11 @@ func ConstantBackoff(d time.Duration) BackoffPolicy {
 // Backoff And Jitter" (AWS Architecture Blog, 2015). BandJitter is its
 // "decorrelated jitter" drawn around the undrawn delay instead of the previous
 // draw, so that a delay depends on n and u alone.
-func (b BackoffPolicy) Delay(n int, u float64) time.Duration {
-	if !(u >= 0) { // also NaN
-		u = 0
-	}
-	if u >= 1 {
-		u = math.Nextafter(1, 0)
-	}
-	base := b.base(n)
-	switch b.Jitter {
-	case FullJitter:
-		return between(0, base, u)
-	case EqualJitter:
-		return between(base/2, base, u)
-	case BandJitter:
-		hi := b.limit()
-		if base <= hi/3 {
-			hi = 3 * base
-		}
-		return between(min(max(b.First, 0), b.limit(), hi), hi, u)
-	default:
-		return base
-	}
-}
+func (b BackoffPolicy) Delay(n int, u float64) time.Duration { return b.plain().Delay(n, u) }
 
-// delay is Delay with a draw, if there is something to draw.
-func (b *BackoffPolicy) delay(n int, draw func() float64) time.Duration {
-	if b.Jitter == NoJitter {
-		return b.base(n)
-	}
-	return b.Delay(n, draw())
-}
-
-// limit is Max, made harmless for receivers that Validate refuses.
-func (b BackoffPolicy) limit() time.Duration { return max(b.Max, 0) }
-
-// base is the delay before jitter: min(First·Factor^n, Max).
-func (b BackoffPolicy) base(n int) time.Duration {
-	first, limit := max(b.First, 0), b.limit()
-	if first == 0 || n <= 0 || b.Factor == 0 || b.Factor == 1 {
-		return min(first, limit)
-	}
-	d := float64(first) * math.Pow(b.Factor, float64(n))
-	if !(d < float64(limit)) { // also +Inf and NaN
-		return limit
-	}
-	return max(time.Duration(d), 0)
-}
-
-// between returns lo + u·(hi−lo), never past hi: the product is rounded.
-func between(lo, hi time.Duration, u float64) time.Duration {
-	return min(lo+time.Duration(u*float64(hi-lo)), hi)
+// plain is b as the machine computes with it.
+func (b BackoffPolicy) plain() life.Backoff {
+	return life.Backoff{First: b.First, Max: b.Max, Factor: b.Factor, Jitter: life.Jitter(b.Jitter)}
 }
 
 // Validate reports what is wrong with b: 0 ≤ First ≤ Max, a finite Factor of 1
@@ -185,7 +133,7 @@ func (b BackoffPolicy) applyTask(p *policy) {
 		p.fail(err)
 		return
 	}
-	p.backoff = b
+	p.Backoff = b.plain()
 	p.set |= setBackoff
 }
 

@@ -177,7 +177,7 @@ func TestRetryAfterReplacesTheDelay(t *testing.T) {
 	})
 }
 
-// Only a plain failure may ask: a timeout, a fatal error and a panic may not.
+// A failure and the value of a panic may ask: a timeout and a fatal error may not.
 func TestRetryAfterOfOtherResults(t *testing.T) {
 	asked := taskvisor.RetryAfter(time.Hour, errBoom)
 	type row struct {
@@ -198,8 +198,12 @@ func TestRetryAfterOfOtherResults(t *testing.T) {
 		r.run(taskvisor.Restartable("a", tt.fn, taskvisor.ConstantBackoff(time.Second), taskvisor.WithTimeout(time.Minute), taskvisor.WithMaxRetries(1)))
 		r.trace("a", tt.trace)
 		for _, e := range r.events(taskvisor.BackoffScheduled) {
-			same(r, "source", e.Source, taskvisor.BackoffFailure)
-			same(r, "delay", e.Delay, time.Second)
+			source, delay := taskvisor.BackoffFailure, time.Second
+			if tt.result == taskvisor.ResultPanic {
+				source, delay = taskvisor.BackoffRequested, time.Hour
+			}
+			same(r, "source", e.Source, source)
+			same(r, "delay", e.Delay, delay)
 		}
 		for _, e := range r.events(taskvisor.TaskFailed, taskvisor.TaskCanceled) {
 			same(r, "result", e.Result, tt.result)

@@ -40,7 +40,11 @@ func TestRestartPolicies(t *testing.T) {
 			[]time.Duration{0, 70 * second},
 		},
 	}, func(r *room, tt row) {
-		h := r.add(taskvisor.Restartable("a", taskvisortest.Script(tt.steps...), tt.restart, taskvisor.ConstantBackoff(second)))
+		opts := []taskvisor.TaskOption{tt.restart}
+		if tt.restart != taskvisor.TaskOption(taskvisor.RestartNever()) {
+			opts = append(opts, taskvisor.ConstantBackoff(second))
+		}
+		h := r.add(taskvisor.Restartable("a", taskvisortest.Script(tt.steps...), opts...))
 		time.Sleep(time.Hour)
 		r.trace("a", tt.trace)
 		sameList(r, "starts", r.starts(), tt.starts)

@@ -4,233 +4,252 @@ import (
 	"cmp"
 	"slices"
 	"sync"
+	"sync/atomic"
 )
+
+// maxRecent is how many tasks that ended lately a supervisor remembers.
+const maxRecent = 64
 
 // registry is the only authority on who is registered and on whether anybody
 // still can be. Its lock is taken before a task's and never while one is held.
 type registry struct {
-	mu      sync.Mutex // guards the fields below
-	state   State      // StateNew, StateRunning, StateDraining, StateStopped
-	natural bool       // Run: the end of the last live task is the end
-	names   nameTable
-	live    int // what keeps Run going: tasks that are neither abandoned nor removed, waiting submissions
+	limit   int         // of tasks and waiting submissions; 0: none
+	started atomic.Bool // tasks begin as soon as they are announced
 
-	added, removed, started, ended uint64             // started, ended: attempts of removed tasks
-	strays                         map[*task]struct{} // removed tasks whose bodies still run
+	mu      sync.Mutex // guards the fields below
+	state   SupervisorState
+	natural bool // Run: the end of the last live task is the end
+	names   table[*task]
+	waiting int // submissions that wait for their slot
+	leaving int // tasks whose TaskRemoved is still to be published, although their name is free
+	live    int // what keeps Run going: tasks that are neither abandoned nor removed, waiting submissions, refusals to be announced
+
+	added, removed, begun, ended uint64             // begun, ended: attempts of removed tasks
+	strays                       map[*task]struct{} // removed tasks whose bodies still run
+	recent                       []departed         // a ring
+	latest                       int                // of recent
 
 	quiet chan struct{} // capacity 1: live has dropped to 0
 }
 
-func (r *registry) init() {
-	r.state = StateNew
-	r.names.init()
+func (r *registry) init(limit int) {
+	r.limit = limit
+	r.state = SupervisorNew
 	r.quiet = make(chan struct{}, 1)
 }
 
-// open makes a registry accept tasks, with first among them: all or, if one of
-// the names is refused, none. Such a refusal counts as live until it has been
-// announced, so that no verdict comes before: the caller owes a drop.
-func (r *registry) open(natural bool, first []*task, opened func()) (conflict *task, err error) {
+// open makes a supervisor run, with first among its tasks: all or, if one of them
+// is refused, none. It returns those that were added before, which are to begin.
+func (r *registry) open(natural bool, first []*task, opened func()) (before []*task, conflict *task, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	switch r.state {
-	case StateNew:
-	case StateRunning:
-		return nil, ErrAlreadyRunning
+	case SupervisorNew:
+	case SupervisorRunning:
+		return nil, nil, ErrAlreadyRunning
 	default:
-		return nil, ErrShuttingDown
+		return nil, nil, ErrShuttingDown
 	}
-	if conflict = r.addLocked(first); conflict != nil {
-		r.live++
-		return conflict, ErrTaskExists
+	before = r.listLocked()
+	if conflict, err = r.addLocked(first); err != nil {
+		return nil, conflict, err
 	}
-	r.state = StateRunning
+	r.state = SupervisorRunning
 	r.natural = natural
 	opened()
-	return nil, nil
+	r.started.Store(true)
+	return before, nil, nil
 }
 
-// add registers all of ts or none; conflict is the first whose name is taken, for
-// which the caller owes a drop as after open.
+// add registers all of ts or none. If a name is taken, conflict is the first of
+// those; its refusal counts as live until drop, so that no verdict comes before it
+// was announced.
 func (r *registry) add(ts ...*task) (conflict *task, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if err := r.openLocked(); err != nil {
-		return nil, err
+	if r.state > SupervisorRunning {
+		return nil, ErrShuttingDown
 	}
-	if conflict = r.addLocked(ts); conflict != nil {
-		r.live++
-		return conflict, ErrTaskExists
-	}
-	return nil, nil
+	return r.addLocked(ts)
 }
 
-// add1 is add for one task.
-func (r *registry) add1(t *task) error {
-	ts := [1]*task{t}
-	_, err := r.add(ts[:]...)
-	return err
-}
-
-func (r *registry) openLocked() error {
-	switch r.state {
-	case StateNew:
-		return ErrNotStarted
-	case StateRunning:
-		return nil
-	default:
-		return ErrShuttingDown
+func (r *registry) addLocked(ts []*task) (conflict *task, err error) {
+	if r.limit > 0 && len(r.names.m)+r.waiting+len(ts) > r.limit {
+		return nil, ErrTooManyTasks
 	}
-}
-
-func (r *registry) addLocked(ts []*task) (conflict *task) {
-	r.names.reserve(len(ts))
 	for i, t := range ts {
-		if !r.names.put(t) {
+		if r.names.m[t.name] != nil {
 			for _, u := range ts[:i] {
-				r.names.delete(u)
+				r.names.delete(u.name)
 			}
-			return t
+			r.live++
+			return t, ErrTaskExists
 		}
+		r.names.put(t.name, t)
 	}
 	r.live += len(ts)
 	r.added += uint64(len(ts))
-	return nil
+	return nil, nil
 }
 
-// admit registers a submission whose slot became free; it counts as live
-// already. It is refused if its name is taken, or by a shutdown.
+// admit registers a submission whose slot became free. It counts as live already,
+// and goes on doing so if its name is taken.
 func (r *registry) admit(t *task) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if err := r.openLocked(); err != nil {
-		return err
+	if r.state > SupervisorRunning {
+		return ErrShuttingDown
 	}
-	if r.addLocked([]*task{t}) != nil {
-		return ErrTaskExists
+	r.waiting--
+	if _, err := r.addLocked([]*task{t}); err != nil {
+		r.waiting++
+		r.live-- // what addLocked has counted for the refusal
+		return err
 	}
 	r.live--
 	return nil
 }
 
-// hold counts as live a submission that waits, or whose refusal is to be
-// announced.
-func (r *registry) hold() error {
+// hold counts as live a submission that waits, or whose refusal is to be announced.
+func (r *registry) hold(waits bool) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if err := r.openLocked(); err != nil {
-		return err
+	switch {
+	case r.state > SupervisorRunning:
+		return ErrShuttingDown
+	case waits && r.limit > 0 && len(r.names.m)+r.waiting >= r.limit:
+		return ErrTooManyTasks
+	}
+	if waits {
+		r.waiting++
 	}
 	r.live++
 	return nil
 }
 
-// retire takes t, whose name is free already, out of the table and counts it as
-// removed, after TaskRemoved: one lock for both.
-func (r *registry) retire(t *task, a account) {
-	r.mu.Lock()
-	r.names.depart(t)
-	r.removed++
-	r.started += uint64(a.attempts)
-	r.ended += uint64(a.attempts - a.running)
-	quiet := a.alive && r.dropLocked()
-	r.mu.Unlock()
-	if quiet {
-		r.signalQuiet()
-	}
-}
-
-// account is what the registry sums up of a removed task.
-type account struct {
-	attempts, running int
-	alive             bool
-}
-
-// stray keeps a task on record that is removed while its body still runs.
-func (r *registry) stray(t *task) {
+// drop counts one live thing less; waited says that it waited for a slot. The last
+// one ends Run, in the same step that closes the registry.
+func (r *registry) drop(waited bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.strays == nil {
-		r.strays = make(map[*task]struct{})
+	if waited {
+		r.waiting--
 	}
-	r.strays[t] = struct{}{}
+	r.dropLocked()
 }
 
-// returned follows when that body came back; ended is 1 if it was in an attempt.
-func (r *registry) returned(t *task, ended int) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	delete(r.strays, t)
-	r.ended += uint64(ended)
-}
-
-// drop counts one live thing less. The last one ends Run, in the same step that
-// closes the registry.
-func (r *registry) drop() {
-	r.mu.Lock()
-	quiet := r.dropLocked()
-	r.mu.Unlock()
-	if quiet {
-		r.signalQuiet()
-	}
-}
-
-func (r *registry) dropLocked() (quiet bool) {
+func (r *registry) dropLocked() {
 	r.live--
 	if r.live > 0 {
-		return false
+		return
 	}
-	if r.natural && r.state == StateRunning {
-		r.state = StateDraining
+	if r.natural && r.state == SupervisorRunning {
+		r.state = SupervisorDraining
 	}
-	return r.state == StateDraining // before that nobody waits for it
+	if r.state == SupervisorDraining { // before that nobody waits for it
+		r.signalLocked()
+	}
 }
 
-func (r *registry) signalQuiet() {
+// signalLocked never blocks.
+func (r *registry) signalLocked() {
 	select {
 	case r.quiet <- struct{}{}:
 	default:
 	}
 }
 
-// endIfIdle is drop for a Run that has nothing to do.
+// endIfIdle ends a Run that has nothing to do.
 func (r *registry) endIfIdle() {
 	r.mu.Lock()
-	idle := r.live == 0 && r.natural && r.state == StateRunning
-	if idle {
-		r.state = StateDraining
-	}
-	r.mu.Unlock()
-	if idle {
-		r.signalQuiet()
+	defer r.mu.Unlock()
+	if r.live == 0 && r.natural && r.state == SupervisorRunning {
+		r.state = SupervisorDraining
+		r.signalLocked()
 	}
 }
 
+// free frees the name of a task that is gone, and is to be retired.
+func (r *registry) free(t *task) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.leaving++
+	if r.names.m[t.name] == t {
+		r.names.delete(t.name)
+	}
+}
+
+// retire counts a task as removed, after TaskRemoved. running is 1 if its body,
+// which was given up, still runs; alive says that it has kept Run going.
+func (r *registry) retire(t *task, running int, alive bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.removed++
+	if r.leaving--; r.leaving == 0 && r.state == SupervisorDraining {
+		r.signalLocked()
+	}
+	if len(r.recent) < maxRecent {
+		r.recent = append(r.recent, departed{})
+		r.latest = len(r.recent) - 1
+	} else {
+		r.latest = (r.latest + 1) % maxRecent
+	}
+	d := &r.recent[r.latest]
+	t.remember(d)
+	r.begun += uint64(d.attempts)
+	r.ended += uint64(d.attempts - running)
+	if running > 0 {
+		r.strayLocked(t)
+	}
+	if alive {
+		r.dropLocked()
+	}
+}
+
+// returned follows when the body of a task came back that was, or is about to be,
+// removed while it ran.
+func (r *registry) returned(t *task) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.strayLocked(t)
+	r.ended++
+}
+
+// strayLocked is called twice for a task that is removed while its body runs: by
+// whoever removes it and by whoever comes back. The second ends what the first began.
+func (r *registry) strayLocked(t *task) {
+	if _, ok := r.strays[t]; ok {
+		delete(r.strays, t)
+		return
+	}
+	if r.strays == nil {
+		r.strays = make(map[*task]struct{})
+	}
+	r.strays[t] = struct{}{}
+}
+
 // close admits nobody any more. before is the state that it found.
-func (r *registry) close() (before State) {
+func (r *registry) close() (before SupervisorState) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	before = r.state
-	switch before {
-	case StateNew:
-		r.state = StateStopped
-	case StateRunning:
-		r.state = StateDraining
+	if before <= SupervisorRunning {
+		r.state = SupervisorDraining
 	}
 	return before
 }
 
 func (r *registry) stopped() {
 	r.mu.Lock()
-	r.state = StateStopped
-	r.mu.Unlock()
+	defer r.mu.Unlock()
+	r.state = SupervisorStopped
 }
 
 // closedBySelf reports whether the end of the last task has closed the registry.
 func (r *registry) closedBySelf() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.natural && r.state == StateDraining && r.live == 0
+	return r.natural && r.state == SupervisorDraining && r.live == 0
 }
 
 func (r *registry) isLive() bool {
@@ -239,7 +258,14 @@ func (r *registry) isLive() bool {
 	return r.live > 0
 }
 
-func (r *registry) current() State {
+// isLeft reports whether no TaskRemoved is still to come of a task that has ended.
+func (r *registry) isLeft() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.live <= 0 && r.leaving == 0
+}
+
+func (r *registry) current() SupervisorState {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.state
@@ -248,85 +274,49 @@ func (r *registry) current() State {
 func (r *registry) lookup(name string) *task {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.names.get(name)
-}
-
-// snapshot adds the registry's part and returns the registered tasks by id.
-func (r *registry) snapshot(sn *Snapshot) []*task {
-	r.mu.Lock()
-	sn.State = r.state
-	sn.Added, sn.Removed, sn.Started, sn.Ended, sn.Released = r.added, r.removed, r.started, r.ended, len(r.strays)
-	r.mu.Unlock()
-	return r.list()
+	return r.names.m[name]
 }
 
 // list returns the registered tasks by id.
-func (r *registry) list() []*task { return sorted(r.unsorted()) }
-
-func (r *registry) unsorted() []numbered {
+func (r *registry) list() []*task {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.names.all()
+	return r.listLocked()
 }
 
-// all returns the strays too. A task that is becoming one is on both lists, and
-// is returned once.
+func (r *registry) listLocked() []*task {
+	ts := make([]*task, 0, len(r.names.m))
+	for _, t := range r.names.m {
+		ts = append(ts, t)
+	}
+	return byID(ts)
+}
+
+// all returns the strays too.
 func (r *registry) all() []*task {
 	r.mu.Lock()
-	ts := r.names.all()
+	defer r.mu.Unlock()
+	ts := r.listLocked()
 	for t := range r.strays {
-		ts = append(ts, numbered{t.id, t})
+		ts = append(ts, t)
 	}
-	r.mu.Unlock()
-	return slices.Compact(sorted(ts))
+	return slices.Compact(byID(ts))
 }
 
-// numbered is a task with its id, so that many are sorted without a look at each.
-type numbered struct {
-	id TaskID
-	t  *task
-}
-
-// digit is what sorted looks at in one pass over many tasks.
-const digit = 11 // bits
-
-// sorted returns the tasks by id. Of 100 000, which a shutdown sorts, it takes 1 ms;
-// comparing them takes 5.
-func sorted(ns []numbered) []*task {
-	if len(ns) < 1<<digit {
-		slices.SortFunc(ns, func(a, b numbered) int { return cmp.Compare(a.id, b.id) })
-	} else {
-		ns = radixSorted(ns)
-	}
-	ts := make([]*task, len(ns))
-	for i, n := range ns {
-		ts[i] = n.t
-	}
+func byID(ts []*task) []*task {
+	slices.SortFunc(ts, func(a, b *task) int { return cmp.Compare(a.id, b.id) })
 	return ts
 }
 
-// radixSorted sorts by the least significant digit first.
-func radixSorted(ns []numbered) []numbered {
-	lo, hi := ns[0].id, ns[0].id
-	for _, n := range ns {
-		lo, hi = min(lo, n.id), max(hi, n.id)
+// snapshot adds the registry's part and returns the registered tasks by id.
+func (r *registry) snapshot(sn *Snapshot, show func(*departed) EndedTask) []*task {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	sn.State = r.state
+	sn.Added, sn.Removed, sn.Started, sn.Ended, sn.Released = r.added, r.removed, r.begun, r.ended, len(r.strays)
+	sn.Recent = make([]EndedTask, 0, len(r.recent))
+	for i := range r.recent {
+		sn.Recent = append(sn.Recent, show(&r.recent[(r.latest-i+len(r.recent))%len(r.recent)]))
 	}
-	other := make([]numbered, len(ns))
-	for shift := 0; (hi-lo)>>shift > 0; shift += digit {
-		var at [1 << digit]int // where the next with that digit goes
-		for _, n := range ns {
-			at[(n.id-lo)>>shift%(1<<digit)]++
-		}
-		sum := 0
-		for d, n := range at {
-			at[d], sum = sum, sum+n
-		}
-		for _, n := range ns {
-			d := (n.id - lo) >> shift % (1 << digit)
-			other[at[d]] = n
-			at[d]++
-		}
-		ns, other = other, ns
-	}
-	return ns
+	return r.listLocked()
 }

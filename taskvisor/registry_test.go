@@ -308,7 +308,7 @@ func TestBadInputLeavesNoTrace(t *testing.T) {
 			check(spec, "Submit", err)
 			fresh, seen := newSup(t)
 			check(spec, "Run", fresh.Run(context.Background(), good, spec))
-			if sn := fresh.Snapshot(); sn.State != taskvisor.StateNew || len(seen.Events()) != 0 {
+			if sn := fresh.Snapshot(); sn.State != taskvisor.SupervisorNew || len(seen.Events()) != 0 {
 				t.Errorf("Run(%q) left state %v, events %v", spec.Name(), sn.State, seen.Events())
 			}
 		}
@@ -336,7 +336,6 @@ func TestAddBeforeStartAndAfterTheEnd(t *testing.T) {
 				t.Errorf("a refused submission has the handle %v", h)
 			}
 		}
-		all(context.Background(), taskvisor.ErrNotStarted)
 		if err := sup.Start(context.Background()); err != nil {
 			t.Fatal(err)
 		}

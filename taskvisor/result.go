@@ -2,11 +2,12 @@ package taskvisor
 
 import "time"
 
-// Attempt describes an attempt to brackets and to the body itself; see
-// [FromContext].
+// Attempt describes an attempt to gates, to brackets and to the body itself; see
+// [FromContext]. A gate is shown the attempt that would begin.
 type Attempt struct {
 	Supervisor string
 	Task       string
+	Kind       string // what [WithKind] said
 	TaskID     TaskID
 	Number     int        // from 1, consecutive
 	Streak     int        // failures in a row before this attempt; 0 unless it is a retry
@@ -15,18 +16,27 @@ type Attempt struct {
 	Admission  Admission
 	Replaced   TaskID        // the owner that this task's Replace submission stopped
 	SlotWait   time.Duration // time that the submission waited for its slot
-	PermitWait time.Duration // time that this attempt waited for a permit; 0 if one was free
+	PermitWait time.Duration // time that this attempt waited at its gates, the concurrency limit among them
 	Delay      time.Duration // scheduled between the attempt before and this one
 	Started    time.Time
-	Spec       TaskSpec // with the policy in force
+	Spec       TaskSpec // with the policy in force, without the work
+
+	task *task // whose Local it is
+	sink *sink // that it is shown to
 }
+
+// Local returns what the subscriber that is shown this attempt in a bracket keeps
+// about the task; nil elsewhere.
+func (a Attempt) Local() *Local { return a.task.local(a.sink) }
 
 // Result is how an attempt ended.
 type Result struct {
 	Kind     ResultKind
+	Aborted  bool // a stop came before the body was called: no event tells of this attempt
 	Err      error
 	Duration time.Duration
-	Reason   Reason        // why it was stopped, if it was
+	Reason   Reason        // why it was stopped or interrupted, if it was
+	Note     string        // the last one of Beat
 	Retry    bool          // another attempt is planned; a stop can still void it
 	Delay    time.Duration // before that
 }
@@ -41,7 +51,7 @@ const (
 	ResultFatal               // an error marked by Fatal
 	ResultTimeout             // the timeout was what cancelled the attempt; retryable
 	ResultPanic               // the body or one of its children panicked; retryable
-	ResultCanceled            // stopped, or ended itself by ErrCanceled
+	ResultCanceled            // stopped, interrupted, or ended itself by ErrCanceled
 )
 
 var resultLabels = []string{"", "success", "failure", "fatal", "timeout", "panic", "canceled"}
@@ -54,45 +64,3 @@ func (k ResultKind) MarshalText() ([]byte, error) { return []byte(k.String()), n
 
 // UnmarshalText accepts a label.
 func (k *ResultKind) UnmarshalText(text []byte) error { return parse(k, text, resultLabels) }
-
-// Outcome is how a task ended. Each registered task and each refused submission
-// has exactly one.
-type Outcome struct {
-	Kind           OutcomeKind
-	Err            error  // nil if and only if completed; the Reason where a stopped body returned nil
-	Reason         Reason // why canceled, abandoned or rejected
-	Value          any    // what a Returning task returned; nil unless completed
-	Attempts       int
-	Started, Ended time.Time // Started is the first attempt's; zero if none began
-	Stack          string    // of an abandoned body
-
-	exit exitCode
-}
-
-// ExitCode returns the exit status that the error of the last attempt carries,
-// if it carries one; see [Event.ExitCode].
-func (o Outcome) ExitCode() (code int, ok bool) { return o.exit.code, o.exit.known }
-
-// OutcomeKind is how a task ended.
-type OutcomeKind uint8
-
-// The outcomes.
-const (
-	OutcomeCompleted OutcomeKind = iota + 1 // the last attempt succeeded and the policy asks for no more
-	OutcomeFailed                           // the last attempt failed and the policy allows no more
-	OutcomeFatal                            // an attempt was fatal
-	OutcomeCanceled                         // stopped, or ended itself by ErrCanceled
-	OutcomeAbandoned                        // stopped, and its body outlived the grace
-	OutcomeRejected                         // a submission that never became a task
-)
-
-var outcomeLabels = []string{"", "completed", "failed", "fatal", "canceled", "abandoned", "rejected"}
-
-// String returns the stable label.
-func (k OutcomeKind) String() string { return label(outcomeLabels, k) }
-
-// MarshalText returns the label.
-func (k OutcomeKind) MarshalText() ([]byte, error) { return []byte(k.String()), nil }
-
-// UnmarshalText accepts a label.
-func (k *OutcomeKind) UnmarshalText(text []byte) error { return parse(k, text, outcomeLabels) }

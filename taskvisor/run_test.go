@@ -22,8 +22,9 @@ func TestRunEndsNaturally(t *testing.T) {
 			taskvisor.Once("a", taskvisortest.Script(taskvisortest.After(time.Second, taskvisortest.Fail(errBoom)))),
 			taskvisor.Restartable("b", taskvisortest.Script(taskvisortest.Fail(errBoom), taskvisortest.Succeed()), taskvisor.ConstantBackoff(time.Minute)),
 			taskvisor.Restartable("c", taskvisortest.Script(taskvisortest.Fail(taskvisor.Fatal(errBoom)))))
-		if err != nil || time.Since(begun) != time.Minute {
-			t.Errorf("Run: %v after %v; failing tasks are no failure of the lifecycle", err, time.Since(begun))
+		const want = "taskvisor: run \"a\": boom\ntaskvisor: run \"c\": boom" // in the order given; b has recovered
+		if err == nil || err.Error() != want || !errors.Is(err, errBoom) || time.Since(begun) != time.Minute {
+			t.Errorf("Run: %v after %v, want the failures of what it was given", err, time.Since(begun))
 		}
 		events := rec.Events()
 		for i, e := range events {
@@ -40,7 +41,7 @@ func TestRunEndsNaturally(t *testing.T) {
 		default:
 			t.Error("Run has returned and Done is open")
 		}
-		if st := sup.Snapshot().State; st != taskvisor.StateStopped {
+		if st := sup.Snapshot().State; st != taskvisor.SupervisorStopped {
 			t.Errorf("state %v", st)
 		}
 	})
@@ -100,7 +101,7 @@ func TestNaturalEndConcurrentSafe(t *testing.T) {
 							accepted.Add(1)
 						case errors.Is(err, taskvisor.ErrShuttingDown):
 							return
-						case !errors.Is(err, taskvisor.ErrNotStarted):
+						default:
 							t.Errorf("Add: %v", err)
 						}
 						if n > 20 && err == nil {
@@ -180,7 +181,7 @@ func TestRunWithAnEndedContext(t *testing.T) {
 		wantErr(t, sup.Run(ended, spec), why)
 		wantErr(t, sup.Run(ended), why)
 		wantErr(t, sup.Start(ended), why)
-		if sn := sup.Snapshot(); sn.State != taskvisor.StateNew || len(sn.Tasks) != 0 {
+		if sn := sup.Snapshot(); sn.State != taskvisor.SupervisorNew || len(sn.Tasks) != 0 {
 			t.Errorf("state %v, tasks %v", sn.State, sn.Tasks)
 		}
 		wantTrace(t, rec, "a", "")
@@ -200,11 +201,9 @@ func TestRunConflictLeavesItUnstarted(t *testing.T) {
 		}
 		err := sup.Run(context.Background(), spec("a"), spec("b"), spec("a"), spec("c"))
 		wantErr(t, err, taskvisor.ErrTaskExists)
-		if st := sup.Snapshot().State; st != taskvisor.StateNew {
+		if st := sup.Snapshot().State; st != taskvisor.SupervisorNew {
 			t.Errorf("state %v", st)
 		}
-		_, err = sup.Add(context.Background(), spec("d"))
-		wantErr(t, err, taskvisor.ErrNotStarted)
 		if err := sup.Run(context.Background(), spec("a"), spec("b")); err != nil {
 			t.Errorf("second try: %v", err)
 		}

@@ -1,60 +1,84 @@
 package taskvisor
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"os"
 	"os/signal"
-	"runtime"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
+
+	"github.com/taskvisor/taskvisor-go/taskvisor/internal/life"
 )
 
-// shutdown is the one operation that ends a supervisor. It runs on the goroutine
-// of supervise; others only ask for it and wait for its end.
+// shutdown is the one operation that ends a supervisor. It runs on the goroutine of
+// operate; others only ask for it and wait for its end.
 //
-//	close the registry → ShutdownRequested → reject what waits → stop every task
-//	→ wait for them, at most the grace → abandon what is left → verdict
-//	→ drain subscribers → done
+//	close the registry → ShutdownRequested → reject what waits → stop every task,
+//	stage by stage → wait for them, at most the grace → abandon what is left
+//	→ verdict → drain subscribers → done
 //
 // The end of the last task of a Run goes straight to the verdict.
 type shutdown struct {
+	grace    time.Duration
 	done     chan struct{} // closed last
 	asked    chan struct{} // closed by the first who asks for a stop
 	drainCtx context.Context
 	endDrain context.CancelCauseFunc
 
-	mu    sync.Mutex // guards the fields below
-	since time.Time  // when the stop was asked for; zero before
-	took  time.Duration
-	fatal error // of the first essential task that ended
-
-	cause atomic.Pointer[stopError] // written with since; nil: a call of Shutdown
+	mu        sync.Mutex // guards the fields below
+	since     time.Time  // when the stop was asked for; zero before
+	warned    bool       // a signal has announced it; see WithPreStopDelay
+	took      time.Duration
+	bySignal  bool
+	why       error                 // cause of every stop that the shutdown claims
+	essential error                 // of the first essential task that ended
+	herald    *task                 // that task
+	failures  []failure             // of the tasks given to Run
+	inner     map[*Supervisor]*task // supervisors that run, or have left something, in a task of this one
 
 	err error // the result; written before done is closed
 }
 
-func (d *shutdown) init() {
+// failure is the end of a task that was given to Run.
+type failure struct {
+	t   *task
+	err error
+}
+
+func (d *shutdown) init(grace time.Duration) {
+	d.grace = grace
+	d.why = ErrShutdown
 	d.done = make(chan struct{})
 	d.asked = make(chan struct{})
 	d.drainCtx, d.endDrain = context.WithCancelCause(context.Background())
 }
 
-// stopError is the cause that attempts see: ErrShutdown and what triggered it.
-type stopError struct{ trigger error }
+// cause is the error of every stop that the shutdown claims.
+func (d *shutdown) cause() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.why
+}
 
-func (e *stopError) Error() string   { return ErrShutdown.Error() + ": " + e.trigger.Error() }
-func (e *stopError) Unwrap() []error { return []error{ErrShutdown, e.trigger} }
-
-// shutdownCause is the error of every stop that the shutdown claims.
-func (s *Supervisor) shutdownCause() error {
-	if e := s.shutdown.cause.Load(); e != nil {
-		return e
+// by is when the grace of the shutdown ends; zero before it has begun.
+func (d *shutdown) by() time.Time {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.since.IsZero() {
+		return time.Time{}
 	}
-	return ErrShutdown
+	return d.since.Add(d.grace)
+}
+
+// blame keeps the failure of a task that was given to Run.
+func (d *shutdown) blame(t *task, err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.failures = append(d.failures, failure{t, err})
 }
 
 // signalError is what triggered a shutdown by signal.
@@ -62,57 +86,49 @@ type signalError struct{ sig os.Signal }
 
 func (e signalError) Error() string { return fmt.Sprintf("signal: %s", e.sig) }
 
-// requestStop asks for the shutdown, with what triggered it; fatal is the error
-// of an essential task, which becomes part of the result. The deadlines count
-// from here, and from here on nobody is admitted.
-func (s *Supervisor) requestStop(trigger, fatal error) {
+// requestStop asks for the shutdown, with what triggered it; herald is the essential
+// task whose end did, if one has. The deadlines count from here, and from here on
+// nobody is admitted.
+func (s *Supervisor) requestStop(trigger error, herald *task, bySignal bool) {
 	d := &s.shutdown
 	d.mu.Lock()
-	if d.fatal == nil {
-		d.fatal = fatal
+	if herald != nil && d.herald == nil {
+		d.herald, d.essential = herald, trigger
 	}
 	first := d.since.IsZero()
 	if first {
-		d.since = time.Now()
-		if trigger != nil {
-			d.cause.Store(&stopError{trigger})
-		}
+		d.since, d.bySignal = time.Now(), bySignal
+		d.why = because(ErrShutdown, trigger)
 	}
 	d.mu.Unlock()
 	if !first {
 		return
 	}
-	if s.reg.close() == StateNew {
-		d.endDrain(context.Canceled)
-		close(d.done)
-		return
+	if s.reg.close() == SupervisorNew {
+		s.reg.started.Store(true)
+		if !s.reg.isLive() && s.fan.bus.Last() == 0 { // nothing has ever happened
+			s.reg.stopped()
+			d.endDrain(context.Canceled)
+			close(d.done)
+			return
+		}
+		s.operate(context.Background(), nil)
 	}
 	close(d.asked)
 }
 
 // Shutdown stops the supervisor: nobody is admitted any more, what waits for a
-// slot is rejected, every task is stopped, and bodies that have not returned
-// when the grace has passed are abandoned. It returns when that is done: every
-// caller, an early or a late one, gets the same result, which is Run's. If ctx
-// ends first, only the waiting ends, with its cause; called with a context that
-// comes from an attempt or a callback of this supervisor, it begins the shutdown
-// and returns ErrWouldWaitForSelf. A supervisor that was not started is closed.
+// slot is rejected, every task is stopped, those that others depend on after those,
+// and bodies that have not returned when the grace has passed are abandoned. It
+// returns when that is done: every caller, an early or a late one, gets the same
+// result, which is Run's. If ctx ends first, only the waiting ends, with its cause;
+// called with a context that comes from an attempt or a callback of this supervisor,
+// it begins the shutdown and returns ErrWouldWaitForSelf. A supervisor that was not
+// started is closed.
 func (s *Supervisor) Shutdown(ctx context.Context) error {
 	mustContext(ctx)
-	s.requestStop(nil, nil)
-	if s.waitsForSelf(ctx) && !s.ended() {
-		return &TaskError{Op: "shutdown", Err: ErrWouldWaitForSelf}
-	}
-	select {
-	case <-s.shutdown.done:
-	default:
-		select {
-		case <-s.shutdown.done:
-		case <-ctx.Done():
-			return &TaskError{Op: "shutdown", Err: context.Cause(ctx)}
-		}
-	}
-	return s.shutdown.err
+	s.requestStop(nil, nil, false)
+	return s.wait(ctx, "shutdown")
 }
 
 // Done returns a channel that is closed when the supervisor has ended.
@@ -127,8 +143,42 @@ func (s *Supervisor) ended() bool {
 	}
 }
 
-// listen begins to receive signals; nil if there are none to receive.
-func (d *shutdown) listen(sigs []os.Signal) chan os.Signal {
+// operate starts what a supervisor needs while it runs.
+func (s *Supervisor) operate(ctx context.Context, done <-chan struct{}) {
+	s.fan.start()
+	if outer := s.enclosing.Load(); outer != nil {
+		outer.t.sup.shutdown.nest(s, outer.t)
+	}
+	signals := listen(s.cfg.signals)
+	if done != nil {
+		// Started by Run or Start, once; ends with ctx or the supervisor; nobody waits
+		// for it. ctx may be the user's own: what it does harms nobody here.
+		background(func() { s.watch(ctx, done) })
+	}
+	// Started by Run, Start or a Shutdown before them, once; ends when the shutdown has
+	// ended, which is bounded; Run waits for it, and whoever reads Done.
+	background(func() { s.supervise(signals) })
+}
+
+// watch asks for a stop when ctx ends, whatever its methods do.
+func (s *Supervisor) watch(ctx context.Context, done <-chan struct{}) {
+	select {
+	case <-s.shutdown.done:
+		return
+	case <-done:
+	}
+	var cause error = context.Canceled
+	defer func() {
+		_ = recover()
+		s.requestStop(cause, nil, false)
+	}()
+	cause = context.Cause(ctx)
+}
+
+// listen begins to receive signals; nil if there are none to receive. Those that the
+// process was started to ignore stay ignored.
+func listen(sigs []os.Signal) chan os.Signal {
+	sigs = slices.DeleteFunc(slices.Clone(sigs), signal.Ignored)
 	if len(sigs) == 0 {
 		return nil
 	}
@@ -138,38 +188,51 @@ func (d *shutdown) listen(sigs []os.Signal) chan os.Signal {
 }
 
 // supervise waits for the end and carries it out.
-func (s *Supervisor) supervise(ctx context.Context, signals chan os.Signal) {
+func (s *Supervisor) supervise(signals chan os.Signal) {
 	d := &s.shutdown
-	natural := s.await(ctx, signals)
+	natural := s.await(signals)
 	since := d.begin()
 	s.fan.closing.Store(true)
 	if !natural {
-		s.fan.announce(Event{Kind: ShutdownRequested, Err: s.shutdownCause()})
+		s.fan.announce(Event{Kind: ShutdownRequested, Err: d.cause()})
 		s.slots.refuseWaiting()
-		s.stopAll()
-		s.waitForTasks(since.Add(s.cfg.grace), signals)
+		s.stopAll(since, signals)
 	}
-	graceErr := s.abandonRest()
-	s.verdict(since, graceErr)
+	left := s.abandonRest()
+	s.fan.announce(verdict(since, left))
 	s.fan.drain(time.Now().Add(s.cfg.drain))
 	d.endDrain(context.DeadlineExceeded)
-	signal.Stop(signals)
+	s.stacks.Hurry()
+	if signals != nil {
+		signal.Stop(signals)
+	}
 	s.reg.stopped()
-	d.finish(graceErr)
+	if outer := s.enclosing.Load(); outer != nil && left == nil {
+		outer.t.sup.shutdown.unnest(s)
+	}
+	d.finish(left)
 }
 
 // await blocks until the supervisor is to end and reports whether it does so by
 // itself. A stop that was asked for wins over the natural end, so that it is
 // announced.
-func (s *Supervisor) await(ctx context.Context, signals chan os.Signal) (natural bool) {
+func (s *Supervisor) await(signals chan os.Signal) (natural bool) {
+	var warned <-chan time.Time
+	var first os.Signal
 	for {
 		select {
 		case <-s.shutdown.asked:
 			return false
-		case <-ctx.Done():
-			s.requestStop(context.Cause(ctx), nil)
 		case sig := <-signals:
-			s.requestStop(signalError{sig}, nil)
+			if s.cfg.preStop > 0 && warned == nil {
+				s.shutdown.warn()
+				first = sig
+				warned = time.After(s.cfg.preStop)
+				continue
+			}
+			s.requestStop(signalError{sig}, nil, warned == nil)
+		case <-warned:
+			s.requestStop(signalError{first}, nil, true)
 		case <-s.reg.quiet:
 			if s.reg.closedBySelf() {
 				select {
@@ -183,6 +246,13 @@ func (s *Supervisor) await(ctx context.Context, signals chan os.Signal) (natural
 	}
 }
 
+// warn makes the supervisor report that it is draining.
+func (d *shutdown) warn() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.warned = true
+}
+
 // begin fixes when the end began.
 func (d *shutdown) begin() time.Time {
 	d.mu.Lock()
@@ -193,146 +263,122 @@ func (d *shutdown) begin() time.Time {
 	return d.since
 }
 
-// stopAll stops every task, by id. It lets a crowd of
-// them end before it goes on, while what it touched of them is still in the
-// cache; but only as long as that is quick: where bodies keep the processors busy,
-// a yield takes milliseconds.
-func (s *Supervisor) stopAll() {
-	quick := true
-	for i, t := range s.reg.list() {
-		s.fan.stepAside()
-		t.stopFor(ErrShutdown)
-		if quick && (i+1)%crowd == 0 {
-			begun := time.Now()
-			runtime.Gosched()
-			quick = time.Since(begun) < time.Millisecond
+// stopAll stops every task and waits for them, at most until the grace has passed or
+// a second signal comes. Tasks that others depend on are stopped when those have
+// ended, or have used up their share of the grace.
+func (s *Supervisor) stopAll(since time.Time, signals chan os.Signal) {
+	w := waiting{s: s, signals: signals, deadline: since.Add(s.cfg.grace), second: s.shutdown.signaled()}
+	stages := s.order.stages(s.reg.list())
+	for i, tasks := range stages {
+		share := since.Add(s.cfg.grace / time.Duration(len(stages)) * time.Duration(i+1))
+		more := time.Duration(0)
+		if len(stages) > 1 {
+			s.fan.announce(Event{Kind: ShutdownStage, Stage: i + 1, Stages: len(stages), Queued: len(tasks)})
+			more = max(time.Until(share), 0) // a stop in order is no fault
+		}
+		for _, t := range tasks {
+			t.do(nil, func(now life.Time) life.Effects { return t.stopLocked(ErrShutdown, nil, more, now) })
+		}
+		if i < len(stages)-1 {
+			w.forTasks(tasks, share)
 		}
 	}
+	for _, t := range s.reg.list() { // added while the first were stopped
+		t.do(nil, func(now life.Time) life.Effects { return t.stopLocked(ErrShutdown, nil, 0, now) })
+	}
+	w.forAll()
 }
 
-// waitForTasks waits until no task is left, at most until the deadline, or until
-// a second signal. Tasks that were stopped here have no timers of their own yet:
-// most end at once. The first that may be stuck is a reason to arm them all.
-func (s *Supervisor) waitForTasks(deadline time.Time, signals chan os.Signal) {
-	grace := time.NewTimer(time.Until(deadline))
-	defer grace.Stop()
-	arm := time.NewTimer(s.stuckAfter())
-	defer arm.Stop()
-	interrupts := 0
-	if errors.As(s.shutdownCause(), new(signalError)) {
-		interrupts = 1
-	}
-	for s.reg.isLive() {
-		select {
-		case <-s.reg.quiet:
-		case <-grace.C:
-			return
-		case <-arm.C:
-			_, at := s.clock.now()
-			for _, t := range s.reg.list() {
-				t.mu.Lock()
-				t.armLocked(at)
-				t.mu.Unlock()
-			}
-		case <-signals:
-			if interrupts++; interrupts == 2 {
-				signal.Stop(signals)
+func (d *shutdown) signaled() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.bySignal
+}
+
+// waiting is what a shutdown waits for.
+type waiting struct {
+	s        *Supervisor
+	signals  chan os.Signal
+	deadline time.Time
+	second   bool // the next signal is the second: it ends the waiting
+	over     bool
+}
+
+// forTasks waits until all of tasks have ended, at most until then.
+func (w *waiting) forTasks(tasks []*task, then time.Time) {
+	timer := time.NewTimer(time.Until(then))
+	defer timer.Stop()
+	for _, t := range tasks {
+		for ended := false; !ended && !w.over; {
+			select {
+			case <-t.h.Done():
+				_ = t.state() // its lock is held from there until TaskRemoved is published, which precedes the next stage
+				ended = true
+			case <-timer.C:
 				return
+			case <-w.signals:
+				w.signaled()
 			}
 		}
 	}
 }
 
-// stuckAfter is the shortest time after which a task counts as stuck.
-func (s *Supervisor) stuckAfter() time.Duration {
-	shortest := s.inherit.stuckAfter
-	for _, t := range s.reg.list() {
-		shortest = min(shortest, t.m.policy.stuckAfter)
-	}
-	return shortest
-}
-
-// abandonRest gives up every body that still runs, and returns an error that
-// lists them all, whenever they were stopped; nil if there is none.
-func (s *Supervisor) abandonRest() error {
-	var result error // not a nil *GraceExceededError
-	tasks := s.reg.all()
-	for _, t := range tasks {
-		t.announce(false) // if who added it has not come to that
-	}
-	tasks = slices.DeleteFunc(tasks, func(t *task) bool { return !t.outlives() })
-	if len(tasks) > 0 {
-		if err := s.abandonAll(tasks, captureWithin()); err != nil {
-			result = err
+// forAll waits until no task is left.
+func (w *waiting) forAll() {
+	timer := time.NewTimer(time.Until(w.deadline))
+	defer timer.Stop()
+	for !w.over && w.s.reg.isLive() {
+		select {
+		case <-w.s.reg.quiet:
+		case <-timer.C:
+			return
+		case <-w.signals:
+			w.signaled()
 		}
 	}
-	for s.reg.isLive() { // tasks that came back just now are leaving: nothing can be in their way
-		<-s.reg.quiet
-	}
-	return result
 }
 
-// abandonAll decides at one instant which of tasks, which are sorted by id, are
-// given up: it holds all their locks, so that the list and the outcomes agree.
-// Nobody else holds two of them at a time.
-func (s *Supervisor) abandonAll(tasks []*task, stacks map[TaskID]string) *GraceExceededError {
-	for _, t := range tasks {
-		t.mu.Lock()
+// signaled cuts the grace to zero at the second signal, and gives the signals back.
+func (w *waiting) signaled() {
+	if w.second {
+		signal.Stop(w.signals)
+		w.over = true
 	}
-	now, at := s.clock.both() // for the outcomes
-	w := s.clock.wall(now)
-	err := &GraceExceededError{Grace: s.cfg.grace}
-	for _, t := range tasks {
-		if t.m.phase.running() {
-			st := t.statusLocked(w)
-			st.Stack = stacks[t.id]
-			err.Tasks = append(err.Tasks, st)
-		}
-	}
-	gone := make([]givenUp, len(tasks))
-	for i, t := range tasks {
-		gone[i] = t.abandonLocked(now, at, stacks[t.id], err)
-	}
-	for _, t := range tasks {
-		t.mu.Unlock()
-	}
-	for i, t := range tasks {
-		t.abandonRest(now, at, gone[i])
-	}
-	if len(err.Tasks) == 0 {
-		return nil
-	}
-	return err
+	w.second = true
 }
 
-// outlives reports whether the task has a goroutine.
-func (t *task) outlives() bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.m.phase.running()
-}
-
-// verdict publishes a supervisor's last event.
-func (s *Supervisor) verdict(since time.Time, graceErr error) {
+// verdict is a supervisor's last event.
+func verdict(since time.Time, left error) Event {
 	e := Event{Kind: AllStoppedWithinGrace, Duration: time.Since(since)}
-	if graceErr != nil {
-		e.Kind, e.Err = GraceExceeded, graceErr
+	if left != nil {
+		e.Kind, e.Err = GraceExceeded, left
 	}
-	s.fan.announce(e)
+	return e
 }
 
 // finish publishes the result to everybody who waits.
-func (d *shutdown) finish(graceErr error) {
+func (d *shutdown) finish(left error) {
 	d.mu.Lock()
 	d.took = time.Since(d.since)
-	switch {
-	case d.fatal == nil:
-		d.err = graceErr
-	case graceErr == nil:
-		d.err = d.fatal
-	default:
-		d.err = errors.Join(d.fatal, graceErr)
+	slices.SortFunc(d.failures, func(a, b failure) int { return cmp.Compare(a.t.place, b.t.place) })
+	var errs []error
+	for _, f := range d.failures {
+		if f.t != d.herald { // its end is said already
+			errs = append(errs, f.err)
+		}
 	}
+	if d.essential != nil {
+		errs = slices.Insert(errs, 0, d.essential)
+	}
+	if left != nil {
+		errs = append(errs, left)
+	}
+	if len(errs) == 1 {
+		d.err = errs[0]
+	} else {
+		d.err = errors.Join(errs...)
+	}
+	d.failures = nil
 	d.mu.Unlock()
 	close(d.done)
 }
@@ -341,4 +387,10 @@ func (d *shutdown) snapshot(sn *Snapshot) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	sn.StopSince, sn.StopTook = d.since, d.took
+	if !d.since.IsZero() {
+		sn.StopBy = d.since.Add(d.grace)
+	}
+	if d.warned && sn.State == SupervisorRunning {
+		sn.State = SupervisorDraining
+	}
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"os"
 	"os/exec"
+	"os/signal"
 	"syscall"
 	"testing"
 	"time"
@@ -117,6 +118,50 @@ func signalAfterShutdown() childReport {
 	return killed(result(begun, err, nil), syscall.SIGTERM)
 }
 
+// warned reports what a supervisor with a pre-stop delay shows after a signal and
+// how long its task was left alone; second sends another one.
+func warned(delay time.Duration, second bool) childReport {
+	sup, err := taskvisor.New(taskvisor.WithSignals(), taskvisor.WithPreStopDelay(delay))
+	must(err)
+	begun := time.Now()
+	var state taskvisor.SupervisorState
+	var cause error
+	err = sup.Run(context.Background(), taskvisor.Once("a", func(ctx context.Context) error {
+		kill(syscall.SIGTERM)
+		for state != taskvisor.SupervisorDraining && ctx.Err() == nil {
+			time.Sleep(time.Millisecond)
+			state = sup.Snapshot().State
+		}
+		if _, err := sup.Add(ctx, taskvisor.Once("b", func(context.Context) error { return nil })); err != nil {
+			return err // nothing is refused yet
+		}
+		if second {
+			kill(syscall.SIGTERM)
+		}
+		<-ctx.Done()
+		cause = context.Cause(ctx)
+		return nil
+	}))
+	r := result(begun, err, cause)
+	r.Cause = state.String() + "; " + r.Cause
+	return r
+}
+
+// ignoredSignal is sent what the process was started to ignore.
+func ignoredSignal() childReport {
+	signal.Ignore(syscall.SIGTERM)
+	sup, err := taskvisor.New(taskvisor.WithSignals())
+	must(err)
+	must(sup.Start(context.Background()))
+	kill(syscall.SIGTERM)
+	time.Sleep(200 * time.Millisecond)
+	state := sup.Snapshot().State
+	begun := time.Now()
+	err = sup.Shutdown(context.Background())
+	kill(syscall.SIGTERM)
+	return result(begun, err, errors.New(state.String()))
+}
+
 func signalNobodyAskedFor() childReport {
 	sup, err := taskvisor.New()
 	must(err)
@@ -137,16 +182,49 @@ func TestSignals(t *testing.T) {
 		"natural end":   {"", "", syscall.SIGINT},
 		"shutdown":      {"", "", syscall.SIGTERM},
 		"no signals":    {"", "", syscall.SIGTERM},
+		"ignored":       {"", "running", 0},
+		"pre-stop":      {"", "draining; taskvisor: supervisor shut down: signal: terminated", 0},
+		"pre-stop, cut": {"", "draining; taskvisor: supervisor shut down: signal: terminated", 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			r, err := runChild(t, name)
-			if r.Err != tt.err || r.Cause != tt.cause || r.Took > 10*time.Second {
+			if r.Err != tt.err || r.Cause != tt.cause || r.Took > 10*time.Second || name == "pre-stop" && r.Took < time.Second {
 				t.Errorf("Run: %q after %v, the body saw %q", r.Err, r.Took, r.Cause)
 			}
 			if got := endedBy(err); got != tt.ends {
 				t.Errorf("the process ended with %v (%v), want %v", err, got, tt.ends)
 			}
 		})
+	}
+}
+
+// A shutdown that was asked for otherwise takes two signals to be cut short: the first
+// one could be the shutdown's own, come late.
+func TestTwoSignalsCutAShutdownShort(t *testing.T) {
+	sup, rec := newSup(t, taskvisor.WithSignals(syscall.SIGUSR1), taskvisor.WithGrace(time.Minute))
+	must(sup.Start(context.Background()))
+	back := make(chan struct{})
+	defer close(back)
+	h := addTo(t, sup, taskvisor.Once("a", func(context.Context) error { <-back; return nil }))
+	eventually(t, "it runs", func() bool { return taskvisor.Active(h) })
+	result := make(chan error, 1)
+	go func() { result <- sup.Shutdown(context.Background()) }()
+	eventually(t, "it is stopped", func() bool { return rec.Trace("") == "H" && h.Status().State == taskvisor.StateStopping })
+	kill(syscall.SIGUSR1)
+	select {
+	case err := <-result:
+		t.Fatalf("one signal was enough: %v", err)
+	case <-time.After(50 * time.Millisecond):
+	}
+	kill(syscall.SIGUSR1)
+	var late *taskvisor.GraceExceededError
+	select {
+	case err := <-result:
+		if !errors.As(err, &late) {
+			t.Errorf("shutdown: %v", err)
+		}
+	case <-time.After(20 * time.Second):
+		t.Error("two signals were not enough")
 	}
 }

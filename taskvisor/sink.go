@@ -2,133 +2,146 @@ package taskvisor
 
 import (
 	"context"
-	"errors"
+	"log/slog"
 	"sync/atomic"
+	"time"
+
+	"github.com/taskvisor/taskvisor-go/taskvisor/internal/bus"
 )
 
 // sink is one subscriber.
 type sink struct {
 	subscriberConfig
-	bracket AttemptBracket // nil if it is none
-	reader  *reader        // nil if inline
-	called  atomic.Uint64  // inline deliveries
-	panics  atomic.Uint64
+	index    int                        // among all
+	bracket  AttemptBracket             // nil if it is none
+	reader   *bus.Reader[entry, *entry] // nil if inline
+	called   atomic.Uint64              // inline deliveries
+	panics   atomic.Uint64
+	failures atomic.Uint64 // that it reported itself
 }
 
-// call delivers one event to an inline subscriber and contains what it does.
-func (f *fanout) call(s *sink, r *entry) {
+// overflow makes the event that tells the subscriber of its losses.
+func (s *sink) overflow(l bus.Lost) entry {
+	return entry{Event: Event{Time: time.Now(), Kind: SubscriberOverflow, Subscriber: s.name,
+		Dropped: l.N, FirstSeq: l.First, LastSeq: l.Last}}
+}
+
+// call delivers one event to a subscriber and contains what it does.
+func (f *fanout) call(s *sink, en *entry) {
 	returned := false
 	defer func() {
 		if !returned {
-			f.contain(s, r.Kind, recover())
+			f.contain(s, en.Kind, recover())
 		}
 	}()
-	v := r.view
+	v := en.view
 	if v == nil {
 		v = &f.plain
 	}
-	s.sub.OnEvent(&v.inline, r.Event)
+	ctx := &v.queued
+	if s.inline {
+		ctx = &v.inline
+	}
+	e := en.Event
+	e.Supervisor, e.sink = f.supervisor, s
+	s.sub.OnEvent(ctx, e)
 	returned = true
 }
 
 // contain counts and reports a panic (v is what was recovered) or a Goexit (v is
 // nil) of a subscriber. One about a diagnostic event is only counted, or it
-// would beget the next.
+// would bring about the next.
 func (f *fanout) contain(s *sink, kind EventKind, v any) {
 	s.panics.Add(1)
-	if kind == SubscriberPanicked || kind == SubscriberOverflow {
-		return
+	if kind != SubscriberPanicked && kind != SubscriberOverflow {
+		f.reportPanic(s.name, v)
 	}
+}
+
+// containGate does the same for a gate, and reports whether the goroutine is ending.
+func (f *fanout) containGate(g Gate, v any) (exiting bool) {
+	name := "gate"
+	func() {
+		defer func() { _ = recover() }()
+		name = "gate " + g.String()
+	}()
+	f.reportPanic(name, v)
+	return v == nil
+}
+
+func (f *fanout) reportPanic(name string, v any) {
 	if v == nil {
-		f.report(s, ErrGoexit, "")
+		f.report(name, ErrGoexit, "")
 		return
 	}
 	err := newPanicError(v)
-	f.report(s, err, err.Stack())
+	f.report(name, err, err.Stack())
 }
 
-func (f *fanout) report(s *sink, err error, stack string) {
-	f.announce(Event{Kind: SubscriberPanicked, Subscriber: s.name, Err: err, Stack: stack})
+func (f *fanout) report(name string, err error, stack string) {
+	f.announce(Event{Kind: SubscriberPanicked, Subscriber: name, Err: err, Stack: stack})
 }
 
-var (
-	errNilContext     = errors.New("BeginAttempt returned a nil context")
-	errForeignContext = errors.New("BeginAttempt returned a context that is not derived from the one it was given")
-)
+// reporter is the subscriber of a supervisor that was given none: it writes what
+// goes wrong to slog.Default, so that nothing fails in silence.
+type reporter struct{}
 
-// beginBracket calls s's BeginAttempt and returns its context, or ctx and a
-// report if that is of no use, or nil if the call did not return.
-func (f *fanout) beginBracket(s *sink, ctx context.Context, a *Attempt) (derived context.Context) {
-	returned := false
-	defer func() {
-		if !returned {
-			derived = nil
-			f.contain(s, 0, recover())
+// reporterName is in no snapshot: nobody has asked for it.
+const reporterName = "slog.Default"
+
+// reported are the kinds that a reporter is for.
+func reported(k EventKind) bool {
+	switch k {
+	case TaskFailed, TaskStuck, TaskAbandoned, ActorExhausted, ActorDead, GraceExceeded, TaskCanceled:
+		return true
+	}
+	return false
+}
+
+func (reporter) OnEvent(ctx context.Context, e Event) {
+	level := slog.LevelWarn
+	var message string
+	switch e.Kind {
+	case TaskFailed:
+		message = "attempt failed"
+		switch e.Result {
+		case ResultFatal:
+			return // task is dead: the next event
+		case ResultPanic:
+			level, message = slog.LevelError, "attempt panicked"
+		case ResultTimeout:
+			message = "attempt timed out"
 		}
-	}()
-	derived = s.bracket.BeginAttempt(ctx, *a)
-	err := checkDerived(derived, ctx)
-	returned = true
-	if err != nil {
-		f.report(s, err, "")
-		return ctx
-	}
-	return derived
-}
-
-// checkDerived calls methods of the subscriber's context.
-func checkDerived(derived, given context.Context) error {
-	switch {
-	case derived == given:
-		return nil
-	case derived == nil:
-		return errNilContext
-	case attemptFrom(derived) != attemptFrom(given), derived.Done() == nil: // WithoutCancel keeps the values only
-		return errForeignContext
-	}
-	return nil
-}
-
-func (f *fanout) endBracket(s *sink, ctx context.Context, a *Attempt, r *Result) {
-	returned := false
-	defer func() {
-		if !returned {
-			f.contain(s, 0, recover())
+	case TaskCanceled:
+		if !heard(e) {
+			return
 		}
-	}()
-	s.bracket.EndAttempt(ctx, *a, *r)
-	returned = true
-}
-
-// views are what queued and inline subscribers get as context.
-type views struct{ queued, inline eventCtx }
-
-// callbackKey and inlineKey find the supervisor that a subscriber's, or an inline
-// subscriber's, context comes from.
-type (
-	callbackKey struct{}
-	inlineKey   struct{}
-)
-
-// eventCtx is the values of an attempt's context, and the end of the time for
-// draining. It refers to nothing that is ever changed.
-type eventCtx struct {
-	context.Context // the drain context
-	values          context.Context
-}
-
-func (c *eventCtx) Value(key any) any {
-	if v := c.values.Value(key); v != nil {
-		return v
+		message = "attempt was canceled with an error"
+	case TaskStuck:
+		level, message = slog.LevelError, "attempt is stuck"
+	case TaskAbandoned:
+		level, message = slog.LevelError, "task abandoned"
+	case ActorExhausted:
+		if e.Outcome != OutcomeFailed {
+			return
+		}
+		level, message = slog.LevelError, "task gave up"
+	case ActorDead:
+		level, message = slog.LevelError, "task failed for good"
+	case GraceExceeded:
+		level, message = slog.LevelError, "grace exceeded"
+	default:
+		return
 	}
-	return c.Context.Value(key)
+	slog.LogAttrs(ctx, level, message, e.attrs()...)
 }
 
-// view returns the contexts for events about something whose values are given.
-func (f *fanout) view(values context.Context) *views {
-	if f.silent {
-		return nil
+// heard reports whether the error of a canceled attempt is more than the
+// cancellation itself.
+func heard(e Event) bool {
+	switch e.Err.(type) {
+	case nil, Reason, *causeError:
+		return false
 	}
-	values = context.WithoutCancel(values)
-	return &views{eventCtx{f.plain.queued.Context, values}, eventCtx{f.plain.inline.Context, values}}
+	return e.Err != context.Canceled && e.Err != context.DeadlineExceeded
 }

@@ -3,6 +3,8 @@ package taskvisor_test
 import (
 	"context"
 	"fmt"
+	"runtime/debug"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -85,6 +87,7 @@ func TestSnapshotShowsEveryState(t *testing.T) {
 			t.Errorf("finished: %v, alive %v", finished.Status().State, sup.Alive("finished"))
 		}
 		close(release)
+		synctest.Wait() // they are back before the shutdown
 	})
 }
 
@@ -108,7 +111,7 @@ func TestSnapshotOfTheSupervisor(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		state := func(want taskvisor.State) taskvisor.Snapshot {
+		state := func(want taskvisor.SupervisorState) taskvisor.Snapshot {
 			t.Helper()
 			sn := sup.Snapshot()
 			if sn.State != want || sn.Supervisor != "named" || sup.Name() != "named" {
@@ -116,11 +119,11 @@ func TestSnapshotOfTheSupervisor(t *testing.T) {
 			}
 			return sn
 		}
-		state(taskvisor.StateNew)
+		state(taskvisor.SupervisorNew)
 		if err := sup.Start(context.Background()); err != nil {
 			t.Fatal(err)
 		}
-		if sn := state(taskvisor.StateRunning); !sn.StopSince.IsZero() || sn.StopTook != 0 {
+		if sn := state(taskvisor.SupervisorRunning); !sn.StopSince.IsZero() || sn.StopTook != 0 {
 			t.Errorf("it stops since %v, took %v", sn.StopSince, sn.StopTook)
 		}
 		addTo(t, sup, taskvisor.Once("a", taskvisortest.Script(taskvisortest.Ignore(3*time.Second))))
@@ -128,11 +131,11 @@ func TestSnapshotOfTheSupervisor(t *testing.T) {
 		begun := time.Now()
 		go sup.Shutdown(context.Background())
 		time.Sleep(time.Second)
-		if sn := state(taskvisor.StateDraining); !sn.StopSince.Equal(begun) || sn.StopTook != 0 {
+		if sn := state(taskvisor.SupervisorDraining); !sn.StopSince.Equal(begun) || sn.StopTook != 0 {
 			t.Errorf("it stops since %v, took %v", sn.StopSince, sn.StopTook)
 		}
 		<-sup.Done()
-		if sn := state(taskvisor.StateStopped); !sn.StopSince.Equal(begun) || sn.StopTook != 2*time.Second {
+		if sn := state(taskvisor.SupervisorStopped); !sn.StopSince.Equal(begun) || sn.StopTook != 2*time.Second {
 			t.Errorf("it stopped at %v, took %v", sn.StopSince, sn.StopTook)
 		}
 	})
@@ -172,7 +175,12 @@ func TestListIsSortedByID(t *testing.T) {
 // deaf is an error whose methods must not be called by a snapshot.
 type deaf struct{ t *testing.T }
 
-func (e deaf) Error() string { e.t.Error("a snapshot called Error"); return "" }
+func (e deaf) Error() string {
+	if strings.Contains(string(debug.Stack()), ".Snapshot(") {
+		e.t.Error("a snapshot called Error")
+	}
+	return "deaf"
+}
 
 // A snapshot neither calls the user's code nor waits for it, inside callbacks
 // least of all.

@@ -2,6 +2,7 @@ package taskvisor_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"runtime"
@@ -18,7 +19,7 @@ import (
 type auditor struct {
 	mu     sync.Mutex // guards the fields below
 	tasks  map[taskvisor.TaskID]*audit
-	kinds  [32]uint64
+	kinds  [64]uint64
 	faults []string
 }
 
@@ -34,7 +35,18 @@ type audit struct {
 	final     bool // ActorExhausted or ActorDead
 	requeued  bool // BackoffScheduled, and the next attempt has not begun
 	outcome   taskvisor.OutcomeKind
+
+	paused      bool // TaskPaused, and not TaskResumed
+	startable   bool // the attempt that was let in before the pause may begin
+	interrupted bool // in this attempt
+	early       bool // interrupted before it began: its delay, or its brackets
+	triggered   bool // RunNow asked for one more while it ran
+	readySaid   bool // in this attempt
+	back        bool // TaskReturned or BodyReturned
 }
+
+// waits reports whether the next attempt is still to begin.
+func (a *audit) waits() bool { return a.phase == auditIdle || a.phase == auditEnded && a.requeued }
 
 type auditPhase string
 
@@ -79,27 +91,39 @@ func (a *audit) step(e taskvisor.Event) bool {
 		return a.to(auditGone, a.phase == auditNew && e.Reason != 0) && a.end(taskvisor.OutcomeRejected)
 	case taskvisor.TaskAdded:
 		return a.to(auditIdle, a.phase == auditNew)
+	case taskvisor.TaskGated:
+		return a.waits() && !a.stopped && !a.paused && !a.abandoned && e.Attempt == a.attempt+1 && e.Gate != ""
 	case taskvisor.TaskStarting:
-		ok := (a.phase == auditIdle || a.phase == auditEnded && a.requeued) && !a.stopped && e.Attempt == a.attempt+1
-		a.attempt, a.timedOut, a.stuck, a.requeued = e.Attempt, false, false, false
+		ok := a.waits() && !a.stopped && !a.abandoned && e.Attempt == a.attempt+1 && (!a.paused || a.startable)
+		a.attempt, a.timedOut, a.stuck, a.requeued, a.readySaid = e.Attempt, false, false, false, false
+		a.startable, a.triggered = false, false
 		return a.to(auditActive, ok)
+	case taskvisor.TaskReady:
+		return a.once(&a.readySaid, a.phase == auditActive && e.Attempt == a.attempt)
+	case taskvisor.TaskRecovered:
+		return a.phase == auditActive && e.Attempt == a.attempt
 	case taskvisor.TimeoutHit:
-		return a.once(&a.timedOut, a.phase == auditActive && !a.stopped)
-	case taskvisor.TaskStuck:
-		return a.once(&a.stuck, a.phase == auditActive && !a.abandoned)
+		return a.once(&a.timedOut, a.phase == auditActive && !a.stopped && !a.interrupted)
+	case taskvisor.TaskStuck: // of a body, or of brackets before it
+		return a.once(&a.stuck, (a.phase == auditActive || a.waits()) && !a.abandoned)
+	case taskvisor.TaskTriggered, taskvisor.TaskInterrupted, taskvisor.TaskPaused, taskvisor.TaskResumed:
+		return a.steered(e)
 	case taskvisor.TaskRemoveRequested:
-		return a.once(&a.stopped, (a.phase == auditIdle || a.phase == auditActive || a.requeued) && e.Reason != 0)
+		return a.once(&a.stopped, (a.waits() || a.phase == auditActive) && e.Reason != 0)
 	case taskvisor.TaskStopped, taskvisor.TaskFailed, taskvisor.TaskCanceled:
 		return a.terminal(e)
 	case taskvisor.BackoffScheduled:
 		return a.once(&a.requeued, a.phase == auditEnded && !a.stopped && !a.final && e.Attempt == a.attempt)
 	case taskvisor.ActorExhausted, taskvisor.ActorDead:
-		return a.once(&a.final, a.phase == auditEnded && !a.stopped && !a.requeued)
+		needed := a.waits() && e.Kind == taskvisor.ActorExhausted && errors.Is(e.Err, taskvisor.ErrDependency)
+		return a.once(&a.final, (a.phase == auditEnded && !a.requeued || needed) && !a.stopped)
 	case taskvisor.TaskAbandoned:
 		// Its attempt need not have been announced: it had a goroutine already.
-		return a.once(&a.abandoned, a.phase == auditActive || a.phase == auditIdle || a.requeued) && a.end(e.Outcome)
+		return a.once(&a.abandoned, a.phase == auditActive || a.waits()) && a.end(e.Outcome)
 	case taskvisor.TaskReturned:
-		return a.abandoned
+		return a.once(&a.back, a.abandoned && a.phase != auditActive && a.phase != auditGone)
+	case taskvisor.BodyReturned: // what a released body leaves: all else is over
+		return a.once(&a.back, a.abandoned && a.phase == auditGone)
 	case taskvisor.TaskRemoved:
 		return a.removed(e)
 	}
@@ -107,11 +131,36 @@ func (a *audit) step(e taskvisor.Event) bool {
 }
 
 func (a *audit) terminal(e taskvisor.Event) bool {
-	ok := a.phase == auditActive || a.phase == auditGone && a.abandoned // it was released
-	if a.phase == auditActive {
-		a.phase = auditEnded
+	interrupted := e.Kind == taskvisor.TaskCanceled && e.Reason == taskvisor.ErrInterrupted
+	ok := a.phase == auditActive && (!interrupted || a.interrupted || a.early) && (e.Result != taskvisor.ResultTimeout || a.timedOut)
+	a.interrupted, a.early = false, false
+	return a.to(auditEnded, ok && e.Attempt == a.attempt && e.Duration >= 0 && e.Result != 0)
+}
+
+// steered follows what a handle's methods have changed: never after a stop, each only
+// where it makes a difference.
+func (a *audit) steered(e taskvisor.Event) bool {
+	ok := (a.waits() || a.phase == auditActive) && !a.stopped && !a.abandoned
+	if e.Kind != taskvisor.TaskInterrupted {
+		ok = ok && e.Attempt == a.attempt
 	}
-	return ok && e.Attempt == a.attempt && e.Duration >= 0 && e.Result != 0
+	switch e.Kind {
+	case taskvisor.TaskTriggered:
+		return a.phase != auditActive && ok || a.once(&a.triggered, ok)
+	case taskvisor.TaskInterrupted:
+		if a.phase != auditActive {
+			a.early = true
+			return ok && (e.Attempt == 0 || e.Attempt == a.attempt+1) // a delay, or brackets
+		}
+		return a.once(&a.interrupted, ok && !a.timedOut && e.Attempt == a.attempt)
+	case taskvisor.TaskPaused:
+		a.startable = a.waits()
+		return a.once(&a.paused, ok)
+	default:
+		ok = ok && a.paused
+		a.paused, a.startable = false, false
+		return ok
+	}
 }
 
 func (a *audit) removed(e taskvisor.Event) bool {
@@ -145,7 +194,7 @@ func (a *audit) end(kind taskvisor.OutcomeKind) bool {
 type tally struct {
 	name    string
 	spoil   func(ctx context.Context) // what it does with every event
-	kinds   [32]atomic.Uint64
+	kinds   [64]atomic.Uint64
 	lost    atomic.Uint64 // as SubscriberOverflow told it
 	entered atomic.Uint64
 	inside  atomic.Int64
@@ -196,12 +245,12 @@ func (s *tally) option() taskvisor.Option {
 	if s.name == "fast" {
 		capacity = 4096
 	}
-	return taskvisor.WithSubscriber(s, taskvisor.WithName(s.name), taskvisor.Queued(capacity), taskvisor.Patience(rand.IntN(100)))
+	return taskvisor.WithSubscriber(s, taskvisor.WithName(s.name), taskvisor.Queued(capacity))
 }
 
 // check holds what the subscriber got against what was published and what the
 // snapshot says was dropped: kind by kind, to the last event.
-func (s *tally) check(t *testing.T, published *[32]uint64, st taskvisor.SubscriberStatus) {
+func (s *tally) check(t *testing.T, published *[64]uint64, st taskvisor.SubscriberStatus) {
 	t.Helper()
 	var dropped uint64
 	for k := range published {

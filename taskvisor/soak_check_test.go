@@ -18,13 +18,13 @@ func (r *soakRound) settle(t *testing.T, audit *auditor, tallies []*tally) {
 				return true
 			}
 		}
-		return r.bodies.Load() > 0 || len(sn.Tasks) > 0 || sn.Released > 0 || sn.Started != sn.Ended || audit.sum() != sn.Seq
+		return r.bodies.Load() > 0 || len(sn.Tasks) > 0 || sn.Released > 0 || sn.Started != sn.Ended || audit.sum() != sn.Seq || r.wheel.gate.kept() > 0
 	}
 	for deadline := time.Now().Add(20 * time.Second); busy(); <-time.After(time.Millisecond) {
 		if time.Now().After(deadline) {
 			sn := r.sup.Snapshot()
-			t.Fatalf("after the end: %d bodies, %d tasks, %d released, started %d, ended %d, %d of %d events delivered inline",
-				r.bodies.Load(), len(sn.Tasks), sn.Released, sn.Started, sn.Ended, audit.sum(), sn.Seq)
+			t.Fatalf("after the end: %d bodies, %d tasks, %d released, started %d, ended %d, %d of %d events delivered inline, %d at a gate",
+				r.bodies.Load(), len(sn.Tasks), sn.Released, sn.Started, sn.Ended, audit.sum(), sn.Seq, r.wheel.gate.kept())
 		}
 	}
 }
@@ -49,6 +49,7 @@ func (r *soakRound) check(t *testing.T, audit *auditor, tallies []*tally) {
 			audit.kinds[taskvisor.ControllerRejected], sn.Submitted, sn.Rejected)
 	}
 	r.checkOutcomes(t, audit)
+	r.wheel.check(t)
 	for _, s := range tallies {
 		for _, st := range sn.Subscribers {
 			if st.Name == s.name {

@@ -16,6 +16,7 @@ import (
 // soakRound is one supervisor's life in the soak.
 type soakRound struct {
 	sup     *taskvisor.Supervisor
+	wheel   wheel
 	names   [200]atomic.Int32 // bodies at work, by name
 	helpers sync.WaitGroup    // goroutines that bodies leak
 	bodies  atomic.Int64      // at work
@@ -69,11 +70,17 @@ func (r *soakRound) spec(rng *rand.Rand) taskvisor.TaskSpec {
 			}
 			defer r.names[n].Add(-1)
 		}
+		r.wheel.say(ctx, fault)
 		return r.misbehave(ctx, fault, work, late)
 	}
 	name := nth("n", n)
-	opts := []taskvisor.TaskOption{taskvisor.WithMaxRetries(rng.IntN(4)), taskvisor.WithGrace(milliseconds(rng, 20)), taskvisor.WithStuckAfter(1 + milliseconds(rng, 10)),
-		taskvisor.BackoffPolicy{First: milliseconds(rng, 2), Max: 5 * time.Millisecond, Factor: 2, Jitter: taskvisor.Jitter(rng.IntN(4))}}
+	opts := []taskvisor.TaskOption{taskvisor.WithGrace(milliseconds(rng, 20)), taskvisor.WithStuckAfter(1 + milliseconds(rng, 10))}
+	shape := rng.IntN(4)
+	opts = append(opts, r.wheel.options(rng, shape == 0)...)
+	if shape > 0 { // a Once has no retries
+		opts = append(opts, taskvisor.WithMaxRetries(rng.IntN(4)),
+			taskvisor.BackoffPolicy{First: milliseconds(rng, 2), Max: 5 * time.Millisecond, Factor: 2, Jitter: taskvisor.Jitter(rng.IntN(4))})
+	}
 	if free {
 		name = nth("free", rng.IntN(20))
 		opts = append(opts, taskvisor.WithReleaseOnAbandon())
@@ -81,7 +88,7 @@ func (r *soakRound) spec(rng *rand.Rand) taskvisor.TaskSpec {
 	if rng.IntN(3) == 0 {
 		opts = append(opts, taskvisor.WithTimeout(1+milliseconds(rng, 3)))
 	}
-	switch rng.IntN(4) {
+	switch shape {
 	case 0:
 		return taskvisor.Once(name, body, opts...)
 	case 1:
@@ -146,7 +153,7 @@ func (r *soakRound) misbehave(ctx context.Context, fault int, work, late time.Du
 func (r *soakRound) act(rng *rand.Rand) bool {
 	ctx := context.Background()
 	var err error
-	switch rng.IntN(20) {
+	switch rng.IntN(30) {
 	case 0: // a burst of timers that are due together
 		specs := make([]taskvisor.TaskSpec, 50)
 		for i := range specs {
@@ -182,6 +189,21 @@ func (r *soakRound) act(rng *rand.Rand) bool {
 		if h, err = r.sup.Add(ctx, r.spec(rng)); err == nil {
 			r.keep(h)
 		}
+	case 12, 13, 14, 15, 16, 17, 18, 19:
+		r.wheel.steer(rng, r.sup, r.some(rng))
+	case 20:
+		var hs []*taskvisor.Handle
+		hs, err = r.sup.AddAll(ctx, r.wheel.family(rng, func(int) taskvisor.Func {
+			fault, work, late := rng.IntN(16), milliseconds(rng, 4), milliseconds(rng, 40)
+			return func(ctx context.Context) error {
+				r.begun.Add(1)
+				r.bodies.Add(1)
+				defer r.bodies.Add(-1)
+				r.wheel.say(ctx, fault)
+				return r.misbehave(ctx, fault, work, late)
+			}
+		})...)
+		r.keep(hs...)
 	default:
 		var h *taskvisor.Handle
 		if h, err = r.sup.Submit(ctx, taskvisor.Submission{Task: r.spec(rng), Slot: nth("slot", rng.IntN(8)), Admission: taskvisor.Admission(rng.IntN(5))}); err == nil {

@@ -68,7 +68,11 @@ func soakOnce(t *testing.T, rng *rand.Rand, length time.Duration) (attempts, eve
 	if rng.IntN(2) == 0 {
 		opts = append(opts, taskvisor.WithMaxConcurrent(1+rng.IntN(64)))
 	}
+	if rng.IntN(2) == 0 {
+		opts = append(opts, taskvisor.WithRestartBudget(1+rng.IntN(50), 10*time.Millisecond))
+	}
 	r := &soakRound{}
+	r.wheel = newWheel(rng, true, r.fault)
 	var err error
 	if r.sup, err = taskvisor.New(opts...); err != nil {
 		t.Fatal(err)
@@ -122,7 +126,7 @@ func (r *soakRound) begin(ctx context.Context, run bool) <-chan error {
 
 // scrape reads the state slowly, all the time.
 func (r *soakRound) scrape() {
-	for r.sup.Snapshot().State != taskvisor.StateStopped {
+	for r.sup.Snapshot().State != taskvisor.SupervisorStopped {
 		for _, h := range r.sup.List() {
 			h.Status()
 		}

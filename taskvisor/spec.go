@@ -5,17 +5,23 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/taskvisor/taskvisor-go/taskvisor/internal/life"
 )
 
-// maxNameBytes bounds a task's name and a slot's key: a name is a metric
-// label, a log attribute and a part of a span's name, and all of these are
-// paid for by the byte.
-const maxNameBytes = 128
+// maxNameBytes bounds a task's name: it is a metric label, a log attribute and a
+// part of a span's name, and all of these are paid for by the byte. A slot's key is
+// none of that.
+const (
+	maxNameBytes = 128
+	maxSlotBytes = 1024
+)
 
 // Func is the user's work. It is called once per attempt, on a goroutine of
 // its own, with a context that belongs to this attempt alone: it is cancelled
@@ -23,8 +29,8 @@ const maxNameBytes = 128
 // when the attempt ends.
 //
 // What it returns decides what follows: nil is success, [Fatal] ends the task,
-// [RetryAfter] sets the next delay, an error that is [ErrCanceled] makes the
-// task end itself, and any other error is a failure that the restart policy
+// [RetryAfter] and [RunAfter] set the next delay, an error that is [ErrCanceled]
+// makes the task end itself, and any other error is a failure that the restart policy
 // deals with. A panic and [runtime.Goexit] are contained and count as
 // failures. The same Func value may be given to several tasks; it is then
 // called concurrently.
@@ -37,7 +43,7 @@ type TaskID uint64
 // TaskSpec is a task before it is registered: a name, the work and the
 // policies. It is an immutable value, small enough to be copied, safe for
 // concurrent use, and may be added any number of times, under a name that is
-// free. Make one with [Once], [Restartable] or [Periodic]; the zero value is
+// free. Make one with [Once], [Restartable], [Periodic] or [Scheduled]; the zero value is
 // refused wherever a spec is asked for.
 type TaskSpec struct {
 	name   string
@@ -47,11 +53,11 @@ type TaskSpec struct {
 
 // oncePolicy serves every Once without options, so that making one allocates
 // nothing.
-var oncePolicy = &policy{set: setRestart | pinRestart, restart: RestartNever()}
+var oncePolicy = &policy{Policy: life.Policy{Restart: life.Never}, set: setRestart | pinRestart | once}
 
 // Once returns the spec of a task that runs a single attempt, whatever its
-// result. It panics if fn is nil. Another restart policy among opts is an error
-// when the spec is added.
+// result. It panics if fn is nil. Another restart policy among opts, and what has a
+// meaning for retries only, is an error when the spec is added.
 func Once(name string, fn Func, opts ...TaskOption) TaskSpec {
 	return newSpec(name, fn, oncePolicy, opts)
 }
@@ -74,6 +80,23 @@ func Periodic(name string, interval time.Duration, fn Func, opts ...TaskOption) 
 	return newSpec(name, fn, p, opts)
 }
 
+// Scheduled returns the spec of a task that starts at times of the wall clock: next
+// is given a time and returns the first start after it, as the Schedule of a cron
+// library does; the zero time means that there is none, and ends the task. A start
+// that falls into a running attempt is skipped. A step of the clock, and the end of
+// a suspension, is noticed within a minute. After a failure the backoff decides. next
+// is called by Add and on attempts' goroutines, where a panic counts as the body's.
+// It panics if next or fn is nil.
+func Scheduled(name string, next func(prev time.Time) time.Time, fn Func, opts ...TaskOption) TaskSpec {
+	if next == nil {
+		panic("taskvisor: nil schedule for task " + strconv.Quote(name))
+	}
+	p := &policy{set: setRestart | pinRestart}
+	p.Restart, p.Scheduled = life.Always, true
+	p.extra().next = next
+	return newSpec(name, fn, p, opts)
+}
+
 func newSpec(name string, fn Func, p *policy, opts []TaskOption) TaskSpec {
 	if fn == nil {
 		panic("taskvisor: nil Func for task " + strconv.Quote(name))
@@ -89,6 +112,7 @@ func (s TaskSpec) With(opts ...TaskOption) TaskSpec {
 		return s
 	}
 	p := &policy{}
+	p.Retries = life.Unlimited
 	if s.policy != nil {
 		*p = *s.policy
 	}
@@ -105,35 +129,71 @@ func (s TaskSpec) With(opts ...TaskOption) TaskSpec {
 // Name returns the task's name.
 func (s TaskSpec) Name() string { return s.name }
 
+// Kind returns what [WithKind] said.
+func (s TaskSpec) Kind() string { return s.effective().kind }
+
 // Restart returns the restart policy. On a spec that was not registered yet,
 // here and in the methods below, what is not set is shown as the package's
 // default; on one from a [TaskStatus] or an [Attempt] it is the policy in
 // force.
-func (s TaskSpec) Restart() RestartPolicy { return s.effective().restart }
+func (s TaskSpec) Restart() RestartPolicy { return s.effective().restart() }
+
+// Scheduled reports whether the task starts at times of the wall clock.
+func (s TaskSpec) Scheduled() bool { return s.effective().Scheduled }
 
 // Backoff returns the delays between the retries of a failing task.
-func (s TaskSpec) Backoff() BackoffPolicy { return s.effective().backoff }
+func (s TaskSpec) Backoff() BackoffPolicy {
+	b := s.effective().Backoff
+	return BackoffPolicy{First: b.First, Max: b.Max, Factor: b.Factor, Jitter: Jitter(b.Jitter)}
+}
 
 // Timeout returns the longest time one attempt may take, and whether there is
 // such a limit at all.
 func (s TaskSpec) Timeout() (d time.Duration, limited bool) {
-	p := s.effective()
-	return p.timeout, p.set&limitTimeout != 0
+	d = s.effective().Timeout
+	return d, d > 0
+}
+
+// IdleTimeout returns the longest time an attempt may be silent, and whether there
+// is such a limit at all.
+func (s TaskSpec) IdleTimeout() (d time.Duration, limited bool) {
+	d = s.effective().Idle
+	return d, d > 0
 }
 
 // MaxRetries returns the number of retries that one streak of failures may
 // have, and whether there is such a limit at all.
 func (s TaskSpec) MaxRetries() (n int, limited bool) {
-	p := s.effective()
-	return p.retries, p.set&limitRetries != 0
+	if n = s.effective().Retries; n == life.Unlimited {
+		return 0, false
+	}
+	return n, true
+}
+
+// Grace returns how long a stopped body has to return.
+func (s TaskSpec) Grace() time.Duration { return s.effective().Grace }
+
+// Essential reports whether the supervisor ends with the task; see [WithEssential].
+func (s TaskSpec) Essential() bool { return s.effective().set&essential != 0 }
+
+// Dependencies returns the names given to [After] and [BoundTo].
+func (s TaskSpec) Dependencies() []string {
+	if m := s.effective().more; m != nil {
+		return slices.Clone(m.after)
+	}
+	return nil
 }
 
 // String describes the task and its effective policy on one line. It never
 // touches the work.
 func (s TaskSpec) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s: restart %s", s.name, s.Restart())
-	if s.Restart().kind != restartNever {
+	if s.Scheduled() {
+		fmt.Fprintf(&b, "%s: restart scheduled", s.name)
+	} else {
+		fmt.Fprintf(&b, "%s: restart %s", s.name, s.Restart())
+	}
+	if s.effective().Restart != life.Never {
 		fmt.Fprintf(&b, ", backoff %s", s.Backoff())
 		if n, limited := s.MaxRetries(); limited {
 			fmt.Fprintf(&b, ", at most %d retries", n)
@@ -146,23 +206,47 @@ func (s TaskSpec) String() string {
 	} else {
 		b.WriteString(", no timeout")
 	}
+	if d, limited := s.IdleTimeout(); limited {
+		fmt.Fprintf(&b, ", idle timeout %s", d)
+	}
 	return b.String()
 }
 
 // LogValue implements [slog.LogValuer]: the effective policy as a group.
-func (s TaskSpec) LogValue() slog.Value {
+func (s TaskSpec) LogValue() slog.Value { return slog.GroupValue(s.attrs()...) }
+
+// attrs lists the effective policy, under the keys that logs use.
+func (s TaskSpec) attrs() []slog.Attr {
+	p := s.effective()
+	restart := s.Restart().String()
+	if p.Scheduled {
+		restart = "scheduled"
+	}
 	attrs := []slog.Attr{
 		slog.String("name", s.name),
-		slog.String("restart", s.Restart().String()),
+		slog.String("restart", restart),
 		slog.String("backoff", s.Backoff().String()),
 	}
-	if d, limited := s.Timeout(); limited {
-		attrs = append(attrs, slog.Duration("timeout", d))
+	if p.kind != "" {
+		attrs = append(attrs, slog.String("kind", p.kind))
+	}
+	if p.Timeout > 0 {
+		attrs = append(attrs, slog.Duration("timeout", p.Timeout))
+	}
+	if p.Idle > 0 {
+		attrs = append(attrs, slog.Duration("idle_timeout", p.Idle))
 	}
 	if n, limited := s.MaxRetries(); limited {
 		attrs = append(attrs, slog.Int("max_retries", n))
 	}
-	return slog.GroupValue(attrs...)
+	attrs = append(attrs, slog.Duration("grace", p.Grace))
+	if p.set&essential != 0 {
+		attrs = append(attrs, slog.Bool("essential", true))
+	}
+	if p.more != nil && len(p.more.after) > 0 {
+		attrs = append(attrs, slog.Any("after", p.more.after))
+	}
+	return attrs
 }
 
 func (s TaskSpec) effective() *policy {
@@ -175,25 +259,35 @@ func (s TaskSpec) effective() *policy {
 // validate reports what makes s unfit for registration.
 func (s TaskSpec) validate() error {
 	if s.fn == nil {
-		return errors.New("empty spec: make one with Once, Restartable or Periodic")
+		return errors.New("empty spec: make one with Once, Restartable, Periodic or Scheduled")
 	}
-	if err := validName("name", s.name); err != nil {
+	if err := validName("name", s.name, maxNameBytes); err != nil {
 		return err
 	}
-	if s.policy != nil {
-		return s.policy.err
+	p := s.policy
+	switch {
+	case p == nil || p == oncePolicy:
+		return nil
+	case p.err != nil:
+		return p.err
+	case p.set&setRestart != 0 && p.Restart == life.Never && p.set&(setBackoff|setRetries|setReset) != 0:
+		return errors.New("an option for retries has no meaning for a task that runs once")
+	case p.Scheduled && p.set&setInitial != 0:
+		return errors.New("an initial delay has no meaning for a task that is scheduled")
+	case p.more != nil && slices.Contains(p.more.after, s.name):
+		return fmt.Errorf("%q depends on itself", s.name)
 	}
 	return nil
 }
 
 // validName holds names and slot keys to what labels, logs and terminals can
-// show: 1 to 128 bytes of valid UTF-8 without control characters.
-func validName(what, name string) error {
+// show: a byte or more, and not too many, of valid UTF-8 without control characters.
+func validName(what, name string, longest int) error {
 	switch {
 	case name == "":
 		return fmt.Errorf("empty %s", what)
-	case len(name) > maxNameBytes:
-		return fmt.Errorf("%s of %d bytes is longer than %d", what, len(name), maxNameBytes)
+	case len(name) > longest:
+		return fmt.Errorf("%s of %d bytes is longer than %d", what, len(name), longest)
 	}
 	for i := 0; i < len(name); {
 		// Names are nearly always plain ASCII: that path costs one comparison a byte.

@@ -71,7 +71,6 @@ func TestOptionsRefusedByNew(t *testing.T) {
 		"control in name":   {taskvisor.WithName("a\n"), "control character"},
 		"subscriber's name": {taskvisor.WithSubscriber(sub, taskvisor.WithName("")), "empty subscriber name"},
 		"capacity":          {taskvisor.WithSubscriber(sub, taskvisor.WithName("culprit"), taskvisor.Queued(0)), `"culprit": capacity 0`},
-		"patience":          {taskvisor.WithSubscriber(sub, taskvisor.WithName("culprit"), taskvisor.Patience(-1)), `"culprit": patience -1`},
 		"signal":            {taskvisor.WithSignals(nil), "nil signal"},
 	} {
 		if sup, err := taskvisor.New(wrong.opt); err == nil || sup != nil || !strings.Contains(err.Error(), wrong.why) {
@@ -112,7 +111,6 @@ func TestOptionsInheritOrNone(t *testing.T) {
 				for _, spec := range []taskvisor.TaskSpec{
 					taskvisor.Restartable("restartable", block, tt.own...),
 					taskvisor.Periodic("periodic", time.Hour, block, tt.own...),
-					taskvisor.Once("once", block, tt.own...),
 				} {
 					var got policy
 					in := r.add(spec).Status().Spec
@@ -137,7 +135,7 @@ func TestOptionDefaults(t *testing.T) {
 		same(t, "permits", sn.MaxConcurrent, 0)
 		for _, s := range sn.Subscribers {
 			if !s.Inline {
-				same(t, "capacity", s.Capacity, 1024)
+				same(t, "capacity", s.Capacity, 65536)
 			}
 		}
 		same(t, "name", r.sup.Name(), "taskvisor")
@@ -148,14 +146,14 @@ type queuedOnly struct{}
 
 func (queuedOnly) OnEvent(context.Context, taskvisor.Event) {}
 
-// The grace of a stop is 60 s, the supervisor's, or the task's own.
+// The grace of a stop is 20 s, the supervisor's, or the task's own.
 func TestOptionGrace(t *testing.T) {
 	for name, tt := range map[string]struct {
 		opts []taskvisor.Option
 		own  []taskvisor.TaskOption
 		want time.Duration
 	}{
-		"default":      {nil, nil, 60 * time.Second},
+		"default":      {nil, nil, 20 * time.Second},
 		"supervisor's": {[]taskvisor.Option{taskvisor.WithGrace(7 * time.Second)}, nil, 7 * time.Second},
 		"of the defaults": {[]taskvisor.Option{
 			taskvisor.WithGrace(7 * time.Second),
@@ -205,13 +203,20 @@ func TestOptionRestartIsPinned(t *testing.T) {
 	}, taskvisor.WithTaskDefaults(taskvisor.RestartAlways(time.Hour)))
 }
 
-// Defaults without a meaning for a task are ignored there.
+// Defaults without a meaning for a task are ignored there; its own are an error.
 func TestOptionWithoutMeaningIsIgnored(t *testing.T) {
 	inRoom(t, func(r *room) {
 		fail := taskvisortest.Script(taskvisortest.Fail(errBoom))
 		same(t, "outcome", r.run(taskvisor.Once("once", fail)).Kind, taskvisor.OutcomeFailed)
 		r.trace("once", "A S ✗ E D")
-		same(t, "own", r.run(taskvisor.Once("own", fail, taskvisor.WithMaxRetries(9), taskvisor.ConstantBackoff(time.Hour))).Attempts, 1)
+		for name, opt := range map[string]taskvisor.TaskOption{"retries": taskvisor.WithMaxRetries(3), "unlimited": taskvisor.WithUnlimitedRetries(),
+			"backoff": taskvisor.ConstantBackoff(time.Hour), "reset": taskvisor.WithResetAfter(time.Hour)} {
+			for shape, spec := range map[string]taskvisor.TaskSpec{"once": taskvisor.Once(name, fail, opt), "never": taskvisor.Restartable(name, fail, taskvisor.RestartNever(), opt)} {
+				if _, err := r.sup.Add(context.Background(), spec); err == nil || !strings.Contains(err.Error(), name) {
+					t.Errorf("%s of a task that runs %s: %v", name, shape, err)
+				}
+			}
+		}
 		r.run(taskvisor.Restartable("inherits", fail))
 		r.trace("inherits", "A S ✗ B S ✗ B S ✗ B S ✗ E D")
 	}, taskvisor.WithTaskDefaults(taskvisor.RestartAlways(time.Second), taskvisor.WithMaxRetries(3), taskvisor.ConstantBackoff(time.Second)))

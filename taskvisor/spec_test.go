@@ -112,7 +112,7 @@ func TestNamesRefusedByRun(t *testing.T) {
 			err := sup.Run(context.Background(), taskvisor.Once("valid", noWork), taskvisor.Once(name, noWork))
 			checkRefusal(t, err, name, why)
 		}
-		same(t, "state", sup.Snapshot().State, taskvisor.StateNew)
+		same(t, "state", sup.Snapshot().State, taskvisor.SupervisorNew)
 		same(t, "events", len(rec.Events()), 0)
 		if err := sup.Run(context.Background(), taskvisor.Once("valid", noWork)); err != nil {
 			t.Errorf("Run after refusals: %v", err)

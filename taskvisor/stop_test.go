@@ -203,8 +203,13 @@ func TestStopDuringBeginAttempt(t *testing.T) {
 		if o.Kind != taskvisor.OutcomeCanceled || o.Attempts != 0 || !errors.Is(o.Err, taskvisor.ErrRemoved) {
 			t.Errorf("outcome %+v", o)
 		}
-		if len(results) != 2 || results[0].Kind != taskvisor.ResultCanceled || results[1].Kind != taskvisor.ResultCanceled {
-			t.Errorf("EndAttempt got %+v, want canceled twice", results)
+		if len(results) != 2 {
+			t.Errorf("EndAttempt got %+v, want two", results)
+		}
+		for _, r := range results {
+			if r.Kind != taskvisor.ResultCanceled || !r.Aborted {
+				t.Errorf("EndAttempt got %+v, want canceled and aborted", r)
+			}
 		}
 		wantTrace(t, rec, "a", "A Q D")
 		if sn := sup.Snapshot(); sn.Started != 0 || sn.Ended != 0 {

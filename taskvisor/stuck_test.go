@@ -42,7 +42,7 @@ func TestStuckIsReportedOnce(t *testing.T) {
 		"stuck and then abandoned":    {[]taskvisor.TaskOption{taskvisor.WithGrace(8 * second)}, []time.Duration{10 * second}, "A S Q K N ✓ R D", 15 * second, taskvisor.ErrRemoved},
 		"neither deadline nor a stop": {nil, nil, "A S ✓ E D", 0, 0},
 	}, func(r *room, tt row) {
-		h := r.add(taskvisor.Once("a", stuckBody, tt.opts...))
+		h := r.add(taskvisor.Once("a", stuckBody, append([]taskvisor.TaskOption{taskvisor.WithGrace(time.Minute)}, tt.opts...)...))
 		for _, at := range tt.stops {
 			time.AfterFunc(at, func() { h.Stop() })
 		}
@@ -82,7 +82,7 @@ func TestStuckDuringShutdown(t *testing.T) {
 			same(r, "reason", e.Reason, taskvisor.ErrShutdown)
 			same(r, "at", e.Time.Sub(begin), map[string]time.Duration{"a": 5 * time.Second, "b": time.Second}[e.Task])
 		}
-	})
+	}, taskvisor.WithGrace(time.Minute))
 }
 
 // Each attempt is judged anew.
@@ -146,8 +146,8 @@ func TestStuckWithoutLabels(t *testing.T) {
 	})
 }
 
-// Captures stop the world, so they are rationed: tasks that get stuck together
-// share one, others within a second go without, all are reported.
+// Captures stop the world, so they are rationed: tasks that get stuck together share
+// one, others wait for the next, and all have their stacks.
 func TestStuckCapturesAreRationed(t *testing.T) {
 	inRoom(t, func(r *room) {
 		for _, at := range []time.Duration{0, 0, 300 * ms, 1300 * ms} {
@@ -159,7 +159,7 @@ func TestStuckCapturesAreRationed(t *testing.T) {
 		for _, e := range r.events(taskvisor.TaskStuck) {
 			got[e.Task] = e.Stack != ""
 		}
-		same(r, "reports and stacks", fmt.Sprint(got), "map[a0:true a1:true a2:false a3:true]")
+		same(r, "reports and stacks", fmt.Sprint(got), "map[a0:true a1:true a2:true a3:true]")
 		time.Sleep(time.Minute)
 	})
 }
@@ -217,4 +217,25 @@ func right(path, depth int, quit chan struct{}) {
 	} else {
 		right(path>>1, depth-1, quit)
 	}
+}
+
+// Stacks are read once in a second at most. A body that is given up before its turn
+// comes is announced as stuck all the same, and first; where it is, its status shows.
+func TestStuckBeforeAbandoned(t *testing.T) {
+	inRoom(t, func(r *room) {
+		grace := taskvisor.WithGrace(1500 * time.Millisecond)
+		first := r.add(taskvisor.Once("first", stuckBody, grace, taskvisor.WithStuckAfter(time.Second)))
+		second := r.add(taskvisor.Once("second", stuckBody, grace, taskvisor.WithStuckAfter(1200*time.Millisecond)))
+		synctest.Wait()
+		first.Stop()
+		second.Stop()
+		time.Sleep(5 * time.Second)
+		synctest.Wait()
+		if st := second.Status(); !st.Stuck || !strings.Contains(st.Stack, "taskvisor_test.stuckBody") {
+			r.Errorf("stuck %v, stack %q", st.Stuck, st.Stack)
+		}
+		time.Sleep(time.Minute)
+		r.trace("first", "A S Q K N ✓ R D")
+		r.trace("second", "A S Q K N ✓ R D")
+	})
 }

@@ -4,37 +4,103 @@ import (
 	"context"
 	"fmt"
 	"time"
+
+	"github.com/taskvisor/taskvisor-go/taskvisor/internal/life"
 )
+
+// occupancy is the phase of a slot as admission sees it: that of its owner.
+type occupancy uint8
+
+const (
+	slotIdle        occupancy = iota
+	slotOwned                 // admitting or running: its owner can be stopped or joined
+	slotTerminating           // its owner was stopped
+	slotAbandoned             // its owner outlived its grace
+)
+
+// admissionInput is all that a verdict depends on.
+type admissionInput struct {
+	slot      occupancy
+	policy    Admission
+	queued    int // submissions that wait
+	limit     int
+	coalesced bool // one of them is a Coalesce submission
+}
+
+// ruling is what becomes of a submission and of others because of it.
+type ruling struct {
+	verdict   Verdict
+	reason    Reason // of a rejection
+	stopOwner bool
+	atHead    bool // takes the head of the queue, displacing who is there
+	displace  bool // takes the place of the waiting Coalesce submission
+}
+
+// rule is the table of admission.
+func rule(in admissionInput) ruling {
+	if in.slot == slotIdle {
+		return ruling{verdict: VerdictStarted}
+	}
+	switch in.policy {
+	case Replace:
+		return ruling{verdict: VerdictQueued, stopOwner: in.slot == slotOwned, atHead: true}
+	case DropIfRunning:
+		return ruling{verdict: VerdictRejected, reason: ErrSlotBusy}
+	case Join:
+		if in.slot == slotOwned {
+			return ruling{verdict: VerdictJoined}
+		}
+		return ruling{verdict: VerdictRejected, reason: ErrSlotBusy}
+	case Coalesce:
+		if in.coalesced {
+			return ruling{verdict: VerdictQueued, displace: true}
+		}
+	}
+	if in.queued >= in.limit {
+		return ruling{verdict: VerdictRejected, reason: ErrQueueFull}
+	}
+	return ruling{verdict: VerdictQueued}
+}
+
+// occupied derives a slot's phase from its owner.
+func (sl *slot) occupied() occupancy {
+	t := sl.owner
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	switch {
+	case t.m.Abandoned():
+		return slotAbandoned
+	case t.m.StoppedFor() != 0:
+		return slotTerminating
+	default:
+		return slotOwned
+	}
+}
 
 // Submit asks for a slot on behalf of a task. It never waits: the handle carries
 // the verdict, at once if it is known already, and a rejected submission's
 // outcome says why. An error means that the submission was not accepted, and
-// then there is no handle and no event: bad input, ErrNotStarted,
-// ErrShuttingDown, or the cause of a ctx that has ended. The attempts carry the
-// values of ctx. A joined handle is the owner's: stopping it stops the work for
-// everybody. Submit panics if ctx is nil.
+// then there is no handle and no event: bad input, ErrTooManyTasks, ErrShuttingDown,
+// or the cause of a ctx that has ended. The attempts carry the values of ctx, as those
+// of [Supervisor.Add] do. A joined handle is the owner's: stopping it stops the work
+// for everybody. Submit panics if ctx is nil.
 func (s *Supervisor) Submit(ctx context.Context, sub Submission) (*Handle, error) {
 	mustContext(ctx)
 	if sub.Slot == "" {
 		sub.Slot = sub.Task.name
 	}
-	err := sub.Task.validate()
-	if err == nil {
-		err = validName("slot", sub.Slot)
-	}
-	if err == nil && int(sub.Admission) >= len(admissionLabels) {
-		err = fmt.Errorf("unknown admission %d", uint8(sub.Admission))
-	}
-	if err == nil && ctx.Err() != nil {
-		err = context.Cause(ctx)
-	}
+	err := checkSubmission(ctx, sub)
 	if err != nil {
 		return nil, &TaskError{Op: "submit", Task: sub.Task.name, Err: err}
 	}
-	s.fan.stepAside()
-	t := s.newTask(ctx, sub.Task)
-	t.m.phase = phaseQueued
-	t.sub = &submitted{slot: sub.Slot, admission: sub.Admission}
+	t, err := s.safeTask(ctx, "submit", sub.Task, callerOf(1), life.Queued)
+	if err != nil {
+		return nil, err
+	}
+	t.sub = &submission{slot: sub.Slot, admission: sub.Admission}
+	if err := s.order.link([]*task{t}, s.reg.lookup); err != nil {
+		return nil, err
+	}
 	h, err := s.slots.submit(t)
 	if err != nil {
 		return nil, &TaskError{Op: "submit", Task: sub.Task.name, Err: err}
@@ -42,232 +108,161 @@ func (s *Supervisor) Submit(ctx context.Context, sub Submission) (*Handle, error
 	return h, nil
 }
 
-// StopSlot stops the owner of the slot and, if purge is set, rejects what waits
-// for it, in one step: nothing of it starts in between. It reports whether there
-// was anything to stop or to reject.
-func (s *Supervisor) StopSlot(key string, purge bool) bool {
-	c := &s.slots
-	c.mu.Lock()
-	sl := c.slots.m[key]
-	if sl == nil {
-		c.mu.Unlock()
-		return false
+func checkSubmission(ctx context.Context, sub Submission) error {
+	if err := sub.Task.validate(); err != nil {
+		return err
 	}
-	owner := sl.owner
-	var waiting []*task
-	if purge {
-		waiting = c.purge(sl, ErrRemoved)
+	if err := validName("slot", sub.Slot, maxSlotBytes); err != nil {
+		return err
 	}
-	c.mu.Unlock()
-	defer s.announceRefused(waiting) // even if an inline subscriber ends this goroutine
-	return owner.stopFor(ErrRemoved) || len(waiting) > 0
+	if int(sub.Admission) >= len(admissionLabels) {
+		return fmt.Errorf("unknown admission %d", uint8(sub.Admission))
+	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return nil
 }
 
-// followUp is what is left to do about a submission when the controller's lock
-// has been released.
-type followUp struct {
-	handle   *task
-	buf      *outbuf // of its events
-	begun    bool    // its attempt
-	refused  bool
-	leave    bool  // it was stopped before it was announced
-	owner    *task // of the slot
-	stop     bool  // the owner is to be stopped
-	displace *task // superseded
-}
-
+// submit decides about t, and then carries out what follows.
 func (c *controller) submit(t *task) (*Handle, error) {
-	now, at := c.sup.clock.now()
-	t.sub.at = at
 	c.mu.Lock()
-	do, err := c.decide(t, now, at)
+	h, owner, follow, err := c.decide(t)
 	c.mu.Unlock()
 	if err != nil {
+		c.sup.order.unlink([]*task{t})
 		return nil, err
 	}
-	if do.begun {
-		c.sup.spawn(t)
+	if h != t { // it has joined; one that was rejected is unlinked already
+		c.sup.order.unlink([]*task{t})
 	}
-	if do.refused {
-		do.buf = t.rejected()
+	defer carryOutAll(follow) // even if an inline subscriber ends this goroutine
+	if owner != nil {
+		owner.stopFor(ErrReplaced, nil)
 	}
-	switch {
-	case do.leave:
-		t.leave(now, at, account{alive: true}, do.buf)
-	case do.stop || do.displace != nil:
-		c.consequences(&do)
-	default:
-		c.sup.fan.deliverAfter(&do.handle.mu, &do.handle.out, do.buf)
-	}
-	return do.handle, nil
+	return h.h, nil
 }
 
-// consequences does what follows for others, and delivers. That is deferred
-// because an inline subscriber which ends this goroutine must not keep the rest
-// from happening.
-func (c *controller) consequences(do *followUp) {
-	h := do.handle
-	defer c.sup.fan.deliverAfter(&h.mu, &h.out, do.buf)
-	if do.displace != nil {
-		defer do.displace.refused()
-	}
-	if do.stop {
-		do.owner.stopFor(ErrReplaced)
-	}
-}
-
-// decide applies the table to t. The lock is held.
-func (c *controller) decide(t *task, now time.Time, at instant) (do followUp, err error) {
+// decide applies the table to t. stop is the owner that is to be stopped. The lock is
+// held.
+func (c *controller) decide(t *task) (h, stop *task, follow []effects, err error) {
 	reg := &c.sup.reg
-	do.handle = t
 	sl := c.slots.m[t.sub.slot]
 	in := admissionInput{policy: t.sub.admission, limit: c.maxQueue}
 	if sl != nil {
-		in.slot, in.queued, in.coalesced = slotOwned, sl.queued, sl.coalesced != nil
-		if in.policy.asksPhase() {
-			in.slot = sl.occupied()
-		}
-		do.owner = sl.owner
+		in.slot, in.queued, in.coalesced = sl.occupied(), sl.queued, sl.coalesced != nil
 	}
 	r := rule(in)
-	switch r.verdict {
-	case VerdictStarted:
-		t.m.phase = phaseAdded
-		if err = reg.add1(t); err == ErrTaskExists {
+	if r.verdict == VerdictStarted {
+		if _, err = reg.add(t); err == error(ErrTaskExists) { // which counts as live until it is announced
 			r.verdict, r.reason, err = VerdictRejected, ErrTaskExists, nil
 		}
-	default: // queued; or to be announced, which is before the verdict or not at all
-		err = reg.hold()
+	} else {
+		err = reg.hold(r.verdict == VerdictQueued)
 	}
 	if err != nil {
-		return do, err
+		return nil, nil, nil, err
 	}
 	c.submitted++
+	t.sub.at = c.sup.instant(time.Now())
 	switch r.verdict {
 	case VerdictStarted:
-		c.own(t, now, at, &do)
+		return t, nil, []effects{c.own(t)}, nil
 	case VerdictQueued:
-		c.wait(sl, t, r, now, &do)
+		if r.stopOwner {
+			stop = sl.owner
+		}
+		return t, stop, c.wait(sl, t, r), nil
 	case VerdictJoined:
 		c.joined++
-		do.handle = do.owner
-		c.tell(&do, t, sl, r.verdict, now)
-		reg.drop()
-	case VerdictRejected:
-		do.refused = true
-		c.refuse(t, r.reason)
-		c.tell(&do, t, sl, r.verdict, now)
+		e := sl.owner.tell(t, sl, r.verdict)
+		reg.drop(false)
+		return sl.owner, nil, []effects{e}, nil
+	default:
+		told := t.tell(t, sl, r.verdict)
+		return t, nil, []effects{told, c.refuseLocked(t, r.reason, false)}, nil
 	}
-	return do, nil
 }
 
-// tell publishes the verdict on t.
-func (c *controller) tell(do *followUp, t *task, sl *slot, v Verdict, now time.Time) {
-	h := do.handle
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.sendVerdict(t, sl, v, now)
-	if !do.refused { // which is one more event
-		do.buf = c.sup.fan.detach(&h.out)
-	}
+// tell publishes the verdict on the submission sub as an event of t, which is sub or
+// the owner that it joined: a joined one is no task of its own.
+func (t *task) tell(sub *task, sl *slot, v Verdict) (e effects) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	now := time.Now()
+	t.recordVerdict(sub, sl, v, now)
+	t.transitionLocked(&e, now, nil, 0)
+	return e
 }
 
 // own makes t the owner of a slot that was idle.
-func (c *controller) own(t *task, now time.Time, at instant, do *followUp) {
+func (c *controller) own(t *task) (e effects) {
 	sl := &slot{key: t.sub.slot, owner: t}
 	c.slots.put(sl.key, sl)
 	t.sub.owns = sl
 	c.admitted.Add(1)
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.sendVerdict(t, sl, VerdictStarted, now)
-	t.sub.state = StateIdle
-	t.slotMoved(StateAdmitting, now)
-	do.leave = t.announceLocked(now, at)&doLeave != 0
-	do.begun = !do.leave && t.requestLocked()
-	do.buf = c.sup.fan.detach(&t.out)
+	t.transition(&e, nil, func(now life.Time) life.Effects {
+		wall := time.Now()
+		t.recordVerdict(t, sl, VerdictStarted, wall)
+		t.sub.state = SlotAdmitting
+		t.recordSlot(SlotIdle, SlotAdmitting, t.id, 0, wall)
+		t.m.Register()
+		changed := t.m.Announce(now)
+		if c.sup.reg.started.Load() {
+			changed |= t.launchLocked(now)
+		}
+		return changed
+	})
+	return e
 }
 
 // wait puts t into the queue of sl.
-func (c *controller) wait(sl *slot, t *task, r ruling, now time.Time, do *followUp) {
+func (c *controller) wait(sl *slot, t *task, r ruling) []effects {
 	if t.sub.admission == Replace {
 		t.sub.replaced = sl.owner.id
 	}
-	do.stop = r.stopOwner
+	var displaced *task
 	switch {
 	case r.displace:
-		do.displace = sl.coalesced
+		displaced = sl.coalesced
 	case r.atHead:
-		do.displace = sl.head
+		displaced = sl.head
 	}
-	sl.enqueue(t, do.displace)
-	if do.displace != nil {
-		c.refuse(do.displace, ErrSuperseded)
+	sl.enqueue(t, displaced)
+	var follow []effects
+	if displaced != nil {
+		follow = append(follow, c.refuseLocked(displaced, ErrSuperseded, true))
 	}
-	c.tell(do, t, sl, VerdictQueued, now)
+	return append(follow, t.tell(t, sl, VerdictQueued))
 }
 
-// sendVerdict publishes ControllerSubmitted for the submission t as an event of
-// h, which is t or the task that it joined: a joined one is nobody of its own, and
-// name and id belong together. h's lock is held.
-func (h *task) sendVerdict(t *task, sl *slot, v Verdict, now time.Time) {
-	var owner TaskID
-	queued := 0
-	if sl != nil {
-		owner, queued = sl.owner.id, sl.queued
-	}
-	h.announceSubmission(t, v, owner, queued, now)
-}
-
-// admit registers the submission that a slot was given to and lets it begin.
-func (s *Supervisor) admit(t *task) {
-	if t == nil {
-		return
-	}
-	if err := s.reg.admit(t); err != nil {
-		s.admitNext(t, err)
-		return
-	}
-	s.slots.admitted.Add(1)
-	t.announce(true)
-}
-
-// admitNext follows when the registry has refused t: the slot is free at once,
-// for the next. Those refused are announced last, when nothing depends on what
-// inline subscribers do.
-func (s *Supervisor) admitNext(t *task, err error) {
-	var refused []*task
-	for err != nil {
-		now, at := s.clock.now()
-		next := s.slots.release(t, now, at)
-		if s.slots.turnAway(t, err) {
-			refused = append(refused, t)
+// recordVerdict announces what became of the submission sub.
+func (t *task) recordVerdict(sub *task, sl *slot, v Verdict, now time.Time) {
+	if e := t.open(ControllerSubmitted, now); e != nil {
+		e.Attempt = 0
+		e.Slot, e.Admission, e.Verdict = sub.sub.slot, sub.sub.admission, v
+		if sl != nil {
+			e.Owner, e.Queued = sl.owner.id, sl.queued
 		}
-		if t = next; t == nil {
-			break
-		}
-		err = s.reg.admit(t)
-	}
-	defer s.announceRefused(refused)
-	if t != nil {
-		s.slots.admitted.Add(1)
-		t.announce(true)
+		t.close(e)
 	}
 }
 
-// turnAway refuses t, or leaves that to refuseWaiting if the shutdown that is the
-// reason has not been announced yet.
-func (c *controller) turnAway(t *task, err error) (refused bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	switch {
-	case err == ErrTaskExists:
-		c.refuse(t, ErrTaskExists)
-	case c.closed:
-		c.refuse(t, ErrShuttingDown)
-	default:
-		c.orphans = append(c.orphans, t)
-		return false
+// recordRefusal announces that the submission t was rejected.
+func (t *task) recordRefusal(now time.Time, at life.Time) {
+	why := t.outErrLocked()
+	if e := t.open(ControllerRejected, now); e != nil {
+		e.Slot, e.Admission, e.Reason, e.Err = t.sub.slot, t.sub.admission, Reason(t.m.StoppedFor()), why
+		e.Duration = time.Duration(at - t.sub.at)
+		t.close(e)
 	}
-	return true
+}
+
+// recordSlot announces that the slot of which t is, or was, the owner has changed.
+func (t *task) recordSlot(from, to SlotState, owner TaskID, queued int, now time.Time) {
+	if e := t.open(ControllerSlotTransition, now); e != nil {
+		e.Task, e.TaskKind, e.TaskID, e.Attempt, e.task = "", "", 0, 0, nil // it is about the slot
+		e.Slot, e.From, e.To, e.Owner, e.Queued = t.sub.slot, from, to, owner, queued
+		t.close(e)
+	}
 }

@@ -45,7 +45,7 @@ func TestQueuedIsFIFOAndOneAtATime(t *testing.T) {
 			t.Errorf("%d of %d events, the last is %v", total.Load(), n, lastKind)
 		}
 		sn := sup.Snapshot().Subscribers[1]
-		if sn.Delivered != last || sn.Queued != 0 || sn.Dropped != nil || sn.Capacity != 1024 || sn.Inline || sn.Panics != 0 {
+		if sn.Delivered != last || sn.Queued != 0 || sn.Dropped != nil || sn.Capacity != 65536 || sn.Inline || sn.Panics != 0 {
 			t.Errorf("accounts %+v", sn)
 		}
 	})

@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime"
 	"sync"
 	"sync/atomic"
+	"time"
+
+	"github.com/taskvisor/taskvisor-go/taskvisor/internal/life"
+	"github.com/taskvisor/taskvisor-go/taskvisor/internal/stacks"
 )
 
 // Supervisor runs named tasks: it restarts them by their policies, stops them in
@@ -14,36 +17,24 @@ import (
 // methods may be called at any time, from any goroutine, also from tasks; they
 // panic if ctx is nil.
 type Supervisor struct {
-	cfg      config
-	onceOnly *policy                // in force for a Once without options
-	inherit  *policy                // in force for a spec without options
-	recent   atomic.Pointer[policy] // the last one resolved: equal ones share it
-	runners  sync.Pool              // of *runner
-	waiters  sync.Pool              // of *waiter
-	ids      idTexts
-	past     chan struct{} // closed: the Done of tasks whose outcome is known
+	cfg     config
+	epoch   time.Time              // the instant 0, a nanosecond before it was made
+	inherit *policy                // in force for a spec without options
+	once    *policy                // in force for a Once without options
+	recent  atomic.Pointer[policy] // the last one resolved: equal ones share it
+	places  sync.Map               // where tasks were registered, by program counter
+	limit   *Limit                 // of WithMaxConcurrent; nil: none
+	budget  *budget                // of WithRestartBudget; nil: none
 
-	enclosing *attemptCtx // of the attempt that called Run, which waits for this supervisor
+	enclosing atomic.Pointer[attempt] // that called Run, and waits for this supervisor
 
-	// What is written all the time stands apart from what is only read, and from
-	// each other.
-	_        apart
-	clock    clock
-	_        apart
 	reg      registry
-	_        apart
+	order    ordering
 	slots    controller
-	_        apart
-	permits  permits
-	_        apart
 	fan      fanout
-	stacks   stackReader
+	stacks   stacks.Reader
 	shutdown shutdown
 }
-
-// apart keeps what processors write to from the cache lines that others read at
-// the same time: two lines, which some fetch together.
-type apart [128]byte
 
 // New returns a supervisor with the given options. It starts nothing. Errors are
 // those of the options and of subscribers that refuse to be attached.
@@ -57,20 +48,23 @@ func New(opts ...Option) (*Supervisor, error) {
 		return nil, fmt.Errorf("taskvisor: new: %w", c.err)
 	}
 	if c.defaults.set&setGrace == 0 {
-		graceOption(c.grace).applyTask(&c.defaults)
+		WithGrace(c.grace).applyTask(&c.defaults)
 	}
-	s := &Supervisor{cfg: c}
-	s.clock.init(len(c.subscribers) == 0)
+	if len(c.subscribers) == 0 && !c.discard {
+		c.subscribers = []subscriberConfig{{sub: reporter{}, name: reporterName, capacity: defaultCapacity, wants: reported}}
+	}
+	s := &Supervisor{cfg: c, epoch: time.Now().Add(-1)}
 	s.inherit = resolve(&c.defaults, nil)
-	s.onceOnly = resolve(&c.defaults, oncePolicy)
-	s.reg.init()
+	s.once = resolve(&c.defaults, oncePolicy)
+	s.reg.init(c.maxRegistered)
 	s.slots = controller{sup: s, maxQueue: c.maxQueue}
-	s.permits.limit = c.maxConcurrent
-	s.stacks.clock = &s.clock
-	s.runners.New = func() any { return newRunner() }
-	s.past = make(chan struct{})
-	close(s.past)
-	s.shutdown.init()
+	if c.maxConcurrent > 0 {
+		s.limit = NewLimit("max_concurrent", c.maxConcurrent)
+	}
+	if c.budget > 0 {
+		s.budget = newBudget(c.budget, c.budgetPer)
+	}
+	s.shutdown.init(c.grace)
 	s.fan.init(s, s.shutdown.drainCtx, c.subscribers)
 	if err := s.attach(); err != nil {
 		return nil, err
@@ -82,13 +76,13 @@ func New(opts ...Option) (*Supervisor, error) {
 // be closed are, so that nothing of the failed supervisor stays behind.
 func (s *Supervisor) attach() error {
 	for i, sink := range s.fan.sinks {
-		a, ok := sink.sub.(Attacher)
+		a, ok := capability[Attacher](sink.sub)
 		if !ok {
 			continue
 		}
 		if err := a.Attach(s.Snapshot); err != nil {
 			for _, earlier := range s.fan.sinks[:i] {
-				if c, ok := earlier.sub.(interface{ Close() }); ok {
+				if c, ok := capability[interface{ Close() }](earlier.sub); ok {
 					c.Close()
 				}
 			}
@@ -99,25 +93,20 @@ func (s *Supervisor) attach() error {
 }
 
 // policyOf returns what is in force for a spec with the options own. Tasks with
-// equal policies share one.
+// equal policies that follow each other share one.
 func (s *Supervisor) policyOf(own *policy) *policy {
 	switch own {
 	case nil:
 		return s.inherit
 	case oncePolicy:
-		return s.onceOnly
+		return s.once
 	}
-	var p policy
-	p.resolve(&s.cfg.defaults, own)
-	if last := s.recent.Load(); last != nil && *last == p {
+	p := resolve(&s.cfg.defaults, own)
+	if last := s.recent.Load(); last != nil && *last == *p {
 		return last
 	}
-	return s.remember(p)
-}
-
-func (s *Supervisor) remember(p policy) *policy {
-	s.recent.Store(&p)
-	return &p
+	s.recent.Store(p)
+	return p
 }
 
 // Name returns the supervisor's name.
@@ -125,10 +114,11 @@ func (s *Supervisor) Name() string { return s.cfg.name }
 
 // Run registers specs, all or none, starts the supervisor and blocks until it has
 // ended: by itself when no task is left, or by a stop when ctx ends, Shutdown is
-// called or, with [WithSignals], a signal arrives. Run then returns nil if
-// everything has stopped, even if tasks failed: outcomes are asked for, not
-// guessed. Otherwise its error is or wraps a *GraceExceededError that names what
-// still runs, or the error of a task [WithEssential].
+// called or, with [WithSignals], a signal arrives. Run then returns the failures of
+// the tasks that it was given: a *TaskError for each that ended failed or fatal,
+// joined, in their order; tasks added later are asked by their handles. Joined to
+// them are a *GraceExceededError that names what still runs, and the error of a
+// task [WithEssential]. nil means that all went well.
 //
 // If a spec is refused, the supervisor stays unstarted. A second call returns
 // ErrAlreadyRunning, one after the shutdown ErrShuttingDown, and one with a ctx
@@ -150,70 +140,127 @@ func (s *Supervisor) Start(ctx context.Context) error {
 	return s.begin(ctx, "start", false, nil)
 }
 
-func (s *Supervisor) begin(ctx context.Context, op string, natural bool, specs []TaskSpec) error {
-	if err := s.usable(ctx, op); err != nil {
-		return err
+// Wait waits until the supervisor has ended, and returns the result of its shutdown:
+// what [Supervisor.Run] returns. If ctx ends first, it returns its cause; given a
+// context that comes from an attempt or a callback of this supervisor,
+// ErrWouldWaitForSelf.
+func (s *Supervisor) Wait(ctx context.Context) error {
+	mustContext(ctx)
+	return s.wait(ctx, "wait")
+}
+
+func (s *Supervisor) wait(ctx context.Context, op string) error {
+	if !s.ended() && s.waitsForSelf(ctx) {
+		return &TaskError{Op: op, Err: ErrWouldWaitForSelf}
 	}
-	tasks, err := s.newTasks(ctx, op, specs)
+	select {
+	case <-s.shutdown.done:
+		return s.shutdown.err
+	case <-ctx.Done():
+	}
+	if s.ended() {
+		return s.shutdown.err
+	}
+	return &TaskError{Op: op, Err: context.Cause(ctx)}
+}
+
+func (s *Supervisor) begin(ctx context.Context, op string, natural bool, specs []TaskSpec) error {
+	from := callerOf(2)
+	outer, done, err := s.usable(ctx, op)
 	if err != nil {
 		return err
 	}
-	conflict, err := s.reg.open(natural, tasks, func() {
+	tasks, err := s.newTasks(ctx, op, specs, from)
+	if err != nil {
+		return err
+	}
+	for i, t := range tasks {
+		t.place = i + 1
+	}
+	if err := s.order.link(tasks, s.reg.lookup); err != nil {
+		return err
+	}
+	before, conflict, err := s.reg.open(natural, tasks, func() {
 		if natural {
-			s.enclosing = attemptFrom(ctx)
+			s.enclosing.Store(outer)
 		}
 	})
 	if err != nil {
+		s.order.unlink(tasks)
 		return s.refuse(op, tasks, conflict, err)
 	}
-	s.fan.start()
-	signals := s.shutdown.listen(s.cfg.signals)
-	// Started by Run or Start, once; ends when the shutdown has ended, which is
-	// bounded; Run waits for it, and so does who reads Done.
-	go s.supervise(ctx, signals)
-	s.announceAll(tasks, true)
+	s.operate(ctx, done)
+	// An inline subscriber that does not return must not keep Run from returning.
+	// Started by Run or Start, once; ends when all tasks were announced; nobody waits
+	// for it: a shutdown announces those that are left.
+	background(func() {
+		s.announceAll(tasks)
+		for _, t := range before {
+			t.launch()
+		}
+	})
 	return nil
 }
 
-// usable reports why a supervisor that is asked to begin cannot, as far as that
-// is known before anything is registered.
-func (s *Supervisor) usable(ctx context.Context, op string) error {
-	var err error
+// usable reports why a supervisor that is asked to begin cannot, as far as that is
+// known before anything is registered. It asks ctx, which may be the user's own, for
+// the attempt that it comes from and for its end; a panic of its methods is an error.
+func (s *Supervisor) usable(ctx context.Context, op string) (outer *attempt, done <-chan struct{}, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = newPanicError(v)
+		}
+		if err != nil {
+			err = &TaskError{Op: op, Err: err}
+		}
+	}()
 	switch st := s.reg.current(); {
-	case st == StateRunning:
+	case st == SupervisorRunning:
 		err = ErrAlreadyRunning
-	case st != StateNew:
+	case st != SupervisorNew:
 		err = ErrShuttingDown
 	case ctx.Err() != nil:
 		err = context.Cause(ctx)
 	}
-	if err == nil {
-		return nil
-	}
-	if op == "run" && s.waitsForSelf(ctx) {
+	if err != nil && op == "run" && s.waitsForSelf(ctx) {
 		err = errors.Join(err, ErrWouldWaitForSelf)
 	}
-	return &TaskError{Op: op, Err: err}
+	return attemptFrom(ctx), ctx.Done(), err
 }
 
-// Add registers a task and lets it begin. A nil error means that it is
-// registered, not that it has started. The attempts carry the values of ctx,
-// never its end. Errors: what is wrong with spec, ErrTaskExists, ErrNotStarted,
-// ErrShuttingDown, or the cause of a ctx that has ended.
+// Add registers a task and lets it begin as soon as the supervisor has started. A nil
+// error means that it is registered, not that it has started. The attempts carry the
+// values of ctx, never its end. Errors: what is wrong with spec, ErrTaskExists,
+// ErrTooManyTasks, ErrShuttingDown, or the cause of a ctx that has ended.
+//
+// The values of ctx are asked for as long as the task lives: do not hand over the
+// context of a request that a framework uses again for the next one.
 func (s *Supervisor) Add(ctx context.Context, spec TaskSpec) (*Handle, error) {
 	mustContext(ctx)
 	if err := checkSpec(ctx, "add", spec); err != nil {
 		return nil, err
 	}
-	t := s.newTask(ctx, spec)
-	if err := s.reg.add1(t); err != nil {
-		if err == ErrTaskExists {
-			return nil, s.refuse("add", []*task{t}, t, err)
-		}
-		return nil, &TaskError{Op: "add", Task: spec.name, Err: err}
+	t, err := s.safeTask(ctx, "add", spec, callerOf(1), life.Added)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.register("add", t); err != nil {
+		return nil, err
 	}
 	t.announce(true)
-	return t, nil
+	return t.h, nil
+}
+
+// register makes tasks known to the registry and the order, all or none.
+func (s *Supervisor) register(op string, tasks ...*task) error {
+	if err := s.order.link(tasks, s.reg.lookup); err != nil {
+		return err
+	}
+	if conflict, err := s.reg.add(tasks...); err != nil {
+		s.order.unlink(tasks)
+		return s.refuse(op, tasks, conflict, err)
+	}
+	return nil
 }
 
 // AddAll registers all specs or, if one of them is refused, none. No attempt
@@ -221,15 +268,19 @@ func (s *Supervisor) Add(ctx context.Context, spec TaskSpec) (*Handle, error) {
 // specs. Errors are those of [Supervisor.Add] and name the first conflict.
 func (s *Supervisor) AddAll(ctx context.Context, specs ...TaskSpec) ([]*Handle, error) {
 	mustContext(ctx)
-	tasks, err := s.newTasks(ctx, "add", specs)
+	tasks, err := s.newTasks(ctx, "add", specs, callerOf(1))
 	if err != nil {
 		return nil, err
 	}
-	if conflict, err := s.reg.add(tasks...); err != nil {
-		return nil, s.refuse("add", tasks, conflict, err)
+	if err := s.register("add", tasks...); err != nil {
+		return nil, err
 	}
-	s.announceAll(tasks, false)
-	return tasks, nil
+	handles := make([]*Handle, len(tasks))
+	for i, t := range tasks {
+		handles[i] = t.h
+	}
+	s.announceAll(tasks)
+	return handles, nil
 }
 
 func checkSpec(ctx context.Context, op string, spec TaskSpec) error {
@@ -244,7 +295,7 @@ func checkSpec(ctx context.Context, op string, spec TaskSpec) error {
 }
 
 // newTasks makes the tasks of a batch, which nobody knows of yet.
-func (s *Supervisor) newTasks(ctx context.Context, op string, specs []TaskSpec) ([]*task, error) {
+func (s *Supervisor) newTasks(ctx context.Context, op string, specs []TaskSpec, from uintptr) ([]*task, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, &TaskError{Op: op, Err: context.Cause(ctx)}
 	}
@@ -255,7 +306,11 @@ func (s *Supervisor) newTasks(ctx context.Context, op string, specs []TaskSpec) 
 	}
 	tasks := make([]*task, len(specs))
 	for i, spec := range specs {
-		tasks[i] = s.newTask(ctx, spec)
+		t, err := s.safeTask(ctx, op, spec, from, life.Added)
+		if err != nil {
+			return nil, err
+		}
+		tasks[i] = t
 	}
 	return tasks, nil
 }
@@ -264,118 +319,68 @@ func (s *Supervisor) newTasks(ctx context.Context, op string, specs []TaskSpec) 
 // announced only where a name was in the way.
 func (s *Supervisor) refuse(op string, tasks []*task, conflict *task, err error) error {
 	if conflict == nil {
+		if len(tasks) == 1 {
+			return &TaskError{Op: op, Task: tasks[0].name, Err: err}
+		}
 		return &TaskError{Op: op, Err: err}
 	}
-	defer s.reg.drop()
-	s.announceFailed(tasks, conflict)
+	f := &s.fan
+	f.mu.Lock()
+	for _, t := range tasks {
+		e := Event{Kind: TaskAddFailed, Task: t.name, TaskKind: t.pol.kind, Reason: ErrBatchRejected}
+		if t == conflict {
+			e.Reason = ErrTaskExists
+		}
+		f.recordRootLocked(e)
+	}
+	buf := f.root.detachLocked()
+	f.mu.Unlock()
+	s.reg.drop(false) // it is announced: nothing depends on what subscribers do
+	f.bus.Wake()
+	f.deliver(&f.mu, &f.root, buf)
 	return &TaskError{Op: op, Task: conflict.name, Err: err}
 }
 
-// announceFailed announces all of tasks, although an inline subscriber may end
-// this goroutine meanwhile.
-func (s *Supervisor) announceFailed(tasks []*task, conflict *task) {
-	defer func() {
-		if len(tasks) > 0 {
-			s.announceFailed(tasks, conflict)
-		}
-	}()
-	for len(tasks) > 0 {
-		e := Event{Kind: TaskAddFailed, Task: tasks[0].name, Reason: ErrBatchRejected}
-		if tasks[0] == conflict {
-			e.Reason = ErrTaskExists
-		}
-		tasks = tasks[1:]
-		s.fan.announce(e)
-	}
-}
-
-// crowd is how many goroutines Run starts before it lets them run for a moment.
-// They would otherwise all be there before the first has run, every one of them
-// and its stack new and in nobody's cache: 1300 ns for each of 100 000 instant
-// tasks instead of 710. Run waits for them anyway; who calls AddAll does not, and
-// with as many busy bodies as processors a yield takes milliseconds for each. A
-// shutdown stops as many at a time, for the same reason.
-const crowd = 64
-
 // announceAll announces a batch and lets it begin. Both are complete even if an
 // inline subscriber ends this goroutine.
-func (s *Supervisor) announceAll(tasks []*task, yield bool) {
-	defer func() {
-		for i, t := range tasks {
-			s.fan.stepAside()
-			if t.launch() {
-				s.spawn(t)
+func (s *Supervisor) announceAll(tasks []*task) {
+	announced, launched := 0, 0
+	var rest func()
+	rest = func() {
+		defer func() {
+			if launched < len(tasks) {
+				background(rest)
 			}
-			if yield && (i+1)%crowd == 0 {
-				runtime.Gosched()
-			}
+		}()
+		for announced < len(tasks) {
+			announced++
+			tasks[announced-1].announce(false)
 		}
-	}()
-	s.announceEach(tasks)
-}
-
-func (s *Supervisor) announceEach(tasks []*task) {
-	defer func() {
-		if len(tasks) > 0 {
-			s.announceEach(tasks)
+		for launched < len(tasks) && s.reg.started.Load() {
+			launched++
+			tasks[launched-1].launch()
 		}
-	}()
-	for len(tasks) > 0 {
-		t := tasks[0]
-		tasks = tasks[1:]
-		t.announce(false)
+		launched = len(tasks)
 	}
+	rest()
 }
 
 // Lookup returns the registered task of that name.
 func (s *Supervisor) Lookup(name string) (*Handle, bool) {
 	t := s.reg.lookup(name)
-	return t, t != nil
+	if t == nil {
+		return nil, false
+	}
+	return t.h, true
 }
 
 // List returns all registered tasks, by id, those being stopped and abandoned
 // ones included.
-func (s *Supervisor) List() []*Handle { return s.reg.list() }
-
-// Alive reports whether a task of that name is registered and was not abandoned.
-func (s *Supervisor) Alive(name string) bool {
-	t := s.reg.lookup(name)
-	if t == nil {
-		return false
+func (s *Supervisor) List() []*Handle {
+	tasks := s.reg.list()
+	handles := make([]*Handle, len(tasks))
+	for i, t := range tasks {
+		handles[i] = t.h
 	}
-	st := t.state()
-	return st != StateAbandoned && st != StateFinished
-}
-
-// Count returns how many registered tasks are in the given state.
-func (s *Supervisor) Count(st State) int {
-	n := 0
-	for _, m := range s.reg.unsorted() {
-		if m.t.state() == st {
-			n++
-		}
-	}
-	return n
-}
-
-func (t *task) state() State {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.m.state()
-}
-
-// waitsForSelf reports whether ctx comes from something that the end of s waits
-// for: an attempt or a callback of s, or of a supervisor that is run inside one.
-func (s *Supervisor) waitsForSelf(ctx context.Context) bool {
-	if ctx.Value(callbackKey{}) == s {
-		return true
-	}
-	for c := attemptFrom(ctx); c != nil; {
-		sup := c.node.Load().t.sup
-		if sup == s {
-			return true
-		}
-		c = sup.enclosing
-	}
-	return false
+	return handles
 }

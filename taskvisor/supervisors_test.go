@@ -180,7 +180,7 @@ func TestWaitForSelfAcrossNestedSupervisors(t *testing.T) {
 		ready := make(chan struct{})
 		h = addTo(t, outer, taskvisor.Once("host", func(ctx context.Context) error {
 			<-ready
-			return inner.Run(ctx, taskvisor.Once("guest", func(ctx context.Context) error {
+			err := inner.Run(ctx, taskvisor.Once("guest", func(ctx context.Context) error {
 				_, err := h.Wait(ctx)
 				onlySelf(t, "Wait for the host", err)
 				onlySelf(t, "Shutdown of the inner", inner.Shutdown(ctx))
@@ -188,6 +188,8 @@ func TestWaitForSelfAcrossNestedSupervisors(t *testing.T) {
 				<-ctx.Done()
 				return nil
 			}))
+			<-ctx.Done() // the inner may have ended before the outer's stop arrives
+			return err
 		}))
 		close(ready)
 		outcomeOf(t, h)
@@ -223,7 +225,9 @@ func TestNestedSupervisorsEndTogether(t *testing.T) {
 		}))
 		synctest.Wait()
 		before := time.Now()
-		if err := outer.Shutdown(context.Background()); err != nil || time.Since(before) != time.Second {
+		err := outer.Shutdown(context.Background())
+		var outerLate *taskvisor.GraceExceededError
+		if !errors.As(err, &outerLate) || len(outerLate.Tasks) != 1 || outerLate.Tasks[0].Name != "host/stuck" || time.Since(before) != time.Second {
 			t.Errorf("Shutdown: %v after %v", err, time.Since(before))
 		}
 		var late *taskvisor.GraceExceededError

@@ -23,14 +23,14 @@ func Returning[T any](fn func(ctx context.Context) (T, error)) Func {
 
 // keepValue leaves v with the task whose attempt ctx belongs to, while it runs.
 func keepValue(ctx context.Context, v any) {
-	c := attemptFrom(ctx)
-	if c == nil {
+	a := attemptFrom(ctx)
+	if a == nil {
 		return
 	}
-	t := c.node.Load().t
+	t := a.t
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.runs(c) {
+	if t.run == a {
 		t.extraLocked().value = v
 	}
 }

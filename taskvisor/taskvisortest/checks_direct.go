@@ -71,7 +71,7 @@ func extremes() []taskvisor.Event {
 		Seq: 1, Time: time.Now(), Supervisor: "s", Task: "t", TaskID: 1, Attempt: 1,
 		Result: taskvisor.ResultPanic, Outcome: taskvisor.OutcomeAbandoned, Reason: taskvisor.ErrShutdown,
 		Source: taskvisor.BackoffFailure, Verdict: taskvisor.VerdictJoined, Err: &taskvisor.PanicError{Value: 1},
-		From: taskvisor.StateIdle, To: taskvisor.StateAdmitting, Slot: "t",
+		From: taskvisor.SlotIdle, To: taskvisor.SlotAdmitting, Slot: "t",
 	}
 	return []taskvisor.Event{largest, smallest, usual}
 }

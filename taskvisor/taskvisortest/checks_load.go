@@ -118,7 +118,7 @@ func reentrant(r *rig) {
 // overflow has the subscriber called from a queue of one event, whatever it
 // prefers, and late: it loses most events and is told so.
 func overflow(r *rig) {
-	sup, p := r.supervisor([]taskvisor.SubscriberOption{taskvisor.Queued(1), taskvisor.Patience(0)})
+	sup, p := r.supervisor([]taskvisor.SubscriberOption{taskvisor.Queued(1)})
 	p.hold = make(chan struct{})
 	if err := sup.Start(context.Background()); err != nil {
 		r.t.Fatalf("taskvisortest: Start: %v", err)

@@ -42,10 +42,35 @@ func naturalEnd(r *rig) {
 		taskvisor.Once("bad", Script(Fail(errScripted))),
 		taskvisor.Restartable("retried", Script(Fail(errScripted), Succeed()), quick),
 	)
-	if err != nil {
+	if !errors.Is(err, errScripted) { // the failure of what it was given
 		r.t.Errorf("taskvisortest: Run: %v", err)
 	}
 	<-sup.Done()
+}
+
+// theWheel brings about what a task's user may do to it, and an ordered shutdown.
+func theWheel(r *rig) {
+	sup, _ := r.start()
+	why := errors.New("because")
+	ready := func(ctx context.Context) error {
+		taskvisor.Beat(ctx, "ready")
+		taskvisor.Ready(ctx)
+		<-ctx.Done()
+		return context.Cause(ctx)
+	}
+	hs := r.add(sup, taskvisor.Restartable("database", ready, taskvisor.WithReadiness()),
+		taskvisor.Restartable("worker", Script(Block()), taskvisor.After("database"), taskvisor.WithKind("kind")),
+		taskvisor.Periodic("poll", time.Hour, Script(Succeed()), taskvisor.WithStartPaused()))
+	synctest.Wait()
+	poll := hs[2]
+	poll.Resume(why)
+	synctest.Wait()
+	poll.RunNow(why)
+	synctest.Wait()
+	poll.Pause(why)
+	hs[1].Interrupt(why)
+	synctest.Wait()
+	r.shutdown(sup, false)
 }
 
 // panicOnce is a subscriber that is not under test: its panic makes the

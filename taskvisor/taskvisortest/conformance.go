@@ -41,6 +41,7 @@ func TestSubscriber(t *testing.T, newSubscriber func(t *testing.T) taskvisor.Sub
 		{"NeverStarted", neverStarted},
 		{"NaturalEnd", naturalEnd},
 		{"EveryEnding", everyEnding},
+		{"Wheel", theWheel},
 		{"Names", names},
 		{"Errors", oddErrors},
 		{"Admission", admission},

@@ -60,14 +60,18 @@ func (r *Recorder) Events(tasks ...string) []taskvisor.Event {
 //	B  BackoffScheduled       Q  TaskRemoveRequested
 //	E  ActorExhausted         X  ActorDead
 //	N  TaskAbandoned          R  TaskReturned
-//	D  TaskRemoved
+//	D  TaskRemoved            Y  BodyReturned
+//	!  TaskTriggered
+//	I  TaskInterrupted        ‖  TaskPaused
+//	▶  TaskResumed
 //	U  ControllerSubmitted    J  ControllerRejected
 //
-// ControllerSlotTransition has no letter: it belongs to a slot. The name ""
+// TaskGated, TaskRecovered and TaskReady have no letter: they are signals beside the path.
+// ControllerSlotTransition has none either: it belongs to a slot. The name ""
 // stands for the supervisor itself, whose trace has its own letters:
 //
 //	H  ShutdownRequested      V  AllStoppedWithinGrace
-//	G  GraceExceeded
+//	G  GraceExceeded          L  ShutdownStage
 //	P  SubscriberPanicked     O  SubscriberOverflow
 func (r *Recorder) Trace(task string) string {
 	letters, tasks := taskLetters, []string{task}
@@ -104,6 +108,11 @@ var taskLetters = map[taskvisor.EventKind]string{
 	taskvisor.TaskAbandoned:       "N",
 	taskvisor.TaskReturned:        "R",
 	taskvisor.TaskRemoved:         "D",
+	taskvisor.BodyReturned:        "Y",
+	taskvisor.TaskTriggered:       "!",
+	taskvisor.TaskInterrupted:     "I",
+	taskvisor.TaskPaused:          "‖",
+	taskvisor.TaskResumed:         "▶",
 	taskvisor.ControllerSubmitted: "U",
 	taskvisor.ControllerRejected:  "J",
 }
@@ -112,6 +121,7 @@ var supervisorLetters = map[taskvisor.EventKind]string{
 	taskvisor.ShutdownRequested:     "H",
 	taskvisor.AllStoppedWithinGrace: "V",
 	taskvisor.GraceExceeded:         "G",
+	taskvisor.ShutdownStage:         "L",
 	taskvisor.SubscriberPanicked:    "P",
 	taskvisor.SubscriberOverflow:    "O",
 }

@@ -1,0 +1,173 @@
+package taskvisor
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/taskvisor/taskvisor-go/taskvisor/internal/life"
+)
+
+// brackets are what subscribers have made of an attempt. Only its goroutine uses
+// them, but for view.
+type brackets struct {
+	attempt Attempt
+	ctx     context.Context   // what they made of the attempt's
+	begun   []context.Context // what each returned; nil: it is not to be ended
+	next    int               // bracket to begin or to end
+	view    *views            // of ctx, for events; nil: the task's. Guarded by the task's lock
+}
+
+// beginBrackets lets each bracket see the attempt and derive a context. A bracket
+// that ends the goroutine is not called again.
+func (a *attempt) beginBrackets() {
+	f := &a.t.sup.fan
+	if len(f.brackets) == 0 {
+		return
+	}
+	if a.brackets == nil {
+		a.t.mu.Lock()
+		a.brackets = &brackets{attempt: a.describeLocked(), ctx: a, begun: make([]context.Context, len(f.brackets))}
+		a.t.mu.Unlock()
+		a.brackets.attempt.Started = time.Now()
+	}
+	b := a.brackets
+	for b.next < len(f.brackets) {
+		a.step = stepBrackets // for another goroutine, which goes on behind this bracket
+		i := b.next
+		b.next++
+		if ctx := f.beginBracket(f.brackets[i], b.ctx, b.attempt); ctx != nil {
+			b.begun[i], b.ctx = ctx, ctx
+		}
+	}
+	a.step = stepStart
+	var view *views
+	if b.ctx != context.Context(a) {
+		view = f.viewOf(b.ctx, a.t.values.Load())
+	}
+	a.t.mu.Lock()
+	b.view = view
+	a.t.mu.Unlock()
+}
+
+// endBrackets runs in reverse order, as deferred calls would.
+func (a *attempt) endBrackets() {
+	b, f := a.brackets, &a.t.sup.fan
+	if b == nil {
+		return
+	}
+	r := a.result()
+	for b.next > 0 {
+		b.next--
+		if ctx := b.begun[b.next]; ctx != nil {
+			f.endBracket(f.brackets[b.next], ctx, b.attempt, r)
+		}
+	}
+}
+
+// result is how the attempt ended, with what is planned.
+func (a *attempt) result() Result {
+	t := a.t
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	r := Result{Kind: ResultCanceled, Err: a.end.err, Reason: Reason(t.m.StoppedFor())}
+	if r.Aborted = a.end.aborted; r.Aborted {
+		return r
+	}
+	r.Kind, r.Duration = ResultKind(t.m.Result()), a.end.duration
+	if t.m.Interrupted() && r.Reason == 0 {
+		r.Reason = ErrInterrupted
+	}
+	if t.x != nil {
+		r.Note = t.x.note
+	}
+	if _, r.Retry = t.m.Planned(); r.Retry {
+		r.Delay = t.m.Delay()
+	}
+	return r
+}
+
+// describeLocked describes the attempt that a is.
+func (a *attempt) describeLocked() Attempt {
+	d := a.t.describeLocked(a.number)
+	d.Streak, d.Previous, d.Delay, d.PermitWait = a.streak, a.previous, a.delay, a.waited
+	if a.start != 0 {
+		d.Started = a.t.sup.wall(time.Now(), a.start)
+	}
+	return d
+}
+
+// describeLocked describes the attempt of that number, which is about to begin.
+func (t *task) describeLocked(number int) Attempt {
+	a := Attempt{Supervisor: t.sup.cfg.name, Task: t.name, Kind: t.pol.kind, TaskID: t.id, Number: number,
+		Spec: t.shownSpec(), task: t}
+	if number > 1 {
+		a.Previous, a.Delay = ResultKind(t.m.Result()), t.m.Delay()
+		a.Streak = t.m.Streak()
+	}
+	if x := t.sub; x != nil {
+		a.Slot, a.Admission, a.Replaced, a.SlotWait = x.slot, x.admission, x.replaced, x.waited
+	}
+	return a
+}
+
+// shownSpec is the spec with the policy in force, without the work: what is shown
+// keeps nobody's closure.
+func (t *task) shownSpec() TaskSpec { return TaskSpec{name: t.name, policy: t.pol} }
+
+var (
+	errNilContext     = errors.New("BeginAttempt returned a nil context")
+	errForeignContext = errors.New("BeginAttempt returned a context that is not derived from the one it was given")
+)
+
+// beginBracket calls s's BeginAttempt and returns its context, or ctx and a
+// report if that is of no use, or nil if the call did not return.
+func (f *fanout) beginBracket(s *sink, ctx context.Context, a Attempt) (derived context.Context) {
+	returned := false
+	defer func() {
+		if !returned {
+			derived = nil
+			f.contain(s, 0, recover())
+		}
+	}()
+	a.sink = s
+	derived = s.bracket.BeginAttempt(ctx, a)
+	err := checkDerived(derived, ctx)
+	returned = true
+	if err != nil {
+		f.report(s.name, err, "")
+		return ctx
+	}
+	return derived
+}
+
+// checkDerived calls methods of the subscriber's context. Contexts are not compared:
+// they may be of types that cannot be.
+func checkDerived(derived, given context.Context) error {
+	switch {
+	case derived == nil:
+		return errNilContext
+	case attemptFrom(derived) != attemptFrom(given), derived.Done() == nil: // WithoutCancel keeps the values only
+		return errForeignContext
+	}
+	return nil
+}
+
+func (f *fanout) endBracket(s *sink, ctx context.Context, a Attempt, r Result) {
+	returned := false
+	defer func() {
+		if !returned {
+			f.contain(s, 0, recover())
+		}
+	}()
+	a.sink = s
+	s.bracket.EndAttempt(ctx, a, r)
+	returned = true
+}
+
+// phase is where the task is.
+func (t *task) phase() life.Phase {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.m.Phase()
+}

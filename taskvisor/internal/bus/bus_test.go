@@ -1,0 +1,244 @@
+package bus_test
+
+import (
+	"math/rand/v2"
+	"testing"
+	"testing/synctest"
+
+	"github.com/taskvisor/taskvisor-go/taskvisor/internal/bus"
+)
+
+// item is one of two kinds: odd labels are terminal.
+type item struct {
+	n     uint64
+	label uint8
+	ptr   *int
+}
+
+func (i *item) Number() uint64 { return i.n }
+func (i *item) Label() uint8   { return i.label }
+func (i *item) Terminal() bool { return i.label%2 == 1 }
+
+const report = 100 // label of what tells of losses
+
+func publish(b *bus.Bus[item, *item], label uint8, final bool) {
+	place, n := b.Next(final)
+	if place == nil {
+		return
+	}
+	*place = item{n: n, label: label, ptr: new(int)}
+	b.Done()
+	b.Wake()
+}
+
+func tell(l bus.Lost) item { return item{label: report, n: 0, ptr: new(int)} }
+
+// Whatever the schedule: order holds among what is terminal and among what is not,
+// nothing is delivered twice, and delivered, dropped and queued are what was published.
+func TestSchedules(t *testing.T) {
+	for range 300 {
+		synctest.Test(t, func(t *testing.T) {
+			var b bus.Bus[item, *item]
+			capacity := 1 + rand.IntN(40)
+			r := b.Add(capacity, tell)
+			var got []item
+			gate := make(chan struct{})
+			done := make(chan struct{})
+			go func() {
+				defer close(done)
+				for it := r.Next(); it != nil; it = r.Next() {
+					got = append(got, *it)
+					<-gate
+				}
+			}()
+			published := map[uint8]uint64{}
+			for range rand.IntN(400) {
+				label := uint8(rand.IntN(4))
+				published[label]++
+				publish(&b, label, false)
+				if rand.IntN(3) == 0 {
+					synctest.Wait()
+					select {
+					case gate <- struct{}{}:
+					default:
+					}
+				}
+			}
+			publish(&b, 0, true)
+			published[0]++
+			publish(&b, 0, true) // sealed: nothing
+			close(gate)
+			b.WakeAll()
+			<-done
+			check(t, got, published, r.Status())
+		})
+	}
+}
+
+func check(t *testing.T, got []item, published map[uint8]uint64, st bus.Status) {
+	t.Helper()
+	seen := map[uint8]uint64{}
+	var delivered, last uint64
+	reports := 0
+	for _, it := range got {
+		if it.label == report {
+			reports++
+			continue
+		}
+		if it.n <= last {
+			t.Fatalf("number %d after %d", it.n, last)
+		}
+		last = it.n
+		delivered++
+		seen[it.label]++
+	}
+	if st.Delivered != delivered || st.Queued != 0 {
+		t.Fatalf("%d delivered, status %+v", delivered, st)
+	}
+	var dropped uint64
+	for label, n := range published {
+		if n != seen[label]+st.Dropped[label] {
+			t.Fatalf("label %d: %d published, %d seen, %d dropped", label, n, seen[label], st.Dropped[label])
+		}
+		dropped += st.Dropped[label]
+	}
+	if (reports > 0) != (dropped > 0) {
+		t.Fatalf("%d dropped, %d reports", dropped, reports)
+	}
+}
+
+// The report of losses comes while they go on.
+func TestLossesAreReportedMeanwhile(t *testing.T) {
+	var b bus.Bus[item, *item]
+	r := b.Add(8, tell)
+	for range 20 {
+		publish(&b, 1, false)
+	}
+	for n := range 40 {
+		if r.Next().label == report {
+			return
+		}
+		for range 3 {
+			publish(&b, 1, false)
+		}
+		_ = n
+	}
+	t.Error("no report although losses go on")
+}
+
+// A bus whose readers have read everything keeps no item, and few places.
+func TestRestKeepsNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var b bus.Bus[item, *item]
+		r := b.Add(1<<16, tell)
+		for range 5000 {
+			publish(&b, 0, false)
+		}
+		n := 0
+		go func() {
+			for it := r.Next(); it != nil; it = r.Next() {
+				n++
+			}
+		}()
+		synctest.Wait()
+		if places, _ := b.Kept(); n != 5000 || places != 0 {
+			t.Errorf("%d read, %d places kept", n, places)
+		}
+		for i := range 50 { // one at a time: it rests after each
+			publish(&b, 0, false)
+			synctest.Wait()
+			places, items := b.Kept()
+			if n != 5001+i || places > 16 {
+				t.Errorf("%d read, %d places kept", n, places)
+			}
+			for _, it := range items {
+				if it != (item{}) {
+					t.Errorf("a bus at rest keeps %+v", it)
+				}
+			}
+		}
+		publish(&b, 0, true)
+		b.WakeAll()
+		synctest.Wait()
+		if n != 5051 {
+			t.Errorf("%d read", n)
+		}
+	})
+}
+
+// What a reader that is cut off did not begin is dropped.
+func TestCut(t *testing.T) {
+	var b bus.Bus[item, *item]
+	r := b.Add(100, tell)
+	for range 50 {
+		publish(&b, 0, false)
+	}
+	r.Next()
+	r.Cut()
+	if r.Next() != nil {
+		t.Error("something is read after the cut")
+	}
+	if st := r.Status(); st.Delivered != 1 || st.Dropped[0] != 49 || st.Queued != 0 {
+		t.Errorf("status %+v", st)
+	}
+}
+
+// Publishing for one reader that keeps up allocates nothing but chunks.
+func TestPublishAllocations(t *testing.T) {
+	var b bus.Bus[item, *item]
+	if n := testing.AllocsPerRun(1000, func() {
+		place, _ := b.Next(false)
+		place.label = 2
+		b.Done()
+	}); n != 0 {
+		t.Errorf("%v allocations without a reader", n)
+	}
+	if b.Count(false) != b.Last() {
+		t.Error("Count gives no number")
+	}
+	var read bus.Bus[item, *item]
+	r := read.Add(100, tell)
+	publish(&read, 2, false) // the first makes the chunk
+	if n := testing.AllocsPerRun(1000, func() {
+		if r.Next() == nil {
+			t.Error("nothing to read")
+		}
+		r.Rest()
+		place, _ := read.Next(false)
+		place.label = 2
+		read.Done()
+	}); n != 0 {
+		t.Errorf("%v allocations for a reader that keeps up", n)
+	}
+}
+
+// One item wakes every reader that waits, one after the other.
+func TestEveryReaderIsWoken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var b bus.Bus[item, *item]
+		var got [5]int
+		var readers []*bus.Reader[item, *item] // all are there before the first begins
+		for range got {
+			readers = append(readers, b.Add(10, tell))
+		}
+		for i, r := range readers {
+			go func() {
+				for it := r.Next(); it != nil; it = r.Next() {
+					got[i]++
+				}
+			}()
+		}
+		for n := 1; n <= 3; n++ {
+			synctest.Wait()
+			publish(&b, 0, false)
+			synctest.Wait()
+			for i := range got {
+				if got[i] != n {
+					t.Errorf("reader %d has got %d of %d", i, got[i], n)
+				}
+			}
+		}
+		publish(&b, 0, true)
+		b.WakeAll()
+	})
+}

@@ -1,0 +1,146 @@
+package taskvisor_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/taskvisor/taskvisor-go/taskvisor"
+	"github.com/taskvisor/taskvisor-go/taskvisor/taskvisortest"
+)
+
+// Marks speak to the supervisor of the task that returns them: an error that comes
+// out of a child's outcome, a Wait, an Await or an inner supervisor's Run keeps its
+// tree, but a parent that returns it is judged by its own policy.
+func TestMarksSpeakToTheirOwnSupervisor(t *testing.T) {
+	errLost := errors.New("lost")
+	marks := map[string]error{
+		"fatal":       taskvisor.Fatal(errLost),
+		"canceled":    errors.Join(taskvisor.ErrCanceled, errLost),
+		"with reason": taskvisor.Canceled(errLost),
+		"retry after": taskvisor.RetryAfter(time.Hour, errLost),
+	}
+	ways := map[string]func(ctx context.Context, t *testing.T, sup *taskvisor.Supervisor, child taskvisor.Func) error{
+		"outcome": func(ctx context.Context, t *testing.T, sup *taskvisor.Supervisor, child taskvisor.Func) error {
+			h := addTo(t, sup, taskvisor.Once("child", child))
+			o, err := h.Wait(ctx)
+			return errors.Join(err, o.Err)
+		},
+		"await": func(ctx context.Context, t *testing.T, sup *taskvisor.Supervisor, child taskvisor.Func) error {
+			h := addTo(t, sup, taskvisor.Once("child",
+				taskvisor.Returning(func(ctx context.Context) (int, error) { return 0, child(ctx) })))
+			_, err := taskvisor.Await[int](ctx, h)
+			return err
+		},
+		"run": func(ctx context.Context, t *testing.T, _ *taskvisor.Supervisor, child taskvisor.Func) error {
+			inner, _ := newSup(t)
+			return inner.Run(ctx, taskvisor.Once("child", child, taskvisor.WithEssential()))
+		},
+		"run in two levels": func(ctx context.Context, t *testing.T, _ *taskvisor.Supervisor, child taskvisor.Func) error {
+			middle, _ := newSup(t)
+			return middle.Run(ctx, taskvisor.Once("inner", func(ctx context.Context) error {
+				inner, _ := newSup(t)
+				return inner.Run(ctx, taskvisor.Once("child", child, taskvisor.WithEssential()))
+			}, taskvisor.WithEssential()))
+		},
+	}
+	for mark, err := range marks {
+		for way, ask := range ways {
+			t.Run(mark+", "+way, func(t *testing.T) {
+				bubble(t, func(t *testing.T) {
+					sup, rec := taskvisortest.Start(t)
+					n := 0
+					var got error
+					h := addTo(t, sup, taskvisor.Restartable("parent", func(ctx context.Context) error {
+						if n++; n > 1 {
+							return nil
+						}
+						got = ask(ctx, t, sup, func(context.Context) error { return err })
+						return got
+					}, taskvisor.ConstantBackoff(time.Second)))
+					o := outcomeOf(t, h)
+					isAll(t, "what the parent got", got, errLost)
+					same(t, "outcome", o.Kind, taskvisor.OutcomeCompleted)
+					wantTrace(t, rec, "parent", "A S ✗ B S ✓ E D")
+					for _, e := range rec.Events("parent") {
+						if e.Kind == taskvisor.BackoffScheduled && (e.Delay != time.Second || e.Source != taskvisor.BackoffFailure) {
+							t.Errorf("%v", e)
+						}
+					}
+				})
+			})
+		}
+	}
+}
+
+// A parent that marks what it got says so itself.
+func TestMarkedAnew(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		sup, rec := taskvisortest.Start(t)
+		h := addTo(t, sup, taskvisor.Restartable("parent", func(ctx context.Context) error {
+			child := addTo(t, sup, taskvisor.Once("child", taskvisortest.Script(taskvisortest.Fail(taskvisor.RetryAfter(time.Hour, errBoom)))))
+			o, _ := child.Wait(ctx)
+			return taskvisor.Fatal(o.Err)
+		}))
+		o := outcomeOf(t, h)
+		isAll(t, "outcome", o.Err, errBoom)
+		wantTrace(t, rec, "parent", "A S ✗ X D")
+	})
+}
+
+// A supervisor as a task: what it leaves running is in the outer report under the
+// path of the names, however deep, and the causes are told once.
+func TestAsTask(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		release := make(chan struct{})
+		leaf, leafRec := newSup(t, taskvisor.WithName("leaf"), taskvisor.WithGrace(time.Minute))
+		var cause error
+		for _, spec := range []taskvisor.TaskSpec{
+			taskvisor.Once("stuck", stubborn(release)),
+			taskvisor.Once("good", func(ctx context.Context) error { <-ctx.Done(); cause = context.Cause(ctx); return nil }),
+		} {
+			addTo(t, leaf, spec)
+		}
+		middle, _ := newSup(t, taskvisor.WithName("middle"), taskvisor.WithGrace(time.Minute))
+		addTo(t, middle, leaf.AsTask("leaf"))
+		outer, outerRec := newSup(t, taskvisor.WithName("outer"), taskvisor.WithGrace(time.Minute))
+		addTo(t, outer, middle.AsTask("middle"))
+		if err := outer.Start(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second)
+		before := time.Now()
+		err := outer.Shutdown(context.Background())
+		var late *taskvisor.GraceExceededError
+		if !errors.As(err, &late) {
+			t.Fatalf("Shutdown: %v", err)
+		}
+		names := map[string]bool{}
+		for _, st := range late.Tasks {
+			names[st.Name] = true
+		}
+		if !names["middle/leaf/stuck"] || time.Since(before) > time.Minute+time.Second {
+			t.Errorf("after %v: %v", time.Since(before), err)
+		}
+		wantTrace(t, outerRec, "", "H G")
+		wantTrace(t, leafRec, "good", "A S ✓ D")
+		if text := cause.Error(); text != "taskvisor: supervisor shut down" {
+			t.Errorf("cause %q", text)
+		}
+		close(release)
+	})
+}
+
+// A supervisor runs once: a second attempt says so, and the task ends.
+func TestAsTaskRunsOnce(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		inner, _ := newSup(t)
+		addTo(t, inner, taskvisor.Once("fails", taskvisortest.Script(taskvisortest.Fail(errBoom)), taskvisor.WithEssential()))
+		outer, rec := taskvisortest.Start(t)
+		h := addTo(t, outer, inner.AsTask("inner", taskvisor.ConstantBackoff(time.Second)))
+		o := outcomeOf(t, h)
+		isAll(t, "outcome", o.Err, taskvisor.ErrShuttingDown)
+		wantTrace(t, rec, "inner", "A S ✗ B S ✗ X D")
+	})
+}

@@ -1,0 +1,45 @@
+package taskvisor
+
+import "time"
+
+// Outcome is how a task ended. Each registered task and each refused submission
+// has exactly one.
+type Outcome struct {
+	Kind           OutcomeKind
+	Err            error  // nil if and only if completed; the stop's Reason where a stopped body returned nil
+	Reason         Reason // why canceled, abandoned or rejected
+	Value          any    // what a Returning task returned; nil unless completed
+	Attempts       int
+	Started, Ended time.Time // Started is the first attempt's; zero if none began
+	Stack          string    // of an abandoned body, as far as it was captured by then
+
+	exit exitCode
+}
+
+// ExitCode returns the exit status that the error of the last attempt carries,
+// if it carries one; see [Event.ExitCode].
+func (o Outcome) ExitCode() (code int, ok bool) { return o.exit.code, o.exit.known }
+
+// OutcomeKind is how a task ended.
+type OutcomeKind uint8
+
+// The outcomes.
+const (
+	OutcomeCompleted OutcomeKind = iota + 1 // the last attempt succeeded and the policy asks for no more
+	OutcomeFailed                           // the last attempt failed and the policy allows no more
+	OutcomeFatal                            // an attempt was fatal
+	OutcomeCanceled                         // stopped, or ended itself by ErrCanceled
+	OutcomeAbandoned                        // stopped, and its body outlived the grace
+	OutcomeRejected                         // a submission that never became a task
+)
+
+var outcomeLabels = []string{"", "completed", "failed", "fatal", "canceled", "abandoned", "rejected"}
+
+// String returns the stable label.
+func (k OutcomeKind) String() string { return label(outcomeLabels, k) }
+
+// MarshalText returns the label.
+func (k OutcomeKind) MarshalText() ([]byte, error) { return []byte(k.String()), nil }
+
+// UnmarshalText accepts a label.
+func (k *OutcomeKind) UnmarshalText(text []byte) error { return parse(k, text, outcomeLabels) }

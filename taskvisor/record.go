@@ -1,0 +1,234 @@
+package taskvisor
+
+import (
+	"time"
+
+	"github.com/taskvisor/taskvisor-go/taskvisor/internal/life"
+)
+
+// entry is one published event with the context that its readers get.
+type entry struct {
+	view *views // nil: no values
+	Event
+}
+
+// What the bus must know of an entry.
+
+func (e *entry) Number() uint64 { return e.Seq }
+func (e *entry) Label() uint8   { return uint8(e.Kind) }
+func (e *entry) Terminal() bool { return e.Kind.Terminal() }
+
+// eventOrder lists the events that a transition may have, in the order in which they
+// are published.
+var eventOrder = [...]struct {
+	effect life.Effects
+	kind   EventKind // 0: the kind depends on the result
+}{
+	{life.EventAdded, TaskAdded},
+	{life.EventRequested, TaskRemoveRequested},
+	{life.EventTriggered, TaskTriggered},
+	{life.EventInterrupted, TaskInterrupted},
+	{life.EventPaused, TaskPaused},
+	{life.EventResumed, TaskResumed},
+	{life.EventReady, TaskReady},
+	{life.EventStarting, TaskStarting},
+	{life.EventTimeout, TimeoutHit},
+	{life.EventEnded, 0},
+	{life.EventRecovered, TaskRecovered},
+	{life.EventReturned, TaskReturned},
+	{life.EventReleased, BodyReturned},
+	{life.EventExhausted, ActorExhausted},
+	{life.EventDead, ActorDead},
+	{life.EventBackoff, BackoffScheduled},
+}
+
+// recordAll publishes the events among e, and that the task's slot has changed with
+// it. The task's lock is held.
+func (t *task) recordAll(e life.Effects, now time.Time, at life.Time, why error) {
+	if e&life.Events != 0 {
+		for i := range eventOrder { // by index: a copy would cost stack under every body
+			o := &eventOrder[i]
+			if e&o.effect == 0 {
+				continue
+			}
+			kind := o.kind
+			if kind == 0 {
+				kind = terminalKind(t.m.Result())
+			}
+			t.record(kind, now, at, why)
+		}
+	}
+	if t.sub != nil {
+		t.slotLocked(now)
+	}
+}
+
+func terminalKind(r life.Result) EventKind {
+	switch r {
+	case life.Success:
+		return TaskStopped
+	case life.Canceled:
+		return TaskCanceled
+	default:
+		return TaskFailed
+	}
+}
+
+// record publishes one event of the task.
+func (t *task) record(kind EventKind, now time.Time, at life.Time, why error) {
+	if kind == ActorExhausted || kind == ActorDead || kind == TaskRemoved {
+		why = t.outErrLocked() // now: it may ask the shutdown, whose lock is taken before the bus's
+	}
+	if en := t.open(kind, now); en != nil {
+		t.fill(&en.Event, at, why)
+		t.close(en)
+	}
+}
+
+// open begins an event of the task, whose lock is held, in its place on the bus; it
+// returns nil, and counts the event, where nobody wants it. Until close the bus is
+// locked, so only fields are set. The event is made there, and not in a frame of ours,
+// since it is so large that a body's goroutine would have to grow its stack for it: 2
+// of the 4 KB of an idle task, a third of a restart's time.
+func (t *task) open(kind EventKind, now time.Time) *entry {
+	f := &t.sup.fan
+	if !f.wants(kind) {
+		t.seq = f.bus.Count(false)
+		return nil
+	}
+	en, n := f.bus.Next(false)
+	if en == nil { // the verdict has been given
+		return nil
+	}
+	*en = entry{}
+	t.seq = n
+	en.view = t.viewLocked()
+	en.Seq, en.Time, en.Kind, en.Supervisor = n, now, kind, t.sup.cfg.name
+	en.Task, en.TaskKind, en.TaskID, en.Attempt, en.task = t.name, t.pol.kind, t.id, t.m.Attempt(), t
+	return en
+}
+
+// close makes an event that open began available to subscribers.
+func (t *task) close(en *entry) { t.sup.fan.close(en, &t.out) }
+
+// fill adds what the kind of e is about.
+func (t *task) fill(e *Event, at life.Time, why error) {
+	m := &t.m
+	switch e.Kind {
+	case TaskAdded:
+		e.Attempt = 0
+		if x := t.sub; x != nil {
+			e.Slot, e.Admission, e.Duration = x.slot, x.admission, x.waited
+		}
+	case TaskStarting:
+		e.Timeout, e.Duration = t.pol.Timeout, t.run.waited
+	case TaskReady, TaskRecovered:
+		e.Duration = time.Duration(at - m.Started())
+	case TimeoutHit:
+		e.Timeout, e.Duration = t.limitLocked(), time.Duration(at-m.Started())
+	case TaskStopped, TaskFailed, TaskCanceled, BodyReturned:
+		t.fillEnd(e)
+	case TaskReturned:
+		e.Duration = time.Duration(at - t.x.since)
+	case BackoffScheduled:
+		e.Delay, e.Source = m.Delay(), BackoffSource(m.Source())
+		if m.Result() != life.Success {
+			e.Err = t.run.end.err
+		}
+	case TaskInterrupted:
+		e.Err = why
+		e.Attempt = 0 // it ended a delay: the attempt before is over
+		if t.run != nil {
+			e.Attempt = m.Number()
+		}
+	case TaskTriggered, TaskPaused, TaskResumed:
+		e.Err = why
+	case TaskRemoveRequested:
+		e.Reason, e.Err = Reason(m.StoppedFor()), why
+	case ActorExhausted, ActorDead:
+		e.Outcome, e.Err = OutcomeKind(m.Outcome()), why
+	case TaskRemoved:
+		e.Outcome, e.Reason, e.Err = OutcomeKind(m.Outcome()), t.outReasonLocked(), why
+	}
+}
+
+// limitLocked is what an attempt that timed out has exceeded.
+func (t *task) limitLocked() time.Duration {
+	if t.m.Silent() {
+		return t.pol.Idle
+	}
+	return t.pol.Timeout
+}
+
+// fillEnd is about how an attempt ended.
+func (t *task) fillEnd(e *Event) {
+	end := &t.run.end
+	e.Result = ResultKind(t.m.Result())
+	e.Duration, e.Err, e.exit, e.Stack = end.duration, end.err, end.code, end.stack
+	if e.Result == ResultCanceled {
+		e.Reason = t.cancelReasonLocked()
+		if end.stirred && t.m.StoppedFor() == 0 { // the machine may be at the next attempt
+			e.Reason = ErrInterrupted
+		}
+	}
+}
+
+// cancelReasonLocked is the claimed stop, or an interruption, or else the body's own
+// wish.
+func (t *task) cancelReasonLocked() Reason {
+	switch {
+	case t.m.StoppedFor() != 0:
+		return Reason(t.m.StoppedFor())
+	case t.m.Interrupted():
+		return ErrInterrupted
+	default:
+		return ErrCanceled
+	}
+}
+
+// viewLocked is the context of an event of the task.
+func (t *task) viewLocked() *views {
+	if t.run != nil && t.run.brackets != nil && t.run.brackets.view != nil {
+		return t.run.brackets.view
+	}
+	return t.view
+}
+
+// recordGated announces what the next attempt waits for.
+func (t *task) recordGated(now time.Time, gate string) {
+	if e := t.open(TaskGated, now); e != nil {
+		e.Attempt++
+		e.Gate = gate
+		t.close(e)
+	}
+}
+
+// recordStuck announces a body that does not end.
+func (t *task) recordStuck(now time.Time, stack string) {
+	if e := t.open(TaskStuck, now); e != nil {
+		e.Duration = t.ranLocked(now)
+		e.Reason = Reason(t.m.StoppedFor())
+		if e.Reason == 0 && t.m.Interrupted() {
+			e.Reason = ErrInterrupted
+		}
+		e.Stack = stack
+		t.close(e)
+	}
+}
+
+// recordAbandoned announces that the body was given up.
+func (t *task) recordAbandoned(now time.Time, o *Outcome) {
+	if e := t.open(TaskAbandoned, now); e != nil {
+		e.Outcome, e.Reason, e.Err, e.Stack = OutcomeAbandoned, o.Reason, o.Err, o.Stack
+		e.Duration = t.ranLocked(now)
+		t.close(e)
+	}
+}
+
+// ranLocked is for how long the attempt has been running; 0 if it was not announced.
+func (t *task) ranLocked(now time.Time) time.Duration {
+	if t.run == nil || t.run.start == 0 {
+		return 0
+	}
+	return time.Duration(t.sup.instant(now) - t.run.start)
+}

@@ -1,0 +1,96 @@
+package taskvisor
+
+import (
+	"runtime"
+	"strconv"
+	"time"
+)
+
+// Snapshot returns the state of everything, read from the tasks themselves. It
+// never calls the user's code and never waits for it.
+func (s *Supervisor) Snapshot() Snapshot {
+	now := time.Now()
+	sn := Snapshot{Supervisor: s.cfg.name, Seq: s.fan.bus.Last(), Time: now, Created: s.wall(now, 1),
+		MaxConcurrent: s.cfg.maxConcurrent}
+	s.slots.snapshot(&sn, now)
+	tasks := s.reg.snapshot(&sn, func(d *departed) EndedTask { return d.show(s, now) })
+	s.shutdown.snapshot(&sn)
+	sn.Tasks = make([]TaskStatus, len(tasks))
+	running := 0
+	for i, t := range tasks {
+		t.mu.Lock()
+		sn.Tasks[i] = t.statusLocked(now)
+		runs := t.runningLocked()
+		t.mu.Unlock()
+		running += runs
+		sn.Started += uint64(sn.Tasks[i].Attempt)
+		sn.Ended += uint64(sn.Tasks[i].Attempt - runs)
+	}
+	sn.InUse = running + sn.Released
+	if s.limit != nil {
+		_, sn.InUse = s.limit.queue.Used()
+	}
+	for _, sink := range s.fan.sinks {
+		if sink.name != reporterName {
+			sn.Subscribers = append(sn.Subscribers, sink.status())
+		}
+	}
+	return sn
+}
+
+// status is the account of one subscriber.
+func (s *sink) status() SubscriberStatus {
+	st := SubscriberStatus{Name: s.name, Inline: s.inline, Panics: s.panics.Load(), Failures: s.failures.Load(),
+		Delivered: s.called.Load()}
+	if s.reader == nil {
+		return st
+	}
+	account := s.reader.Status()
+	st.Capacity, st.Delivered, st.Queued = s.capacity, account.Delivered, account.Queued
+	for label, n := range account.Dropped {
+		if st.Dropped == nil {
+			st.Dropped = make(map[EventKind]uint64, len(account.Dropped))
+		}
+		st.Dropped[EventKind(label)] = n
+	}
+	return st
+}
+
+// Alive reports whether a task of that name is registered and was not abandoned.
+func (s *Supervisor) Alive(name string) bool {
+	t := s.reg.lookup(name)
+	return t != nil && t.state().Alive()
+}
+
+// Count returns how many registered tasks are in the given state.
+func (s *Supervisor) Count(st State) int {
+	n := 0
+	for _, t := range s.reg.list() {
+		if t.state() == st {
+			n++
+		}
+	}
+	return n
+}
+
+func (t *task) state() State {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return State(t.m.State())
+}
+
+// place shows where a program counter comes from. The answers are kept, one for each
+// call in the program that has registered a task: to find one takes longer than all
+// the rest of a status (16 ms of a snapshot of 10 000 tasks).
+func (s *Supervisor) place(pc uintptr) string {
+	if pc == 0 {
+		return ""
+	}
+	if known, ok := s.places.Load(pc); ok {
+		return known.(string)
+	}
+	f, _ := runtime.CallersFrames([]uintptr{pc}).Next()
+	at := f.File + ":" + strconv.Itoa(f.Line)
+	s.places.Store(pc, at)
+	return at
+}

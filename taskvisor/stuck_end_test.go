@@ -1,0 +1,123 @@
+package taskvisor_test
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/taskvisor/taskvisor-go/taskvisor"
+	"github.com/taskvisor/taskvisor-go/taskvisor/taskvisortest"
+)
+
+// Nothing of a supervisor that has ended waits for the next capture of stacks: a bubble
+// whose test is over finds what waits for time to pass.
+func TestNoCaptureIsWaitedForAtTheEnd(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		sup, _ := newSup(t)
+		if err := sup.Start(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		back := make(chan struct{})
+		for _, name := range []string{"a", "b", "c"} {
+			h := addTo(t, sup, taskvisor.Once(name, func(context.Context) error { <-back; return nil }, taskvisor.WithGrace(time.Millisecond)))
+			synctest.Wait()
+			h.Stop()
+			time.Sleep(2 * time.Millisecond) // abandoned: its stacks are asked for
+		}
+		close(back)
+		synctest.Wait()
+		if err := sup.Shutdown(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// The stacks of a stuck body may come late: if it is abandoned before that, it was
+// announced as stuck without them, and first; for one that was released TaskRemoved is
+// the last word but for its return; if it came back, there is nothing to report.
+func TestStuckIsNotReportedTooLate(t *testing.T) {
+	for _, tt := range []struct {
+		name, want string
+		grace      time.Duration
+		opts       []taskvisor.TaskOption
+	}{
+		{"abandoned", "A S Q K N ✓ R D", 1500 * time.Millisecond, nil},
+		{"released", "A S Q K N D Y", 1500 * time.Millisecond, []taskvisor.TaskOption{taskvisor.WithReleaseOnAbandon()}},
+		{"back", "A S Q ✓ D", time.Hour, nil},
+		{"still there", "A S Q K ✓ D", time.Hour, nil},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				sup, rec := taskvisortest.Start(t)
+				back := make(chan struct{})
+				body := func(context.Context) error { <-back; return nil }
+				opts := append(tt.opts, taskvisor.WithStuckAfter(time.Second), taskvisor.WithGrace(tt.grace))
+				other := addTo(t, sup, taskvisor.Once("other", body, taskvisor.WithStuckAfter(900*time.Millisecond), taskvisor.WithGrace(time.Hour)))
+				h := addTo(t, sup, taskvisor.Once("a", body, opts...))
+				synctest.Wait()
+				other.Stop() // the capture for it, at 0.9 s, keeps that for h waiting until 1.9 s
+				h.Stop()
+				time.Sleep(1600 * time.Millisecond)
+				if tt.name == "back" {
+					close(back)
+				}
+				time.Sleep(10 * time.Second)
+				if tt.name != "back" {
+					close(back)
+				}
+				wantTrace(t, rec, "a", tt.want)
+			})
+		})
+	}
+}
+
+// The stacks of an earlier attempt's body are no report about the next one's.
+func TestStuckIsOfItsOwnAttempt(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		sup, rec := taskvisortest.Start(t)
+		hang := func(d time.Duration) taskvisor.Func {
+			return func(context.Context) error { time.Sleep(d); return nil }
+		}
+		opts := []taskvisor.TaskOption{taskvisor.WithTimeout(time.Second), taskvisor.WithMaxRetries(1), taskvisor.ConstantBackoff(0)}
+		addTo(t, sup, taskvisor.Restartable("other", hang(3*time.Second), append(opts, taskvisor.WithStuckAfter(900*time.Millisecond))...))
+		// It is stuck at 2 s, and the capture comes at 2.9 s, in its second attempt.
+		addTo(t, sup, taskvisor.Restartable("a", hang(2100*time.Millisecond), append(opts, taskvisor.WithStuckAfter(time.Second))...))
+		time.Sleep(time.Minute)
+		for _, e := range rec.Events("a") {
+			if e.Kind == taskvisor.TaskStuck && e.Duration < 2*time.Second {
+				t.Errorf("reported as stuck after %v: %v", e.Duration, e)
+			}
+		}
+	})
+}
+
+// The stack in the status of an abandoned task is that of its body: one that is back has
+// none, although a helper that it has leaked wears its label.
+func TestStackOfABodyThatIsBack(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		sup, _ := taskvisortest.Start(t)
+		back, helper := make(chan struct{}), make(chan struct{})
+		body := func(context.Context) error {
+			go func() { <-helper }()
+			<-back
+			return nil
+		}
+		first := addTo(t, sup, taskvisor.Once("first", body, taskvisor.WithGrace(time.Millisecond)))
+		h := addTo(t, sup, taskvisor.Once("a", body, taskvisor.WithGrace(2*time.Millisecond), taskvisor.WithReleaseOnAbandon()))
+		synctest.Wait()
+		first.Stop()
+		h.Stop()
+		time.Sleep(10 * time.Millisecond) // the stack of the first was taken, that of a waits for its turn
+		close(back)
+		time.Sleep(time.Minute)
+		if st := h.Status(); st.Stack != "" {
+			t.Errorf("stack %q", st.Stack)
+		}
+		if o := outcomeOf(t, first); !strings.Contains(o.Stack, "stuck_end_test") {
+			t.Errorf("stack of the first: %q", o.Stack)
+		}
+		close(helper)
+	})
+}
