@@ -2,6 +2,7 @@ package otelsub
 
 import (
 	"context"
+	"sync/atomic"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -10,150 +11,115 @@ import (
 	"github.com/taskvisor/taskvisor-go/taskvisor"
 )
 
-// The attributes of links, made once.
-var (
-	linkPrevious  = linkType("previous_attempt")
-	linkFull      = linkType("previous_trace")
-	linkSubmitter = linkType("submitter")
-	linkReplaced  = linkType("replaced_task")
-	linkStart     = linkType("start")
-)
+// attempt is an open attempt. The body's context carries it, so that its end is found
+// also after its task was removed.
+type attempt struct {
+	task  *task
+	shape *shape
+	began time.Time
+	start trace.SpanStartOption // the attributes of its start, for the spans after the first
 
-func linkType(name string) []attribute.KeyValue {
-	return []attribute.KeyValue{keyLink.String(name)}
+	outgrown atomic.Bool  // the body's spans are on their own
+	looks    atomic.Int32 // at the span, of an attempt that may outgrow it
+
+	// The rest is guarded by task.mu.
+
+	span   trace.Span           // over the attempt; nil if there is none, or none any more
+	first  trace.SpanContext    // of the span that told of its start
+	parent trace.SpanContext    // of its place, if it joined the streak's trace
+	timer  *time.Timer          // outgrows it
+	asked  error                // why it was interrupted or stopped, as the caller said
+	lease  []attribute.KeyValue // what it runs under; nil if it is not known to have a lease
+	late   bool                 // that was not known at its start
+	left   trace.SpanContext    // of the span that ended when the body was abandoned
+	leftAt time.Time
+	done   bool
 }
 
-// link appends a link to sc, if that was sampled: the others lead nowhere.
-func link(links []trace.Link, sc trace.SpanContext, kind []attribute.KeyValue) []trace.Link {
-	if !sc.IsValid() || !sc.IsSampled() {
-		return links
-	}
-	return append(links, trace.Link{SpanContext: sc, Attributes: kind})
-}
+type attemptKey struct{}
 
-// place is where an attempt goes.
-type place struct {
-	parent trace.SpanContext // zero: a new trace
-	joined bool              // the parent is the first attempt of the streak
-	links  []trace.Link
-}
-
-// beginAttempt opens the span over an attempt.
-func (s *Subscriber) beginAttempt(ctx context.Context, t *task, a *taskvisor.Attempt, caller trace.SpanContext) context.Context {
-	now := time.Now()
-	at := s.place(t, a, caller, now)
-	inner, span := s.start(ctx, t.name, t, a, caller, at)
-	sc := span.SpanContext()
-	if !identified(sc, at.parent) {
-		return s.fallAsleep(ctx, t, caller)
-	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.joinLocked(at, caller, now)
-	t.open, t.span = true, span
-	if !at.joined {
-		t.first = sc
-	}
-	t.prev = sc
-	return inner
-}
-
-// beginResident tells that an attempt began which may never end.
-func (s *Subscriber) beginResident(ctx context.Context, t *task, a *taskvisor.Attempt, caller trace.SpanContext) context.Context {
-	now := time.Now()
-	at := s.place(t, a, caller, now)
-	_, span := s.start(ctx, "start "+t.label, t, a, caller, at)
-	sc := span.SpanContext()
-	if !identified(sc, at.parent) {
-		return s.fallAsleep(ctx, t, caller)
-	}
-	span.End()
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.joinLocked(at, caller, now)
-	t.open, t.start = true, sc
-	t.parent = trace.SpanContext{}
-	if at.joined {
-		t.parent = at.parent
-	}
-	return strip(ctx, caller)
-}
-
-// endResident makes the span with the uptime. It belongs to the story of the
-// failures before it only if it did not last longer than that may take.
-func (s *Subscriber) endResident(ctx context.Context, t *task, a *taskvisor.Attempt, r *taskvisor.Result) {
-	end := time.Now()
-	t.mu.Lock()
-	at := place{links: link(nil, t.start, linkStart)}
-	if t.parent.IsValid() && t.own.room(end) {
-		at.parent, at.joined = t.parent, true
-	} else {
-		at.links = link(at.links, t.prev, linkPrevious)
-	}
-	t.start = trace.SpanContext{}
-	t.mu.Unlock()
-
-	caller := trace.SpanContextFromContext(ctx)
-	_, span := s.start(ctx, t.name, t, a, caller, at, trace.WithTimestamp(end.Add(-r.Duration)))
-	sc := span.SpanContext()
-	s.finish(span, r)
-
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if !at.joined {
-		t.first = sc
-		t.own = extent{attempts: 1, since: end}
-	}
-	t.prev = sc
-}
-
-// place finds the trace that an attempt belongs to, and its links.
-func (s *Subscriber) place(t *task, a *taskvisor.Attempt, caller trace.SpanContext, now time.Time) (at place) {
-	var replaced trace.SpanContext
-	if a.Number == 1 && a.Replaced != 0 {
-		replaced = s.tasks.lastSpan(a.Replaced)
-	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if a.Streak == 1 {
-		// The attempt before was the first of the streak even if it was a retry
-		// itself: a long run starts a new streak.
-		t.first = t.prev
-	}
-	at.links = link(at.links, t.prev, linkPrevious)
-	if a.Streak > 0 && !s.noRetryTraces && t.first.IsValid() {
-		if t.extentLocked(t.first, caller).room(now) {
-			at.parent, at.joined = t.first, true
-			return at
-		}
-		if !t.first.Equal(t.prev) {
-			at.links = link(at.links, t.first, linkFull)
-		}
-	}
-	if s.callerAsParent && caller.IsValid() && t.caller.room(now) {
-		at.parent = caller
-	} else {
-		at.links = link(at.links, caller, linkSubmitter)
-	}
-	at.links = link(at.links, replaced, linkReplaced)
+// attemptOf returns the attempt whose bracket made ctx; nil if there is none.
+func attemptOf(ctx context.Context) *attempt {
+	at, _ := ctx.Value(attemptKey{}).(*attempt)
 	return at
 }
 
-// start makes a span at its place.
-func (s *Subscriber) start(ctx context.Context, name string, t *task, a *taskvisor.Attempt,
-	caller trace.SpanContext, at place, opts ...trace.SpanStartOption,
-) (context.Context, trace.Span) {
-	switch {
-	case !at.parent.IsValid():
-		ctx = strip(ctx, caller)
-	case !at.parent.Equal(caller):
-		ctx = trace.ContextWithSpanContext(ctx, at.parent)
+// beginning is what an attempt is begun with.
+type beginning struct {
+	tracer trace.Tracer
+	ctx    context.Context
+	caller trace.SpanContext
+	task   *task
+	shape  *shape
+	a      *taskvisor.Attempt
+	start  trace.SpanStartOption // the attributes of its start
+	lease  []attribute.KeyValue  // those of its lease among them
+}
+
+// open makes the attempt known, with its span if that is to stay open: whoever
+// abandons the attempt meanwhile finds all of it. The caller holds no lock.
+func (b *beginning) open(now time.Time, at place, sc trace.SpanContext, span trace.Span) *attempt {
+	t := b.task
+	open := &attempt{task: t, shape: b.shape, began: now, start: b.start, first: sc, span: span, lease: b.lease}
+	if at.joined {
+		open.parent = at.parent
 	}
-	opts = append(opts, trace.WithAttributes(startAttributes(t, a)...))
-	if len(at.links) > 0 {
-		opts = append(opts, trace.WithLinks(at.links...))
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.joinLocked(at, b.caller, now)
+	t.open = open
+	return open
+}
+
+// beginAttempt opens the span over an attempt.
+func (s *Subscriber) beginAttempt(b *beginning) context.Context {
+	now := time.Now()
+	at := s.place(b, now)
+	inner, span := b.startSpan(b.shape.name, at)
+	sc := span.SpanContext()
+	if !identified(sc, at.parent) {
+		return s.fallAsleep(b)
 	}
-	return s.tracer.Start(ctx, name, opts...)
+	open := b.open(now, at, sc, span)
+	t := b.task
+	t.mu.Lock()
+	if !at.joined {
+		t.first = sc
+	}
+	t.prev = sc
+	if b.shape.long {
+		open.timer = time.AfterFunc(maxTraceAge, open.outgrow)
+	}
+	t.mu.Unlock()
+	if b.shape.long {
+		inner = trace.ContextWithSpan(inner, &longSpan{span, open})
+	}
+	return context.WithValue(inner, attemptKey{}, open)
+}
+
+// beginResident tells that an attempt began which may never end.
+func (s *Subscriber) beginResident(b *beginning) context.Context {
+	now := time.Now()
+	at := s.place(b, now)
+	_, span := b.startSpan("start "+b.shape.label, at)
+	sc := span.SpanContext()
+	if !identified(sc, at.parent) {
+		return s.fallAsleep(b)
+	}
+	span.End()
+	open := b.open(now, at, sc, nil)
+	return context.WithValue(strip(b.ctx, b.caller), attemptKey{}, open)
+}
+
+// startSpan makes the first span of an attempt, at its place.
+func (b *beginning) startSpan(name string, at place) (context.Context, trace.Span) {
+	return at.startSpan(b.ctx, b.tracer, name, b.caller, b.start)
+}
+
+// fallAsleep is for a tracer that does nothing.
+func (s *Subscriber) fallAsleep(b *beginning) context.Context {
+	s.dormant.Store(true)
+	return s.bodyContext(b.ctx, b.caller)
 }
 
 // identified reports whether a tracer made a span, recording or not. One that
@@ -162,47 +128,153 @@ func identified(sc, parent trace.SpanContext) bool {
 	return sc.IsValid() && sc.SpanID() != parent.SpanID()
 }
 
-// fallAsleep is for a tracer that does nothing.
-func (s *Subscriber) fallAsleep(ctx context.Context, t *task, caller trace.SpanContext) context.Context {
-	s.dormant.Store(true)
-	if s.metrics != nil {
-		t.begin()
-	} else {
-		s.tasks.forget(t.id)
+// end writes how an attempt ended: into the span over it, into one with the uptime if
+// that has ended or never was, or, after an abandoned body, into one about its return.
+func (s *Subscriber) end(ctx context.Context, at *attempt, a *taskvisor.Attempt, r *taskvisor.Result) {
+	t := at.task
+	t.mu.Lock()
+	if at.timer != nil {
+		at.timer.Stop()
 	}
-	return s.bodyContext(ctx, caller)
+	span, left, leftAt := at.span, at.left, at.leftAt
+	at.span, at.done = nil, true
+	if t.open == at {
+		t.open = nil
+	}
+	asked, late := at.asked, at.lateLocked()
+	t.mu.Unlock()
+	if leftAt.IsZero() {
+		if span == nil {
+			span = s.uptimeSpan(ctx, at, r.Duration)
+		}
+	} else if span = nil; s.tracer() != nil {
+		late := place{links: link(nil, left, linkAbandoned)}
+		_, span = late.startSpan(ctx, s.tracer(), "return "+at.shape.label, trace.SpanContextFromContext(ctx),
+			at.start, trace.WithTimestamp(leftAt))
+	}
+	if span != nil {
+		span.SetAttributes(late...)
+		s.finish(span, r, asked)
+	}
 }
 
-// begin notes an attempt without a span.
-func (t *task) begin() {
+// uptimeSpan makes the span of an attempt that has no open one, over the time that it
+// took until now. It belongs to the story of the failures before it only if it did not
+// last longer than that may take. It is nil if there is no tracer any more.
+func (s *Subscriber) uptimeSpan(ctx context.Context, at *attempt, took time.Duration) trace.Span {
+	tracer := s.tracer()
+	if tracer == nil {
+		return nil
+	}
+	now := time.Now()
+	t := at.task
+	t.mu.Lock()
+	where := place{links: link(nil, at.first, linkStart)}
+	if at.parent.IsValid() && t.own.room(now) {
+		where.parent, where.joined = at.parent, true
+	} else if !t.prev.Equal(at.first) {
+		where.links = link(where.links, t.prev, linkPrevious)
+	}
+	t.mu.Unlock()
+
+	_, span := where.startSpan(ctx, tracer, at.shape.name, trace.SpanContextFromContext(ctx),
+		at.start, trace.WithTimestamp(now.Add(-took)))
+
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.open = true
-}
-
-// end returns the span of the open attempt, or whether it was a resident one,
-// and whether the task can be forgotten now.
-func (t *task) end() (span trace.Span, resident, gone bool) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	span, t.span, t.open = t.span, nil, false
-	return span, t.start.IsValid(), t.gone
-}
-
-// extentLocked returns the extent of the trace of sc.
-func (t *task) extentLocked(sc, caller trace.SpanContext) *extent {
-	if sc.TraceID() == caller.TraceID() {
-		return &t.caller
+	if !where.joined {
+		t.first = span.SpanContext()
+		t.own = extent{attempts: 1, since: now}
 	}
-	return &t.own
+	t.prev = span.SpanContext()
+	return span
 }
 
-// joinLocked counts an attempt in its trace.
-func (t *task) joinLocked(at place, caller trace.SpanContext, now time.Time) {
-	if !at.parent.IsValid() {
-		t.own = extent{}
-		t.own.add(now)
+// leased notes the lease of an attempt that was not known when its span began, since the
+// bracket of the lease's owner comes behind ours.
+func (s *Subscriber) leased(ctx context.Context, e *taskvisor.Event) {
+	t := s.known(e.Local())
+	if t == nil {
 		return
 	}
-	t.extentLocked(at.parent, caller).add(now)
+	t.mu.Lock()
+	at := t.open
+	unknown := at != nil && at.lease == nil
+	t.mu.Unlock()
+	if !unknown {
+		return
+	}
+	attrs := leaseAttributes(ctx) // without the lock: values of contexts are the user's
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	at.lease, at.late = attrs, attrs != nil
+}
+
+// lateLocked returns the attributes that the start of the span has not.
+func (at *attempt) lateLocked() []attribute.KeyValue {
+	if !at.late {
+		return nil
+	}
+	return at.lease
+}
+
+// ask keeps what the caller of Interrupt or StopFor gave as a cause, for the span.
+func (s *Subscriber) ask(e *taskvisor.Event) {
+	t := s.known(e.Local())
+	if _, bare := e.Err.(taskvisor.Reason); t == nil || e.Err == nil || bare {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.open != nil {
+		t.open.asked = e.Err
+	}
+}
+
+// tellStuck adds to the span of a body that ignores its context where that is.
+func (s *Subscriber) tellStuck(e *taskvisor.Event) {
+	t := s.known(e.Local())
+	if t == nil {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.open != nil && t.open.span != nil && t.open.span.IsRecording() {
+		t.open.span.AddEvent("taskvisor.attempt.stuck", trace.WithAttributes(s.stackAttributes(e)...))
+	}
+}
+
+// abandon ends the span of a body that outlived its grace: it may run for ever, and
+// what hangs is what a trace must show.
+func (s *Subscriber) abandon(ctx context.Context, e *taskvisor.Event) {
+	t := s.known(e.Local())
+	if t == nil {
+		return
+	}
+	t.mu.Lock()
+	at := t.open
+	if at == nil || at.done || !at.leftAt.IsZero() {
+		t.mu.Unlock()
+		return
+	}
+	if at.timer != nil {
+		at.timer.Stop()
+	}
+	span := at.span
+	at.span, at.leftAt = nil, time.Now()
+	if span != nil {
+		at.left = span.SpanContext()
+	}
+	asked, late := at.asked, at.lateLocked()
+	t.mu.Unlock()
+	if span == nil {
+		if span = s.uptimeSpan(ctx, at, e.Duration); span == nil {
+			return
+		}
+		t.mu.Lock()
+		at.left = span.SpanContext()
+		t.mu.Unlock()
+	}
+	span.SetAttributes(late...)
+	s.finishAbandoned(span, e, asked)
 }

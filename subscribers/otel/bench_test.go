@@ -35,15 +35,15 @@ func BenchmarkAttempt(b *testing.B) {
 	} {
 		b.Run(c.name, func(b *testing.B) {
 			sub := otelsub.New(c.opts...)
-			p := play(sub, bounded(taskvisor.WithTimeout(time.Second)))
-			p.next.Started = time.Now()
+			a := capture(b, timed)
+			a.Delay = time.Minute
 			e := taskvisor.Event{Kind: taskvisor.TaskStopped, Supervisor: "sup", Task: "job", TaskID: 7, Result: taskvisor.ResultSuccess, Duration: time.Second}
 			r := taskvisor.Result{Kind: taskvisor.ResultSuccess, Duration: time.Second, Retry: true, Delay: time.Minute}
 			b.ReportAllocs()
 			for b.Loop() {
-				p.next.Number++
-				ctx := sub.BeginAttempt(p.ctx, p.next)
-				sub.EndAttempt(ctx, p.next, r)
+				a.Number++
+				ctx := sub.BeginAttempt(b.Context(), a)
+				sub.EndAttempt(ctx, a, r)
 				sub.OnEvent(ctx, e)
 			}
 		})
@@ -63,7 +63,7 @@ func sdkAlone(b *testing.B, provider *sdktrace.TracerProvider) {
 				attribute.Int("taskvisor.attempt.number", n), attribute.Float64("taskvisor.attempt.delay", 60)),
 			trace.WithLinks(trace.Link{SpanContext: earlier.SpanContext()}))
 		span.SetAttributes(
-			attribute.String("taskvisor.attempt.outcome", "success"), attribute.Float64("taskvisor.backoff.delay", 60))
+			attribute.String("taskvisor.attempt.result", "success"), attribute.Float64("taskvisor.backoff.delay", 60))
 		span.End()
 	}
 }

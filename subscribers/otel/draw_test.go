@@ -17,6 +17,7 @@ import (
 
 	"github.com/taskvisor/taskvisor-go/subscribers/otel"
 	"github.com/taskvisor/taskvisor-go/taskvisor"
+	"github.com/taskvisor/taskvisor-go/taskvisor/taskvisortest"
 )
 
 // The tests below compare drawings. A drawing shows the traces in the order in
@@ -109,13 +110,23 @@ func (d *drawing) attributes(sep string, attrs []attribute.KeyValue) {
 			continue
 		}
 		value := a.Value.String()
-		if key == "exception.stacktrace" {
-			value, _, _ = strings.Cut(value, "(")
-			value = value[strings.LastIndex(value, "/")+1:] // the innermost function
+		if strings.HasSuffix(key, "stacktrace") {
+			value = innermost(value)
 		}
 		fmt.Fprintf(&d.b, "%s %s=%s", sep, key, value)
 		sep = ""
 	}
+}
+
+// innermost returns the first function of a stack of this module, without its path.
+func innermost(stack string) string {
+	for line := range strings.Lines(stack) {
+		if strings.Contains(line, "taskvisor-go/") && !strings.HasPrefix(line, "\t") {
+			name, _, _ := strings.Cut(strings.TrimSpace(line[strings.LastIndex(line, "/")+1:]), "(")
+			return name
+		}
+	}
+	return "none"
 }
 
 // expect compares what was drawn with want, which may be indented by tabs.
@@ -153,62 +164,112 @@ func tracing(opts ...sdktrace.TracerProviderOption) (*sdktrace.TracerProvider, *
 	return sdktrace.NewTracerProvider(append(opts, sdktrace.WithSpanProcessor(recorder))...), recorder
 }
 
-// player calls a subscriber as a supervisor would for one task. Its time is the
-// bubble's, if it is in one; else it takes none.
-type player struct {
-	sub  *otelsub.Subscriber
-	ctx  context.Context
-	wait func(time.Duration)
-	next taskvisor.Attempt
+// rig is a supervisor, "sup", in a bubble, whose spans are recorded.
+type rig struct {
+	*testing.T
+	provider *sdktrace.TracerProvider
+	spans    *tracetest.SpanRecorder
+	sub      *otelsub.Subscriber
+	sup      *taskvisor.Supervisor
 }
 
-func play(sub *otelsub.Subscriber, spec taskvisor.TaskSpec) *player {
-	return &player{
-		sub: sub, ctx: context.Background(), wait: func(time.Duration) {},
-		next: taskvisor.Attempt{Supervisor: "sup", Task: spec.Name(), TaskID: 7, Number: 1, Spec: spec},
+// inRig runs play in a rig, and shuts that down.
+func inRig(t *testing.T, sub []otelsub.Option, sup []taskvisor.Option, play func(r *rig)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		r := &rig{T: t}
+		r.provider, r.spans = tracing()
+		// Those of sub come last: they may bring a provider of their own.
+		r.sub = otelsub.New(append([]otelsub.Option{otelsub.WithTracerProvider(r.provider)}, sub...)...)
+		r.sup, _ = taskvisortest.Start(t, append([]taskvisor.Option{taskvisor.WithName("sup"), taskvisor.WithSubscriber(r.sub)}, sup...)...)
+		play(r)
+		if err := r.sup.Shutdown(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// add adds a task on behalf of ctx.
+func (r *rig) add(ctx context.Context, spec taskvisor.TaskSpec) *taskvisor.Handle {
+	r.Helper()
+	h, err := r.sup.Add(ctx, spec)
+	if err != nil {
+		r.Fatal(err)
+	}
+	return h
+}
+
+// after waits until n attempts of a task have ended and the next has not begun.
+func (r *rig) after(h *taskvisor.Handle, n int) {
+	r.Helper()
+	for range 1_000_000 {
+		synctest.Wait()
+		st := h.Status()
+		if st.Attempt >= n && st.State != taskvisor.StateRunning && st.State != taskvisor.StatePending {
+			return
+		}
+		time.Sleep(time.Second / 2)
+	}
+	r.Fatalf("%d attempts have not ended: %+v", n, h.Status())
+}
+
+// submit submits a task to the slot "slot".
+func (r *rig) submit(spec taskvisor.TaskSpec, policy taskvisor.Admission) *taskvisor.Handle {
+	r.Helper()
+	h, err := r.sup.Submit(context.Background(), taskvisor.Submission{Task: spec, Slot: "slot", Admission: policy})
+	if err != nil {
+		r.Fatal(err)
+	}
+	return h
+}
+
+// request opens and closes a span and returns the context that it leaves behind.
+func (r *rig) request() context.Context {
+	ctx, span := r.provider.Tracer("test").Start(context.Background(), "request")
+	span.End()
+	return ctx
+}
+
+// child makes a span in ctx.
+func (r *rig) child(ctx context.Context, name string) {
+	_, span := r.provider.Tracer("test").Start(ctx, name)
+	span.End()
+}
+
+// step is one attempt: how long it takes, and what it returns then.
+type step struct {
+	took time.Duration
+	err  error
+	body func(ctx context.Context)
+}
+
+func ok() step                              { return step{took: time.Second} }
+func fail(err error) step                   { return step{took: time.Second, err: err} }
+func (s step) lasting(d time.Duration) step { s.took = d; return s }
+
+// steps makes work of steps, one an attempt. When they are over it waits for its stop.
+func steps(all ...step) taskvisor.Func {
+	n := 0
+	return func(ctx context.Context) error {
+		if n++; n > len(all) {
+			<-ctx.Done()
+			return nil
+		}
+		s := all[n-1]
+		if s.body != nil {
+			s.body(ctx)
+		}
+		time.Sleep(s.took)
+		return s.err
 	}
 }
 
-// playInBubble is play where time passes.
-func playInBubble(sub *otelsub.Subscriber, spec taskvisor.TaskSpec) *player {
-	p := play(sub, spec)
-	p.wait = time.Sleep
-	return p
+// bounded is a task whose attempts get a span each: two seconds between them.
+func bounded(fn taskvisor.Func, opts ...taskvisor.TaskOption) taskvisor.TaskSpec {
+	return taskvisor.Periodic("job", 2*time.Second, fn, append([]taskvisor.TaskOption{taskvisor.ConstantBackoff(2 * time.Second)}, opts...)...)
 }
 
-// inBubble makes a subtest that runs in a bubble.
-func inBubble(test func(t *testing.T)) func(t *testing.T) {
-	return func(t *testing.T) { synctest.Test(t, test) }
-}
-
-// attempt plays one attempt of a second and plans the next.
-func (p *player) attempt(kind taskvisor.ResultKind, err error) { p.run(time.Second, kind, err, nil) }
-
-func (p *player) run(took time.Duration, kind taskvisor.ResultKind, err error, body func(ctx context.Context)) {
-	a := p.next
-	a.Started = time.Now()
-	ctx := p.sub.BeginAttempt(p.ctx, a)
-	if body != nil {
-		body(ctx)
-	}
-	p.wait(took)
-	r := taskvisor.Result{Kind: kind, Err: err, Duration: took}
-	switch kind {
-	case taskvisor.ResultSuccess:
-		p.next.Streak = 0
-	case taskvisor.ResultCanceled:
-		r.Reason = taskvisor.ErrShutdown
-	default:
-		r.Retry, r.Delay = kind != taskvisor.ResultFatal, 2*time.Second
-		p.next.Streak++
-	}
-	p.sub.EndAttempt(ctx, a, r)
-	p.next.Number++
-	p.next.Previous = kind
-	p.next.Delay = 2 * time.Second
-	p.wait(p.next.Delay)
-}
-
-func (p *player) event(kind taskvisor.EventKind, reason taskvisor.Reason) {
-	p.sub.OnEvent(p.ctx, taskvisor.Event{Kind: kind, Supervisor: "sup", Task: p.next.Task, TaskID: p.next.TaskID, Reason: reason})
+// resident is a task whose attempts may never end: two seconds between failures.
+func resident(fn taskvisor.Func, opts ...taskvisor.TaskOption) taskvisor.TaskSpec {
+	return taskvisor.Restartable("job", fn, append([]taskvisor.TaskOption{taskvisor.ConstantBackoff(2 * time.Second)}, opts...)...)
 }

@@ -1,6 +1,8 @@
 package otelsub
 
 import (
+	"strings"
+
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/trace"
@@ -14,6 +16,7 @@ type Option interface{ apply(c *config) }
 type config struct {
 	tracers        trace.TracerProvider // nil: the global one
 	meters         metric.MeterProvider // nil: no metrics
+	promLabels     bool
 	noRetryTraces  bool
 	callerAsParent bool
 	spanFor        func(taskvisor.TaskSpec) SpanMode
@@ -42,6 +45,23 @@ func WithMeterProvider(p metric.MeterProvider) Option {
 	})
 }
 
+// WithPrometheusLabels calls the attributes of metrics as promsub calls its labels: task
+// instead of taskvisor.task.name, and so on. It is for metrics that end up in a
+// Prometheus (or Mimir, or Thanos), whose names for them are then promsub's too: the
+// dashboards and alerts of this project work on them. Do not give it to a subscriber
+// whose metrics meet those of promsub there: each attempt would be counted twice.
+// Without it that cannot happen, since boards and alerts only know the short names.
+func WithPrometheusLabels() Option {
+	return option(func(c *config) { c.promLabels = true })
+}
+
+func (c *config) keys() *keys {
+	if c.promLabels {
+		return &likePrometheus
+	}
+	return &conventional
+}
+
 // WithoutRetryTraces makes every attempt the root of a trace of its own, also
 // the retries of a failure. They are still linked to each other.
 func WithoutRetryTraces() Option {
@@ -63,18 +83,19 @@ func WithSpanFor(f func(taskvisor.TaskSpec) SpanMode) Option {
 	return option(func(c *config) { c.spanFor = f })
 }
 
-// WithSpanName names the span of an attempt; "run {task}" is the default. A
-// name is a group in most trace viewers: keep the number of different ones
-// small. f is called from attempts' goroutines, possibly concurrently, at least
-// once for each registered task; it must not block.
+// WithSpanName names the span of an attempt; "run {kind}" is the default, or
+// "run {task}" of a task without a kind. A name is a group in most trace viewers:
+// keep the number of different ones small. f is called from attempts' goroutines,
+// possibly concurrently, once for each registered task; it must not block.
 func WithSpanName(f func(taskvisor.TaskSpec) string) Option {
 	return option(func(c *config) { c.spanName = f })
 }
 
 // WithErrorFormatter says how an error is written into a span: its status
-// description, and the message of a panic. It is the place to remove what must
-// not leave the process. A stack is given to f as well, as an error whose text
-// is the stack. The name of the error's type is recorded in any case.
+// description, the message of a panic, the cause that a caller gave. It is the place
+// to remove what must not leave the process. A stack, and the note of an attempt, are
+// given to f as well, as an error whose text they are. The name of the error's type is
+// recorded in any case.
 func WithErrorFormatter(f func(error) string) Option {
 	return option(func(c *config) { c.format = f })
 }
@@ -109,7 +130,7 @@ func (c *config) modeOf(spec taskvisor.TaskSpec) SpanMode {
 // resident tells tasks whose attempt is expected to last as long as the
 // process: nothing limits it, and if it ends it is begun again at once.
 func resident(spec taskvisor.TaskSpec) bool {
-	if _, limited := spec.Timeout(); limited {
+	if _, limited := spec.Timeout(); limited || spec.Scheduled() {
 		return false
 	}
 	restart := spec.Restart()
@@ -118,30 +139,31 @@ func resident(spec taskvisor.TaskSpec) bool {
 }
 
 // nameOf returns the name of the spans over a task's attempts.
-func (c *config) nameOf(spec taskvisor.TaskSpec, task string) string {
+func (c *config) nameOf(spec taskvisor.TaskSpec, label string) string {
 	if c.spanName != nil {
 		return c.spanName(spec)
 	}
-	return "run " + task
+	return "run " + label
 }
 
-// text renders err for a span.
+// text renders err for a span, cut to what a description may have.
 func (c *config) text(err error) string {
 	if c.format != nil {
-		return c.format(err)
+		return clip(c.format(err))
 	}
-	return err.Error()
+	return clip(err.Error())
 }
 
 // stack renders a stack for a span.
 func (c *config) stack(s string) string {
 	if c.format != nil {
-		return c.format(stackText(s))
+		s = c.format(spanText(s))
 	}
-	return s
+	return strings.ToValidUTF8(s, "\uFFFD")
 }
 
-// stackText lets a formatter that removes secrets from errors do so for stacks.
-type stackText string
+// spanText lets a formatter that removes secrets from errors do so for stacks and
+// notes.
+type spanText string
 
-func (s stackText) Error() string { return string(s) }
+func (s spanText) Error() string { return string(s) }

@@ -27,22 +27,35 @@ const (
 // supervisor holds nothing of it.
 //
 // It is made for inline delivery, which it asks for by itself. Queued, its
-// spans stay exact, but metrics lose what the queue drops.
+// spans stay exact, but that of an abandoned attempt may end late, and metrics
+// lose what the queue drops.
 type Subscriber struct {
 	config
-	tracer  trace.Tracer // nil: the provider is known to do nothing
-	metrics *metrics     // nil: none
+	metrics *metrics // nil: none
 
-	// The global provider as New found it, if comparing it cannot panic: once
-	// it is another one, somebody has installed an SDK.
-	global trace.TracerProvider
+	source atomic.Pointer[source]
 	// Set while the tracer hands out spans that are not even identified, as the
 	// global one does before an SDK is installed. Attempts then cost next to
 	// nothing, and one in wakeEvery asks again.
 	dormant atomic.Bool
 	skipped atomic.Uint64
 
-	tasks registry
+	replaced memory
+}
+
+// source is where spans come from.
+type source struct {
+	provider trace.TracerProvider
+	tracer   trace.Tracer // nil: the provider is known to do nothing
+}
+
+func newSource(p trace.TracerProvider) *source {
+	s := &source{provider: p}
+	if _, off := p.(noop.TracerProvider); !off {
+		s.tracer = p.Tracer(ScopeName,
+			trace.WithInstrumentationVersion(Version), trace.WithSchemaURL(semconv.SchemaURL))
+	}
+	return s
 }
 
 // wakeEvery spreads the cost of asking a tracer that did nothing so far.
@@ -66,16 +79,10 @@ func New(opts ...Option) *Subscriber {
 	provider := s.tracers
 	if provider == nil {
 		provider = otel.GetTracerProvider()
-		if reflect.TypeOf(provider).Kind() == reflect.Pointer {
-			s.global = provider
-		}
 	}
-	if _, off := provider.(noop.TracerProvider); !off {
-		s.tracer = provider.Tracer(ScopeName,
-			trace.WithInstrumentationVersion(Version), trace.WithSchemaURL(semconv.SchemaURL))
-	}
+	s.source.Store(newSource(provider))
 	if s.meters != nil {
-		s.metrics = newMetrics(s.meters)
+		s.metrics = newMetrics(s.meters, s.keys())
 	}
 	return s
 }
@@ -110,94 +117,93 @@ func (s *Subscriber) Close() {
 // implements [taskvisor.AttemptBracket].
 func (s *Subscriber) BeginAttempt(ctx context.Context, a taskvisor.Attempt) context.Context {
 	caller := trace.SpanContextFromContext(ctx)
-	if s.tracer == nil || s.asleep() {
-		if s.metrics != nil {
-			s.enter(&a).begin()
-		}
+	tracer := s.tracer()
+	if tracer == nil || s.asleep() {
 		return s.bodyContext(ctx, caller)
 	}
-	t := s.enter(&a)
-	switch t.mode {
-	case SpanAttempt:
-		return s.beginAttempt(ctx, t, &a, caller)
-	case SpanStartEnd:
-		return s.beginResident(ctx, t, &a, caller)
-	default:
-		t.begin()
+	return s.begin(ctx, tracer, caller, a)
+}
+
+// begin is apart for the sake of those that have no tracer: it costs them no memory.
+func (s *Subscriber) begin(ctx context.Context, tracer trace.Tracer, caller trace.SpanContext, a taskvisor.Attempt) context.Context {
+	b := &beginning{tracer: tracer, ctx: ctx, caller: caller, a: &a}
+	b.task, b.shape = s.taskOf(&a)
+	if b.shape.mode == SpanNone {
 		return s.bodyContext(ctx, caller)
 	}
+	b.lease = leaseAttributes(ctx)
+	b.start = trace.WithAttributes(append(startAttributes(b.shape, &a), b.lease...)...)
+	if b.shape.mode == SpanStartEnd {
+		return s.beginResident(b)
+	}
+	return s.beginAttempt(b)
 }
 
 // EndAttempt closes the span of an attempt. It implements
 // [taskvisor.AttemptBracket].
 func (s *Subscriber) EndAttempt(ctx context.Context, a taskvisor.Attempt, r taskvisor.Result) {
-	t := s.tasks.get(a.TaskID)
-	if t == nil {
-		return
-	}
-	span, resident, gone := t.end()
-	if gone {
-		s.tasks.forget(a.TaskID)
-	}
-	switch {
-	case span != nil:
-		s.finish(span, &r)
-	case resident:
-		s.endResident(ctx, t, &a, &r)
+	if at := attemptOf(ctx); at != nil && at.task.owner == s {
+		s.end(ctx, at, &a, &r)
 	}
 }
 
-// OnEvent counts, and forgets what has ended. It implements
+// OnEvent counts, and tells of bodies that do not end. It implements
 // [taskvisor.Subscribe].
 func (s *Subscriber) OnEvent(ctx context.Context, e taskvisor.Event) {
+	if s.metrics != nil {
+		s.metrics.event(ctx, s, &e)
+	}
 	switch e.Kind {
-	case taskvisor.TaskStopped, taskvisor.TaskFailed, taskvisor.TaskCanceled:
-		if s.metrics != nil {
-			s.metrics.attempt(ctx, s.tasks.get(e.TaskID), &e)
+	case taskvisor.TaskStarting:
+		s.leased(ctx, &e)
+	case taskvisor.TaskInterrupted:
+		s.ask(&e)
+	case taskvisor.TaskRemoveRequested:
+		s.ask(&e)
+		if e.Reason == taskvisor.ErrReplaced {
+			s.displace(&e)
 		}
-	case taskvisor.BackoffScheduled:
-		if s.metrics != nil {
-			s.metrics.restart(ctx, &e)
-		}
-	case taskvisor.ControllerRejected:
-		if s.metrics != nil {
-			s.metrics.rejection(ctx, &e)
-		}
+	case taskvisor.TaskStuck:
+		s.tellStuck(&e)
 	case taskvisor.TaskAbandoned:
-		s.tasks.retire(e.TaskID)
+		s.abandon(ctx, &e)
 	case taskvisor.TaskRemoved:
 		if e.Reason == taskvisor.ErrReplaced {
-			s.tasks.displace(e.TaskID)
-		} else {
-			s.tasks.retire(e.TaskID)
-		}
-	case taskvisor.AllStoppedWithinGrace, taskvisor.GraceExceeded:
-		if s.metrics != nil {
-			s.metrics.detach(e.Supervisor)
+			s.displace(&e)
 		}
 	}
+}
+
+// tracer returns the tracer in force. The global provider may be replaced at any
+// time, more than once: spans go to the one that is installed when they begin.
+func (s *Subscriber) tracer() trace.Tracer {
+	from := s.source.Load()
+	if s.tracers != nil {
+		return from.tracer
+	}
+	provider := otel.GetTracerProvider()
+	if same(provider, from.provider) {
+		return from.tracer
+	}
+	from = newSource(provider)
+	s.source.Store(from)
+	s.dormant.Store(false)
+	return from.tracer
+}
+
+// same reports whether two providers are one. Comparing values that are no pointers
+// could panic; those of one type are taken for the same.
+func same(a, b trace.TracerProvider) bool {
+	t := reflect.TypeOf(a)
+	if t != reflect.TypeOf(b) {
+		return false
+	}
+	return t.Kind() != reflect.Pointer || a == b
 }
 
 // asleep reports whether this attempt can be spared the tracer.
 func (s *Subscriber) asleep() bool {
-	if !s.dormant.Load() {
-		return false
-	}
-	if s.global != nil && otel.GetTracerProvider() != s.global {
-		return false
-	}
-	return s.skipped.Add(1)%wakeEvery != 0
-}
-
-// enter returns what is known of the attempt's task.
-func (s *Subscriber) enter(a *taskvisor.Attempt) *task {
-	t := s.tasks.get(a.TaskID)
-	if t == nil {
-		// Attempts of one task never overlap, so nobody else makes it.
-		t = s.newTask(a)
-		s.tasks.put(t)
-	}
-	return t
+	return s.dormant.Load() && s.skipped.Add(1)%wakeEvery != 0
 }
 
 // bodyContext returns the context of a body that gets no span of ours.

@@ -1,6 +1,7 @@
 package otelsub
 
 import (
+	"slices"
 	"sync"
 	"time"
 
@@ -17,27 +18,30 @@ const (
 	maxTraceAge      = time.Hour
 )
 
-// task is what is known of one registered task from its first attempt until it
-// is removed.
+// task is what is known of one registered task. The supervisor keeps it with the
+// task, and drops it with the task.
 type task struct {
-	id         taskvisor.TaskID
-	supervisor string
-	label      string // the task's name
-	name       string // of the spans over its attempts
-	mode       SpanMode
-	attrs      []attribute.KeyValue // those that all its spans share; never written again
+	owner *Subscriber
 
-	mu     sync.Mutex // guards the fields below
-	span   trace.Span // over the open attempt; nil otherwise
-	open   bool       // BeginAttempt was called, EndAttempt not yet
-	gone   bool       // no further attempt will come: forget it with the open one
-	first  trace.SpanContext
-	prev   trace.SpanContext // the latest attempt
-	start  trace.SpanContext // of the open resident attempt
-	parent trace.SpanContext // likewise, if it has one
-	own    extent            // of the trace that prev belongs to
-	caller extent            // of the submitter's trace, with WithCallerAsParent
-	series map[taskvisor.ResultKind]series
+	mu      sync.Mutex // guards the fields below
+	shape   *shape     // nil before the first attempt that has spans
+	open    *attempt   // nil between attempts
+	first   trace.SpanContext
+	prev    trace.SpanContext // the latest attempt
+	own     extent            // of the trace that prev belongs to
+	caller  extent            // of the submitter's trace, with WithCallerAsParent
+	moved   bool              // prev was kept for the task that replaced this one
+	series  map[taskvisor.ResultKind]series
+	waiting waiting
+}
+
+// shape is what all spans of a task share. It never changes.
+type shape struct {
+	label string // the task's kind or name
+	name  string // of the spans over its attempts
+	mode  SpanMode
+	long  bool // its attempts may outgrow a trace
+	attrs []attribute.KeyValue
 }
 
 // extent is how far a trace has grown.
@@ -58,104 +62,85 @@ func (x *extent) add(now time.Time) {
 	x.attempts++
 }
 
-func (c *config) newTask(a *taskvisor.Attempt) *task {
-	t := &task{
-		id:         a.TaskID,
-		supervisor: a.Supervisor,
-		label:      a.Task,
-		name:       c.nameOf(a.Spec, a.Task),
-		mode:       c.modeOf(a.Spec),
+// taskIn returns what is kept in local, and begins that if nothing is. A wrapper that
+// hands its calls to several subscribers has one Local for all of them: those that
+// come late, and calls that no supervisor made, get a task that nobody remembers.
+func (s *Subscriber) taskIn(local *taskvisor.Local) *task {
+	kept := local.Load()
+	if kept == nil {
+		kept = local.LoadOrStore(&task{owner: s})
 	}
-	t.attrs = make([]attribute.KeyValue, 0, 5)
-	t.attrs = append(t.attrs,
+	if t, ok := kept.(*task); ok && t.owner == s {
+		return t
+	}
+	return &task{owner: s}
+}
+
+// known returns what is kept in local; nil if that is nothing.
+func (s *Subscriber) known(local *taskvisor.Local) *task {
+	if t, ok := local.Load().(*task); ok && t.owner == s {
+		return t
+	}
+	return nil
+}
+
+// taskOf returns what is known of an attempt's task.
+func (s *Subscriber) taskOf(a *taskvisor.Attempt) (*task, *shape) {
+	t := s.taskIn(a.Local())
+	t.mu.Lock()
+	of := t.shape
+	t.mu.Unlock()
+	if of == nil {
+		// Attempts of one task never overlap, so nobody else makes it.
+		of = s.newShape(a)
+		t.mu.Lock()
+		t.shape = of
+		t.mu.Unlock()
+	}
+	return t, of
+}
+
+func (c *config) newShape(a *taskvisor.Attempt) *shape {
+	label := a.Task
+	if a.Kind != "" {
+		label = a.Kind
+	}
+	of := &shape{label: label, name: c.nameOf(a.Spec, label), mode: c.modeOf(a.Spec)}
+	of.attrs = append(make([]attribute.KeyValue, 0, 3),
 		keySupervisor.String(a.Supervisor),
 		keyTask.String(a.Task),
 		keyTaskID.Int64(int64(a.TaskID)))
-	if d, limited := a.Spec.Timeout(); limited {
-		t.attrs = append(t.attrs, keyTimeout.Float64(d.Seconds()))
+	if a.Kind != "" {
+		of.attrs = append(of.attrs, keyTaskKind.String(a.Kind))
 	}
+	d, limited := a.Spec.Timeout()
+	if limited {
+		of.attrs = append(of.attrs, keyTimeout.Float64(d.Seconds()))
+	}
+	of.long = !limited || d > maxTraceAge
 	if a.Slot != "" {
-		t.attrs = append(t.attrs, keyPolicy.String(a.Admission.String()))
+		of.attrs = append(of.attrs, keyPolicy.String(a.Admission.String()))
 	}
-	return t
+	of.attrs = slices.Clip(slices.Clone(of.attrs)) // it is kept as long as the task
+	return of
 }
 
-// shardCount spreads tasks over locks that are held for one map operation.
-const shardCount = 16
-
-// registry holds the tasks by id. The zero value is ready; it is safe for
-// concurrent use.
-type registry struct {
-	shards   [shardCount]shard
-	replaced memory
-}
-
-type shard struct {
-	mu    sync.Mutex // guards the field below
-	tasks map[taskvisor.TaskID]*task
-}
-
-func (r *registry) shard(id taskvisor.TaskID) *shard { return &r.shards[id%shardCount] }
-
-func (r *registry) get(id taskvisor.TaskID) *task {
-	s := r.shard(id)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.tasks[id]
-}
-
-func (r *registry) put(t *task) {
-	s := r.shard(t.id)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.tasks == nil {
-		s.tasks = make(map[taskvisor.TaskID]*task)
-	}
-	s.tasks[t.id] = t
-}
-
-func (r *registry) forget(id taskvisor.TaskID) {
-	s := r.shard(id)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.tasks, id)
-}
-
-// retire forgets a task that will not begin another attempt, at once or, if an
-// attempt is still open because its body was abandoned, when that ends.
-func (r *registry) retire(id taskvisor.TaskID) {
-	t := r.get(id)
+// displace keeps the latest span of an owner that a Replace submission stopped, for
+// the newcomer to link to: it was asked for before the newcomer can begin, and once
+// more when the owner is gone, in case its attempt was only just being begun.
+func (s *Subscriber) displace(e *taskvisor.Event) {
+	t := s.known(e.Local())
 	if t == nil {
 		return
 	}
 	t.mu.Lock()
-	t.gone = true
-	open := t.open
+	sc := t.prev
+	keep := !t.moved && sc.IsSampled()
+	t.moved = t.moved || keep
 	t.mu.Unlock()
-	if !open {
-		r.forget(id)
+	if keep {
+		s.replaced.keep(e.TaskID, sc)
 	}
-}
-
-// displace retires the owner that a Replace submission stopped, and keeps what
-// the newcomer will link to. It is kept before the task is forgotten: who looks
-// in lastSpan's order finds it in one place or the other.
-func (r *registry) displace(id taskvisor.TaskID) {
-	if sc := r.lastSpan(id); sc.IsSampled() {
-		r.replaced.keep(id, sc)
-	}
-	r.retire(id)
-}
-
-// lastSpan returns the span context of a task's latest attempt, registered or
-// displaced; the zero value if it is not known.
-func (r *registry) lastSpan(id taskvisor.TaskID) trace.SpanContext {
-	if t := r.get(id); t != nil {
-		t.mu.Lock()
-		defer t.mu.Unlock()
-		return t.prev
-	}
-	return r.replaced.take(id)
 }
 
 // memorySize bounds the displaced owners whose newcomers have not begun: they

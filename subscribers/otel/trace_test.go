@@ -2,8 +2,8 @@ package otelsub_test
 
 import (
 	"context"
+	"errors"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
@@ -15,207 +15,169 @@ import (
 
 // The shapes of traces: what is whose parent, and what links to what.
 
-const (
-	ok   = taskvisor.ResultSuccess
-	fail = taskvisor.ResultFailure
-)
+var errBoom = errors.New("boom")
 
 var traceShapes = []struct {
-	name string
-	opts []otelsub.Option
-	play func(p *player)
-	want string
+	name  string
+	opts  []otelsub.Option
+	task  []taskvisor.TaskOption
+	steps []step
+	want  string
 }{
 	{
-		name: "every success begins a trace",
-		play: func(p *player) { p.attempt(ok, nil); p.attempt(ok, nil) },
+		name:  "every success begins a trace",
+		steps: []step{ok(), ok()},
 		want: `
 			trace 1
-			  #1 run job 1s | attempt.number=1 attempt.outcome=success
+			  #1 run job 1s
 			trace 2
-			  #2 run job 1s | attempt.number=2 attempt.delay=2 attempt.outcome=success
+			  #2 run job 1s
 			     -> previous_attempt #1
 		`,
 	}, {
-		name: "a streak of failures is one trace, up to its recovery",
-		play: func(p *player) {
-			p.attempt(fail, errBoom)
-			p.attempt(fail, errBoom)
-			p.attempt(ok, nil)
-			p.attempt(ok, nil)
-		},
+		name:  "a streak of failures is one trace, up to its recovery",
+		steps: []step{fail(errBoom), fail(errBoom), ok(), ok()},
 		want: `
 			trace 1
-			  #1 run job 1s | attempt.number=1 attempt.outcome=failure backoff.delay=2 error.type=*errors.errorString ! Error "boom"
-			    #2 run job 1s | attempt.number=2 attempt.delay=2 attempt.outcome=failure backoff.delay=2 error.type=*errors.errorString ! Error "boom"
+			  #1 run job 1s
+			    #2 run job 1s
 			       -> previous_attempt #1
-			    #3 run job 1s | attempt.number=3 attempt.delay=2 attempt.outcome=success
+			    #3 run job 1s
 			       -> previous_attempt #2
 			trace 2
-			  #4 run job 1s | attempt.number=4 attempt.delay=2 attempt.outcome=success
+			  #4 run job 1s
 			     -> previous_attempt #3
 		`,
 	}, {
-		name: "without retry traces",
-		opts: []otelsub.Option{otelsub.WithoutRetryTraces()},
-		play: func(p *player) { p.attempt(fail, nil); p.attempt(ok, nil) },
+		name:  "without retry traces",
+		opts:  []otelsub.Option{otelsub.WithoutRetryTraces()},
+		steps: []step{fail(errBoom), ok()},
 		want: `
 			trace 1
-			  #1 run job 1s | attempt.number=1 attempt.outcome=failure backoff.delay=2 error.type=_OTHER ! Error ""
+			  #1 run job 1s
 			trace 2
-			  #2 run job 1s | attempt.number=2 attempt.delay=2 attempt.outcome=success
+			  #2 run job 1s
 			     -> previous_attempt #1
 		`,
 	}, {
-		name: "a long run that fails is the first of a new streak",
-		play: func(p *player) {
-			p.attempt(fail, nil)
-			p.next.Streak = 1
-			p.run(20*time.Minute, fail, nil, nil)
-			p.next.Streak = 1 // not 2: the streak was reset
-			p.attempt(ok, nil)
-		},
+		name:  "a long run that fails is the first of a new streak",
+		steps: []step{fail(errBoom), fail(errBoom).lasting(20 * time.Minute), ok()},
 		want: `
 			trace 1
-			  #1 run job 1s | attempt.number=1 attempt.outcome=failure backoff.delay=2 error.type=_OTHER ! Error ""
-			    #2 run job 20m0s | attempt.number=2 attempt.delay=2 attempt.outcome=failure backoff.delay=2 error.type=_OTHER ! Error ""
+			  #1 run job 1s
+			    #2 run job 20m0s
 			       -> previous_attempt #1
-			      #3 run job 1s | attempt.number=3 attempt.delay=2 attempt.outcome=success
+			      #3 run job 1s
 			         -> previous_attempt #2
 		`,
 	}, {
-		name: "an hour is enough for a trace",
-		play: func(p *player) {
-			p.attempt(fail, nil)
-			p.attempt(fail, nil)
-			p.wait(time.Hour)
-			p.attempt(fail, nil)
-			p.attempt(ok, nil)
-		},
+		name:  "an hour is enough for a trace",
+		steps: []step{fail(errBoom), fail(taskvisor.RetryAfter(time.Hour, errBoom)), fail(errBoom), ok()},
 		want: `
 			trace 1
-			  #1 run job 1s | attempt.number=1 attempt.outcome=failure backoff.delay=2 error.type=_OTHER ! Error ""
-			    #2 run job 1s | attempt.number=2 attempt.delay=2 attempt.outcome=failure backoff.delay=2 error.type=_OTHER ! Error ""
+			  #1 run job 1s
+			    #2 run job 1s
 			       -> previous_attempt #1
 			trace 2
-			  #3 run job 1s | attempt.number=3 attempt.delay=2 attempt.outcome=failure backoff.delay=2 error.type=_OTHER ! Error ""
+			  #3 run job 1s
 			     -> previous_attempt #2
 			     -> previous_trace #1
-			    #4 run job 1s | attempt.number=4 attempt.delay=2 attempt.outcome=success
+			    #4 run job 1s
 			       -> previous_attempt #3
 		`,
 	}, {
-		name: "the body's spans nest",
-		play: func(p *player) {
-			p.run(time.Second, ok, nil, func(ctx context.Context) {
-				span := trace.SpanFromContext(ctx)
-				_, inner := span.TracerProvider().Tracer("body").Start(ctx, "query")
-				p.wait(time.Millisecond)
-				inner.End()
-			})
-		},
+		name:  "a kind",
+		task:  []taskvisor.TaskOption{taskvisor.WithKind("import")},
+		steps: []step{ok()},
 		want: `
 			trace 1
-			  #1 run job 1.001s | attempt.number=1 attempt.outcome=success
-			    #2 query 1ms
+			  #1 run import 1s
 		`,
 	}, {
-		name: "a name of its own",
-		opts: []otelsub.Option{otelsub.WithSpanName(func(s taskvisor.TaskSpec) string { return "task/" + s.Name() })},
-		play: func(p *player) { p.attempt(ok, nil) },
+		name:  "a name of its own",
+		opts:  []otelsub.Option{otelsub.WithSpanName(func(s taskvisor.TaskSpec) string { return "task/" + s.Name() })},
+		steps: []step{ok()},
 		want: `
 			trace 1
-			  #1 task/job 1s | attempt.number=1 attempt.outcome=success
+			  #1 task/job 1s
 		`,
 	}, {
-		name: "none",
-		opts: []otelsub.Option{otelsub.WithSpanFor(func(taskvisor.TaskSpec) otelsub.SpanMode { return otelsub.SpanNone })},
-		play: func(p *player) { p.attempt(ok, nil); p.attempt(fail, nil) },
-		want: ``,
+		name:  "none",
+		opts:  []otelsub.Option{otelsub.WithSpanFor(func(taskvisor.TaskSpec) otelsub.SpanMode { return otelsub.SpanNone })},
+		steps: []step{ok(), fail(errBoom)},
+		want:  "",
 	},
 }
 
 func TestTraceShapes(t *testing.T) {
 	for _, c := range traceShapes {
-		t.Run(c.name, inBubble(func(t *testing.T) {
-			provider, recorder := tracing()
-			p := playInBubble(otelsub.New(append(c.opts, otelsub.WithTracerProvider(provider))...), bounded())
-			c.play(p)
-			if c.want == "" {
-				if got := draw(t, recorder); got != "" {
-					t.Errorf("spans: %s", got)
+		t.Run(c.name, func(t *testing.T) {
+			inRig(t, c.opts, nil, func(r *rig) {
+				h := r.add(context.Background(), bounded(steps(c.steps...), c.task...))
+				r.after(h, len(c.steps))
+				if c.want != "" {
+					expectShape(t, r.spans, c.want)
+				} else if n := len(r.spans.Started()); n > 0 {
+					t.Errorf("%d spans", n)
 				}
-				return
-			}
-			expect(t, recorder, c.want)
-		}))
+			})
+		})
 	}
 }
 
 // TestTracesAreBounded: a failure that never ends makes traces of 32 attempts,
 // each linked to the one before.
 func TestTracesAreBounded(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		for _, caller := range []bool{false, true} {
-			provider, recorder := tracing()
-			opts := []otelsub.Option{otelsub.WithTracerProvider(provider)}
-			if caller {
-				opts = append(opts, otelsub.WithCallerAsParent())
-			}
-			p := playInBubble(otelsub.New(opts...), bounded())
-			if caller {
-				ctx, span := provider.Tracer("test").Start(p.ctx, "request")
-				span.End()
-				p.ctx = ctx
-			}
-			for range 100 {
-				p.attempt(taskvisor.ResultFailure, errBoom)
-			}
-			sizes := make(map[trace.TraceID]int)
-			var order []trace.TraceID
-			for _, s := range recorder.Ended() {
-				id := s.SpanContext().TraceID()
-				if s.Name() != "run job" {
-					continue
+	for name, opts := range map[string][]otelsub.Option{"": nil, "caller": {otelsub.WithCallerAsParent()}} {
+		t.Run(name, func(t *testing.T) {
+			inRig(t, opts, nil, func(r *rig) {
+				h := r.add(r.request(), bounded(func(context.Context) error { return errBoom }))
+				r.after(h, 100)
+				sizes := make(map[trace.TraceID]int)
+				var order []trace.TraceID
+				for _, s := range r.spans.Ended() {
+					id := s.SpanContext().TraceID()
+					if s.Name() != "run job" {
+						continue
+					}
+					if sizes[id] == 0 {
+						order = append(order, id)
+						if n := len(order); n > 1 && s.Links()[0].SpanContext.TraceID() != order[n-2] {
+							t.Errorf("trace %d is not linked to the one before", n)
+						}
+					}
+					sizes[id]++
 				}
-				if sizes[id] == 0 {
-					order = append(order, id)
-					if n := len(order); n > 1 && s.Links()[0].SpanContext.TraceID() != order[n-2] {
-						t.Errorf("trace %d is not linked to the one before", n)
+				for i, id := range order {
+					if want := min(32, 100-32*i); sizes[id] != want {
+						t.Errorf("trace %d has %d attempts, want %d", i+1, sizes[id], want)
 					}
 				}
-				sizes[id]++
-			}
-			for i, id := range order {
-				if want := min(32, 100-32*i); sizes[id] != want {
-					t.Errorf("caller %t: trace %d has %d attempts, want %d", caller, i+1, sizes[id], want)
+				if len(order) != 4 {
+					t.Errorf("%d traces", len(order))
 				}
-			}
-		}
-	})
+			})
+		})
+	}
 }
 
 // TestCallersTraceIsBounded: a periodic task with a parent would otherwise fill
 // the trace of the request that added it for ever.
 func TestCallersTraceIsBounded(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		provider, recorder := tracing()
-		p := playInBubble(otelsub.New(otelsub.WithTracerProvider(provider), otelsub.WithCallerAsParent()), bounded())
-		ctx, span := provider.Tracer("test").Start(p.ctx, "request")
-		span.End()
-		p.ctx = ctx
-		for i := range 100 {
-			kind := taskvisor.ResultSuccess
-			if i%3 == 0 {
-				kind = taskvisor.ResultFailure
+	inRig(t, []otelsub.Option{otelsub.WithCallerAsParent()}, nil, func(r *rig) {
+		n := 0
+		h := r.add(r.request(), bounded(func(context.Context) error {
+			if n++; n%3 == 1 {
+				return errBoom
 			}
-			p.attempt(kind, nil)
-		}
+			return nil
+		}))
+		r.after(h, 100)
+		callers := r.spans.Ended()[0].SpanContext().TraceID()
 		inside := 0
-		for _, s := range recorder.Ended() {
-			if s.SpanContext().TraceID() == span.SpanContext().TraceID() && s.Name() == "run job" {
+		for _, s := range r.spans.Ended() {
+			if s.SpanContext().TraceID() == callers && s.Name() == "run job" {
 				inside++
-				continue
 			}
 		}
 		if inside != 32 {
@@ -234,14 +196,14 @@ func TestCaller(t *testing.T) {
 			name: "is linked",
 			want: `
 				trace 1
-				  #1 request 1s
+				  #1 request 0s
 				trace 2
-				  #2 run job 1s | attempt.number=1 attempt.outcome=failure backoff.delay=2 error.type=_OTHER ! Error ""
+				  #2 run job 1s
 				     -> submitter #1
-				    #3 run job 1s | attempt.number=2 attempt.delay=2 attempt.outcome=success
+				    #3 run job 1s
 				       -> previous_attempt #2
 				trace 3
-				  #4 run job 1s | attempt.number=3 attempt.delay=2 attempt.outcome=success
+				  #4 run job 1s
 				     -> previous_attempt #3
 				     -> submitter #1
 			`,
@@ -250,52 +212,86 @@ func TestCaller(t *testing.T) {
 			opts: []otelsub.Option{otelsub.WithCallerAsParent()},
 			want: `
 				trace 1
-				  #1 request 1s
-				    #2 run job 1s | attempt.number=1 attempt.outcome=failure backoff.delay=2 error.type=_OTHER ! Error ""
-				      #3 run job 1s | attempt.number=2 attempt.delay=2 attempt.outcome=success
+				  #1 request 0s
+				    #2 run job 1s
+				      #3 run job 1s
 				         -> previous_attempt #2
-				    #4 run job 1s | attempt.number=3 attempt.delay=2 attempt.outcome=success
+				    #4 run job 1s
 				       -> previous_attempt #3
 			`,
 		},
 	} {
-		t.Run(c.name, inBubble(func(t *testing.T) {
-			provider, recorder := tracing()
-			p := playInBubble(otelsub.New(append(c.opts, otelsub.WithTracerProvider(provider))...), bounded())
-			ctx, span := provider.Tracer("test").Start(p.ctx, "request")
-			p.wait(time.Second)
-			span.End()
-			p.ctx = ctx
-			p.attempt(taskvisor.ResultFailure, nil)
-			p.attempt(taskvisor.ResultSuccess, nil)
-			p.attempt(taskvisor.ResultSuccess, nil)
-			expect(t, recorder, c.want)
-		}))
+		t.Run(c.name, func(t *testing.T) {
+			inRig(t, c.opts, nil, func(r *rig) {
+				r.after(r.add(r.request(), bounded(steps(fail(errBoom), ok(), ok()))), 3)
+				expectShape(t, r.spans, c.want)
+			})
+		})
 	}
 }
 
-// TestReplacedTask: the newcomer is linked to the owner that it displaced,
-// whether that is still known or already removed.
-func TestReplacedTask(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		for _, removed := range []bool{false, true} {
-			provider, recorder := tracing()
-			sub := otelsub.New(otelsub.WithTracerProvider(provider))
-			owner := playInBubble(sub, taskvisor.Once("job", noop))
-			owner.attempt(taskvisor.ResultSuccess, nil)
-			if removed {
-				owner.event(taskvisor.TaskRemoved, taskvisor.ErrReplaced)
+// TestReplaceLinksToTheDisplaced: a body, a waiting owner and one that was
+// released while it still ran.
+func TestReplaceLinksToTheDisplaced(t *testing.T) {
+	inRig(t, nil, nil, func(r *rig) {
+		submit := func(name string, fn taskvisor.Func, opts ...taskvisor.TaskOption) {
+			r.submit(taskvisor.Periodic(name, time.Hour, fn, opts...), taskvisor.Replace)
+			time.Sleep(time.Second)
+		}
+		submit("running", steps())
+		submit("waiting", steps(step{}))
+		submit("deaf", steps(step{took: time.Minute}), taskvisor.WithGrace(0), taskvisor.WithReleaseOnAbandon())
+		submit("last", steps(step{}, step{}))
+		time.Sleep(time.Hour)
+		expectShape(t, r.spans, `
+			trace 1
+			  #1 run running 1s
+			trace 2
+			  #2 run waiting 0s
+			     -> replaced_task #1
+			trace 3
+			  #3 run deaf 1s
+			     * taskvisor.attempt.abandoned
+			     -> replaced_task #2
+			trace 4
+			  #4 run last 0s
+			     -> replaced_task #3
+			trace 5
+			  #5 return deaf 59s
+			     -> abandoned_attempt #3
+			trace 6
+			  #6 run last 0s
+			     -> previous_attempt #4
+		`)
+	})
+}
+
+// TestReplacedMemoryIsBounded: newcomers that never begin fetch nothing.
+func TestReplacedMemoryIsBounded(t *testing.T) {
+	inRig(t, nil, nil, func(r *rig) {
+		var last *taskvisor.Handle
+		for i := range 1500 {
+			slot := taskvisor.Submission{Task: taskvisor.Restartable(name("owner", i), steps(), taskvisor.WithTimeout(time.Hour)), Slot: name("slot", i)}
+			if _, err := r.sup.Submit(r.Context(), slot); err != nil {
+				t.Fatal(err)
 			}
-			newcomer := playInBubble(sub, taskvisor.Once("job", noop))
-			newcomer.next.TaskID, newcomer.next.Replaced = 8, 7
-			newcomer.attempt(taskvisor.ResultSuccess, nil)
-			expect(t, recorder, `
-				trace 1
-				  #1 run job 1s | attempt.number=1 attempt.outcome=success
-				trace 2
-				  #2 run job 1s | attempt.number=1 attempt.outcome=success
-				     -> replaced_task #1
-			`)
+			slot.Task = taskvisor.Restartable(name("newcomer", i), steps(), taskvisor.WithStartPaused())
+			slot.Admission = taskvisor.Replace
+			time.Sleep(time.Millisecond) // the owner has begun
+			h, err := r.sup.Submit(r.Context(), slot)
+			if err != nil {
+				t.Fatal(err)
+			}
+			last = h
+		}
+		time.Sleep(time.Second)
+		if n := r.sub.Replaced(); n != 1024 {
+			t.Errorf("%d displaced owners are remembered", n)
+		}
+		last.Resume(nil)
+		time.Sleep(time.Second)
+		if n := r.sub.Replaced(); n != 1023 {
+			t.Errorf("%d displaced owners are remembered after a newcomer began", n)
 		}
 	})
 }
@@ -303,21 +299,16 @@ func TestReplacedTask(t *testing.T) {
 // TestUnsampledIsNotLinked: a link to a span that nobody kept leads nowhere.
 // Its children are not sampled either, as the parent's decision holds.
 func TestUnsampledIsNotLinked(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		provider, recorder := tracing(sdktrace.WithSampler(sdktrace.ParentBased(&alternating{})))
-		p := playInBubble(otelsub.New(otelsub.WithTracerProvider(provider)), bounded())
-		ctx, span := provider.Tracer("test").Start(p.ctx, "request") // not sampled
-		span.End()
-		p.ctx = ctx
-		p.attempt(taskvisor.ResultSuccess, nil) // sampled
-		p.attempt(taskvisor.ResultFailure, nil) // not sampled
-		p.attempt(taskvisor.ResultSuccess, nil) // hence neither
-		p.attempt(taskvisor.ResultSuccess, nil) // sampled
-		expect(t, recorder, `
+	provider, recorder := tracing(sdktrace.WithSampler(sdktrace.ParentBased(&alternating{})))
+	inRig(t, []otelsub.Option{otelsub.WithTracerProvider(provider)}, nil, func(r *rig) {
+		r.provider = provider
+		ctx := r.request()                                                      // not sampled
+		r.after(r.add(ctx, bounded(steps(ok(), fail(errBoom), ok(), ok()))), 4) // sampled, not, hence neither, sampled
+		expectShape(t, recorder, `
 			trace 1
-			  #1 run job 1s | attempt.number=1 attempt.outcome=success
+			  #1 run job 1s
 			trace 2
-			  #2 run job 1s | attempt.number=4 attempt.delay=2 attempt.outcome=success
+			  #2 run job 1s
 		`)
 	})
 }

@@ -3,24 +3,87 @@ package promsub_test
 import (
 	"context"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	dto "github.com/prometheus/client_model/go"
 	promsub "github.com/taskvisor/taskvisor-go/subscribers/prom"
 	"github.com/taskvisor/taskvisor-go/taskvisor"
+	"github.com/taskvisor/taskvisor-go/taskvisor/taskvisortest"
 )
 
-// attemptEvents are the two events of an attempt, made once: what is measured
-// is the subscriber and not the making of events.
-func attemptEvents(id taskvisor.TaskID, name string) [2]taskvisor.Event {
-	now := time.Now()
-	return [2]taskvisor.Event{
-		{Kind: taskvisor.TaskStarting, TaskID: id, Task: name, Time: now, Attempt: 2},
-		{
-			Kind: taskvisor.TaskStopped, TaskID: id, Task: name, Time: now, Attempt: 2,
-			Result: taskvisor.ResultSuccess, Duration: 3 * time.Millisecond,
-		},
+// tape records what a real supervisor says, to be said again: what is measured is the
+// subscriber and not the supervisor. What a task's events carry along lives with the
+// task, as ever.
+type tape struct {
+	sup *taskvisor.Supervisor
+
+	mu       sync.Mutex // guards the fields below
+	added    []taskvisor.Event
+	attempts map[taskvisor.TaskID]*[2]taskvisor.Event // the latest of each task: its start and its end
+}
+
+func (p *tape) OnEvent(_ context.Context, e taskvisor.Event) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch e.Kind {
+	case taskvisor.TaskAdded:
+		p.added = append(p.added, e)
+		p.attempts[e.TaskID] = new([2]taskvisor.Event)
+	case taskvisor.TaskStarting:
+		p.attempts[e.TaskID][0] = e
+	case taskvisor.TaskStopped, taskvisor.TaskFailed:
+		p.attempts[e.TaskID][1] = e
+	}
+}
+
+// taped runs n tasks, every tenth of which fails, until each has ended an attempt.
+func taped(tb testing.TB, n int, opts ...taskvisor.Option) *tape {
+	tb.Helper()
+	p := &tape{attempts: make(map[taskvisor.TaskID]*[2]taskvisor.Event)}
+	sup, err := taskvisor.New(append(opts, taskvisor.WithName("sup"), taskvisor.WithSubscriber(p, taskvisor.Inline()))...)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	if err := sup.Start(context.Background()); err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() { _ = sup.Shutdown(context.Background()) })
+	p.sup = sup
+	specs := make([]taskvisor.TaskSpec, n)
+	for i := range specs {
+		step := taskvisortest.Succeed()
+		if i%10 == 9 {
+			step = taskvisortest.Fail(errWork)
+		}
+		specs[i] = taskvisor.Periodic(fmt.Sprintf("task-%d", i), time.Hour, taskvisortest.Script(step), taskvisor.ConstantBackoff(time.Hour))
+	}
+	handles, err := sup.AddAll(context.Background(), specs...)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	for _, h := range handles {
+		for h.Status().NextStart.IsZero() {
+			time.Sleep(time.Millisecond)
+		}
+	}
+	return p
+}
+
+// to plays the tape's beginning to a subscriber: it knows the tasks then.
+func (p *tape) to(tb testing.TB, sub *promsub.Subscriber) {
+	tb.Helper()
+	if err := sub.Attach(p.sup.Snapshot); err != nil {
+		tb.Fatal(err)
+	}
+	for _, e := range p.added {
+		e.Local().Store(nil) // an earlier subscriber's
+		sub.OnEvent(context.Background(), e)
 	}
 }
 
@@ -30,10 +93,12 @@ func TestAttemptDoesNotAllocate(t *testing.T) {
 		"exemplars": {promsub.WithExemplars(fromContext)}, // asked for, but nothing is sampled
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := newRig(t, opts...)
-			r.added(1, "a")
-			var sub taskvisor.Subscribe = r.sub
-			events := attemptEvents(1, "a")
+			p := taped(t, 1)
+			reg := prometheus.NewRegistry()
+			s := promsub.New(reg, opts...)
+			p.to(t, s)
+			var sub taskvisor.Subscribe = s
+			events := p.attempts[p.added[0].TaskID]
 			ctx := context.Background()
 			sub.OnEvent(ctx, events[1]) // the first makes the native histogram's bucket
 			if n := testing.AllocsPerRun(1000, func() {
@@ -42,12 +107,14 @@ func TestAttemptDoesNotAllocate(t *testing.T) {
 			}); n != 0 {
 				t.Errorf("an attempt allocates %v times", n)
 			}
+			on(t, reg).want(map[string]float64{"task_attempts_total{result=success,task=task-0}": 1002})
 		})
 	}
 }
 
 // BenchmarkAttempt is what an attempt costs: TaskStarting and TaskStopped.
 func BenchmarkAttempt(b *testing.B) {
+	sampled := traced("4bf92f3577b34da6a3ce929d0e0e4736")
 	for _, c := range []struct {
 		name string
 		opts []promsub.Option
@@ -57,14 +124,15 @@ func BenchmarkAttempt(b *testing.B) {
 		{"plain", nil, context.Background(), taskvisor.ResultSuccess},
 		{"classic", []promsub.Option{promsub.WithoutNativeHistograms()}, context.Background(), taskvisor.ResultSuccess},
 		{"unsampled", []promsub.Option{promsub.WithExemplars(fromContext)}, context.Background(), taskvisor.ResultSuccess},
-		{"sampled", []promsub.Option{promsub.WithExemplars(fromContext)}, traced("4bf92f3577b34da6a3ce929d0e0e4736"), taskvisor.ResultSuccess},
-		{"sampled-failure", []promsub.Option{promsub.WithExemplars(fromContext)}, traced("4bf92f3577b34da6a3ce929d0e0e4736"), taskvisor.ResultFailure},
+		{"sampled", []promsub.Option{promsub.WithExemplars(fromContext)}, sampled, taskvisor.ResultSuccess},
+		{"sampled-failure", []promsub.Option{promsub.WithExemplars(fromContext)}, sampled, taskvisor.ResultFailure},
 	} {
 		b.Run(c.name, func(b *testing.B) {
-			r := newRig(b, c.opts...)
-			r.added(1, "a")
-			var sub taskvisor.Subscribe = r.sub
-			events := attemptEvents(1, "a")
+			p := taped(b, 1)
+			s := promsub.New(nil, c.opts...)
+			p.to(b, s)
+			var sub taskvisor.Subscribe = s
+			events := *p.attempts[p.added[0].TaskID]
 			events[1].Result = c.kind
 			b.ReportAllocs()
 			for b.Loop() {
@@ -77,82 +145,82 @@ func BenchmarkAttempt(b *testing.B) {
 
 // BenchmarkAttemptParallel is the same for a task per goroutine.
 func BenchmarkAttemptParallel(b *testing.B) {
-	r := newRig(b)
+	p := taped(b, 1024)
+	sub := promsub.New(nil, promsub.WithMaxTasks(1024))
+	p.to(b, sub)
 	ids := make(chan taskvisor.TaskID, 1024)
-	for id := range taskvisor.TaskID(1024) {
-		ids <- id + 1
+	for _, e := range p.added {
+		ids <- e.TaskID
 	}
 	b.ReportAllocs()
 	b.RunParallel(func(pb *testing.PB) {
-		id := <-ids
-		name := fmt.Sprint(id)
-		r.added(id, name)
-		events := attemptEvents(id, name)
+		events := *p.attempts[<-ids]
 		for pb.Next() {
-			r.sub.OnEvent(context.Background(), events[0])
-			r.sub.OnEvent(context.Background(), events[1])
+			sub.OnEvent(context.Background(), events[0])
+			sub.OnEvent(context.Background(), events[1])
 		}
 	})
 }
 
-// BenchmarkTask is what a task costs beside its attempts: the first of its name,
-// and one whose series are there.
+// BenchmarkTask is what a task costs beside its attempts.
 func BenchmarkTask(b *testing.B) {
-	r := newRig(b, promsub.WithMaxTasks(1<<30))
-	life := func(id taskvisor.TaskID, name string) {
-		r.sub.OnEvent(context.Background(), taskvisor.Event{Kind: taskvisor.TaskAdded, TaskID: id, Task: name})
-		r.sub.OnEvent(context.Background(), taskvisor.Event{Kind: taskvisor.TaskRemoved, TaskID: id, Task: name})
+	p := taped(b, 1)
+	sub := promsub.New(nil)
+	p.to(b, sub)
+	added := p.added[0]
+	gone := added
+	gone.Kind, gone.Outcome = taskvisor.TaskRemoved, taskvisor.OutcomeCompleted
+	b.ReportAllocs()
+	for b.Loop() {
+		added.Local().Store(nil)
+		sub.OnEvent(context.Background(), added)
+		sub.OnEvent(context.Background(), gone)
 	}
-	id := taskvisor.TaskID(0) // of all rounds: a name that comes back is not new
-	b.Run("new", func(b *testing.B) {
-		b.ReportAllocs()
-		for ; b.Loop(); id++ {
-			life(id, fmt.Sprint(id))
-		}
-	})
-	b.Run("known", func(b *testing.B) {
-		b.ReportAllocs()
-		for ; b.Loop(); id++ {
-			life(id, "known")
-		}
-	})
 }
 
-// BenchmarkScrape gathers the series of tasks that have succeeded and failed.
-// "collect" is this package's part, "gather" adds the registry's.
+// nowhere is a response that nobody reads.
+type nowhere struct{ header http.Header }
+
+func (w nowhere) Header() http.Header         { return w.header }
+func (w nowhere) WriteHeader(int)             {}
+func (w nowhere) Write(p []byte) (int, error) { return len(p), nil }
+
+func fetch(g prometheus.Gatherer) {
+	req := httptest.NewRequest(http.MethodGet, "/metrics", nil)
+	req.Header.Set("Accept", "text/plain")
+	promhttp.HandlerFor(g, promhttp.HandlerOpts{DisableCompression: true}).ServeHTTP(nowhere{http.Header{}}, req)
+}
+
+// BenchmarkScrape reads the series of tasks that have succeeded or failed. "encode" is
+// the part that no collector can do anything about, "page" the whole. "guarded" has ten
+// times as many tasks as may have series.
 func BenchmarkScrape(b *testing.B) {
-	for _, tasks := range []int{100, 1_000, 10_000} {
-		r := newRig(b, promsub.WithMaxTasks(tasks))
-		for i := range tasks {
-			id, name := taskvisor.TaskID(i+1), fmt.Sprintf("task-%d", i)
-			r.added(id, name)
-			r.attempt(id, name, taskvisor.ResultSuccess, time.Millisecond)
-			r.attempt(id, name, taskvisor.ResultFailure, time.Millisecond)
-			r.snap.Tasks = append(r.snap.Tasks, taskvisor.TaskStatus{
-				ID: id, Name: name, State: taskvisor.StateWaiting, NextStart: r.now, LastSuccess: r.now,
+	for _, c := range []struct {
+		name       string
+		tasks, max int
+	}{{"tasks=500", 500, 500}, {"tasks=10000", 10_000, 10_000}, {"guarded=10000", 10_000, 500}} {
+		reg := prometheus.NewRegistry()
+		taped(b, c.tasks, taskvisor.WithSubscriber(promsub.New(reg, promsub.WithMaxTasks(c.max))))
+		families, err := reg.Gather()
+		if err != nil {
+			b.Fatal(err)
+		}
+		for _, part := range []struct {
+			name string
+			do   func()
+		}{
+			{"gather", func() { _, _ = reg.Gather() }},
+			{"encode", func() {
+				fetch(prometheus.GathererFunc(func() ([]*dto.MetricFamily, error) { return families, nil }))
+			}},
+			{"page", func() { fetch(reg) }},
+		} {
+			b.Run(c.name+"/"+part.name, func(b *testing.B) {
+				b.ReportAllocs()
+				for b.Loop() {
+					part.do()
+				}
 			})
 		}
-		b.Run(fmt.Sprintf("collect/tasks=%d", tasks), func(b *testing.B) {
-			b.ReportAllocs()
-			for b.Loop() {
-				ch, done := make(chan prometheus.Metric, 1000), make(chan struct{})
-				go func() { // ends when ch is closed, below
-					defer close(done)
-					for range ch {
-					}
-				}()
-				r.sub.Collect(ch)
-				close(ch)
-				<-done
-			}
-		})
-		b.Run(fmt.Sprintf("gather/tasks=%d", tasks), func(b *testing.B) {
-			b.ReportAllocs()
-			for b.Loop() {
-				if _, err := r.reg.Gather(); err != nil {
-					b.Fatal(err)
-				}
-			}
-		})
 	}
 }

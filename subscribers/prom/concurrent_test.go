@@ -115,8 +115,8 @@ func countersOfLiveTasksConcurrentSafe(t *testing.T) {
 	var all sync.WaitGroup
 	for w := range workers {
 		name := fmt.Sprintf("task-%d", w%16)
-		want["task_attempts_total{outcome=success,task="+name+"}"] = attempts * workers / 16
-		want["task_attempt_duration_seconds{outcome=timeout,task="+name+"}"] = attempts * workers / 16
+		want["task_attempts_total{result=success,task="+name+"}"] = attempts * workers / 16
+		want["task_attempt_duration_seconds{result=timeout,task="+name+"}"] = attempts * workers / 16
 		all.Go(func() {
 			id := taskvisor.TaskID(w)
 			r.added(id, name)

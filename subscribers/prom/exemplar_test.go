@@ -33,7 +33,7 @@ func traced(id string) context.Context {
 func (r *rig) exemplars(outcome string) []map[string]string {
 	r.t.Helper()
 	var all []map[string]string
-	h := r.scrape()["taskvisor_task_attempt_duration_seconds{outcome="+outcome+",task=a}"].GetHistogram()
+	h := r.scrape()["taskvisor_task_attempt_duration_seconds{result="+outcome+",task=a}"].GetHistogram()
 	for _, b := range h.GetBucket() {
 		if b.Exemplar != nil {
 			all = append(all, labelsOf(b.Exemplar))
@@ -123,7 +123,7 @@ func TestExemplarLabelsFitWhatAScrapeCarries(t *testing.T) {
 			given := maps.Clone(c.given)
 			r.added(1, "a")
 			r.attempt(1, "a", taskvisor.ResultFailure, time.Millisecond)
-			r.want(map[string]float64{"task_attempt_duration_seconds{outcome=failure,task=a}": 1})
+			r.want(map[string]float64{"task_attempt_duration_seconds{result=failure,task=a}": 1})
 			got := r.exemplars("failure")
 			if c.want == nil && len(got) > 0 || c.want != nil && (len(got) != 1 || !maps.Equal(got[0], c.want)) {
 				t.Errorf("exemplars %v, want %v", got, c.want)
@@ -147,8 +147,8 @@ func TestExemplarFunctionThatPanicsLosesNoObservation(t *testing.T) {
 		r.attempt(1, "a", taskvisor.ResultFailure, time.Second)
 	}()
 	r.want(map[string]float64{
-		"task_attempts_total{outcome=failure,task=a}":           1,
-		"task_attempt_duration_seconds{outcome=failure,task=a}": 1,
+		"task_attempts_total{result=failure,task=a}":           1,
+		"task_attempt_duration_seconds{result=failure,task=a}": 1,
 	})
 }
 
@@ -180,7 +180,7 @@ func exemplarGateConcurrentSafe(t *testing.T) {
 		})
 	}
 	all.Wait()
-	r.want(map[string]float64{"task_attempt_duration_seconds{outcome=success,task=a}": 8000})
+	r.want(map[string]float64{"task_attempt_duration_seconds{result=success,task=a}": 8000})
 	if n := asked.Load(); n < 1 || n > 8 {
 		t.Errorf("the function was called %d times within one instant, by 8 goroutines", n)
 	}
@@ -200,7 +200,7 @@ func FuzzExemplar(f *testing.F) {
 		r := newRig(t, promsub.WithExemplars(func(context.Context) map[string]string { return given }))
 		r.added(1, "a")
 		r.attempt(1, "a", taskvisor.ResultFailure, time.Millisecond)
-		r.want(map[string]float64{"task_attempt_duration_seconds{outcome=failure,task=a}": 1})
+		r.want(map[string]float64{"task_attempt_duration_seconds{result=failure,task=a}": 1})
 		for _, labels := range r.exemplars("failure") {
 			for name, value := range labels {
 				if given[name] != value {

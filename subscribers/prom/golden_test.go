@@ -2,74 +2,70 @@ package promsub_test
 
 import (
 	"bytes"
+	"context"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"runtime"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/prometheus/client_golang/prometheus/testutil"
+	"github.com/taskvisor/taskvisor-go/lease/leasetest"
 	promsub "github.com/taskvisor/taskvisor-go/subscribers/prom"
 	"github.com/taskvisor/taskvisor-go/taskvisor"
+	"github.com/taskvisor/taskvisor-go/taskvisor/taskvisortest"
 )
 
-// story is a supervisor in the middle of its shutdown: every metric has a value
-// that tells it from the others.
-func story(t *testing.T, opts ...promsub.Option) *rig {
-	r := newRig(t, opts...)
-	start := r.now
-	r.added(1, "resident")
-	r.added(2, "poll")
-	r.event(taskvisor.Event{Kind: taskvisor.TaskAdded, TaskID: 3, Task: "job", Slot: "job", Duration: 700 * time.Millisecond})
-	r.event(taskvisor.Event{Kind: taskvisor.TaskStarting, TaskID: 1, Task: "resident"})
-	r.attempt(2, "poll", taskvisor.ResultSuccess, 20*time.Millisecond)
-	r.backoff(2, "poll", taskvisor.BackoffSuccess, time.Minute)
-	r.attempt(2, "poll", taskvisor.ResultTimeout, 2*time.Second)
-	r.backoff(2, "poll", taskvisor.BackoffFailure, 200*time.Millisecond)
-	r.pass(200 * time.Millisecond)
-	r.attempt(2, "poll", taskvisor.ResultPanic, time.Second)
-	r.backoff(2, "poll", taskvisor.BackoffRequested, 4*time.Second)
-	r.pass(1500 * time.Millisecond)
-	r.attempt(3, "job", taskvisor.ResultFatal, 90*time.Second)
-	r.removed(3, "job", taskvisor.OutcomeFatal)
-	for _, e := range []taskvisor.Event{
-		{Admission: taskvisor.Queue, Verdict: taskvisor.VerdictStarted},
-		{Admission: taskvisor.Queue, Verdict: taskvisor.VerdictQueued},
-		{Admission: taskvisor.DropIfRunning, Verdict: taskvisor.VerdictRejected},
-		{Admission: taskvisor.Join, Verdict: taskvisor.VerdictJoined},
-	} {
-		e.Kind = taskvisor.ControllerSubmitted
-		r.event(e)
+// story is a real supervisor with every feature in use, and shutdown brings it to
+// the middle of its shutdown. Every family has series before or after that, and those that
+// matter have a value that tells them from the others. It must be called in a bubble.
+func story(t *testing.T, opts ...promsub.Option) (r *rig, shutdown func()) {
+	t.Helper()
+	blocked := make(chan struct{})
+	sink := taskvisor.SubscribeFunc(func(_ context.Context, e taskvisor.Event) {
+		e.ReportFailure(errWork)
+		<-blocked
+	})
+	owner := newOwner(t, new(leasetest.Memory), "here")
+	opts = append(opts, promsub.WithLeases(owner))
+	r, sup, _ := supervisedWith(t, opts, taskvisor.WithSubscriber(owner.Subscriber(), taskvisor.WithName("leases")), taskvisor.WithMaxConcurrent(9), taskvisor.WithMaxQueue(1), taskvisor.WithGrace(5*time.Second),
+		taskvisor.WithRestartBudget(1, 10*time.Minute), taskvisor.WithSubscriber(sink, taskvisor.WithName("log"), taskvisor.Queued(4)))
+	t.Cleanup(func() { close(blocked) })
+	door := taskvisor.NewLimit("door", 1)
+	stubborn := add(t, sup, taskvisor.Once("stubborn", taskvisortest.Script(taskvisortest.Ignore(14*time.Second)), taskvisor.WithGrace(time.Second)))
+	synctest.Wait()
+	stubborn.Stop()
+	add(t, sup, taskvisor.Restartable("resident", taskvisortest.Script(taskvisortest.Ignore(14*time.Second))))
+	add(t, sup, taskvisor.Restartable("retried", taskvisortest.Script(taskvisortest.Panic("no"), taskvisortest.Fail(errWork)),
+		taskvisor.ConstantBackoff(2*time.Second)))
+	poll := add(t, sup, taskvisor.Periodic("poll", time.Minute, taskvisortest.Script(
+		taskvisortest.After(20*time.Millisecond, taskvisortest.Succeed()), taskvisortest.Ignore(4*time.Second))))
+	for _, name := range []string{"first", "second", "third"} {
+		add(t, sup, taskvisor.Restartable(name, taskvisortest.Script(taskvisortest.After(7*time.Second, taskvisortest.Succeed())), taskvisor.WithGate(door),
+			taskvisor.WithKind("through the door")))
 	}
-	r.event(taskvisor.Event{Kind: taskvisor.ControllerRejected, Reason: taskvisor.ErrSlotBusy})
-	r.snap = taskvisor.Snapshot{
-		Supervisor: "sup", State: taskvisor.StateDraining, StopSince: r.now.Add(-2500 * time.Millisecond),
-		MaxConcurrent: 8, InUse: 2, Added: 3, Removed: 1,
-		Tasks: []taskvisor.TaskStatus{
-			{ID: 1, Name: "resident", State: taskvisor.StateStopping, AttemptStart: start, Stuck: true},
-			{
-				ID: 2, Name: "poll", State: taskvisor.StateBackoff, Streak: 2, Delay: 4 * time.Second,
-				NextStart: r.now.Add(2500 * time.Millisecond), LastSuccess: start.Add(20 * time.Millisecond),
-			},
-		},
-		Slots: []taskvisor.SlotStatus{
-			{Key: "a", State: taskvisor.StateRunning, Queued: 2, Oldest: start.Add(5 * time.Second)},
-			{Key: "b", State: taskvisor.StateRunning, Queued: 5, Oldest: start.Add(3 * time.Second)},
-			{Key: "c", State: taskvisor.StateAdmitting},
-		},
-		Subscribers: []taskvisor.SubscriberStatus{
-			{Name: "metrics", Inline: true, Delivered: 40},
-			{
-				Name: "log", Queued: 3, Capacity: 1024, Delivered: 30, Panics: 1,
-				Dropped: map[taskvisor.EventKind]uint64{taskvisor.TaskStarting: 7},
-			},
-			{Name: "log", Queued: 1, Capacity: 16, Delivered: 2, Dropped: map[taskvisor.EventKind]uint64{taskvisor.TaskStarting: 1}},
-		},
+	add(t, sup, idle("leader", owner.Singleton("leader"), taskvisor.WithGrace(time.Second)))
+	add(t, sup, taskvisor.Once("job", taskvisortest.Script(taskvisortest.After(time.Second, taskvisortest.Fail(taskvisor.Fatal(errWork))))))
+	for _, a := range []taskvisor.Admission{taskvisor.Queue, taskvisor.Queue, taskvisor.Queue, taskvisor.DropIfRunning, taskvisor.Join} {
+		s := taskvisor.Submission{Task: taskvisor.Once("submitted "+fmt.Sprint(len(sup.Snapshot().Tasks)), taskvisortest.Script(taskvisortest.Ignore(14*time.Second))), Slot: "key", Admission: a}
+		if _, err := sup.Submit(t.Context(), s); err != nil {
+			t.Fatal(err)
+		}
 	}
-	return r
+	time.Sleep(10 * time.Second)
+	synctest.Wait()
+	return r, func() {
+		poll.RunNow(nil)
+		synctest.Wait()
+		go func() { _ = sup.Shutdown(context.Background()) }() // ends with the shutdown
+		time.Sleep(2500 * time.Millisecond)
+		synctest.Wait()
+	}
 }
 
 // page is what a scraper gets, without the one family that depends on the
@@ -92,8 +88,11 @@ func page(t *testing.T, r *rig, accept string) string {
 	return b.String()
 }
 
-func TestScrapeGolden(t *testing.T) {
-	r := story(t)
+func TestScrapeGolden(t *testing.T) { synctest.Test(t, scrapeGolden) }
+
+func scrapeGolden(t *testing.T) {
+	r, shutdown := story(t)
+	shutdown()
 	const path = "testdata/scrape.golden"
 	text := page(t, r, "text/plain")
 	if *update {
@@ -119,8 +118,10 @@ func TestScrapeGolden(t *testing.T) {
 	}
 }
 
-func TestScrapeIsClean(t *testing.T) {
-	r := story(t, promsub.WithConstLabels(map[string]string{"region": "north"}), promsub.WithNamespace("app"))
+func TestScrapeIsClean(t *testing.T) { synctest.Test(t, scrapeIsClean) }
+
+func scrapeIsClean(t *testing.T) {
+	r, _ := story(t, promsub.WithConstLabels(map[string]string{"region": "north"}), promsub.WithNamespace("app"))
 	if problems, err := testutil.GatherAndLint(r.reg); err != nil || len(problems) > 0 {
 		t.Errorf("lint: %v %v", problems, err)
 	}
@@ -158,8 +159,9 @@ func TestHistogramsAreClassicAndNative(t *testing.T) {
 			r := newRig(t, c.opts...)
 			r.added(1, "a")
 			r.attempt(1, "a", taskvisor.ResultSuccess, time.Second)
+			r.event(taskvisor.Event{Kind: taskvisor.TaskGated, TaskID: 1, Task: "a", Gate: "door"})
 			all := r.scrape()
-			for _, series := range []string{"taskvisor_task_attempt_duration_seconds{outcome=success,task=a}", "taskvisor_admission_wait_seconds{}"} {
+			for _, series := range []string{"taskvisor_task_attempt_duration_seconds{result=success,task=a}", "taskvisor_gate_wait_seconds{gate=door}"} {
 				h := all[series].GetHistogram()
 				if len(h.GetBucket()) != c.buckets {
 					t.Errorf("%s has %d classic buckets, want %d", series, len(h.GetBucket()), c.buckets)
@@ -176,7 +178,7 @@ func TestGaugesWithoutMeaningAreAbsent(t *testing.T) {
 	r := newRig(t)
 	r.added(1, "a")
 	r.snap.Tasks = []taskvisor.TaskStatus{{ID: 1, Name: "a", State: taskvisor.StatePending}}
-	r.snap.Slots = []taskvisor.SlotStatus{{Key: "k", State: taskvisor.StateRunning}}
+	r.snap.Slots = []taskvisor.SlotStatus{{Key: "k", State: taskvisor.SlotRunning}}
 	r.snap.Subscribers = []taskvisor.SubscriberStatus{{Name: "metrics", Inline: true, Delivered: 1}}
 	r.want(map[string]float64{
 		"concurrency_limit{}":                          -1,
@@ -184,6 +186,8 @@ func TestGaugesWithoutMeaningAreAbsent(t *testing.T) {
 		"shutdown_start_timestamp_seconds{}":           -1,
 		"shutdown_duration_seconds{}":                  -1,
 		"slot_queue_oldest_timestamp_seconds{}":        -1,
+		"task_interval_seconds{task=a}":                -1,
+		"gate_waiting{gate=max_concurrent}":            -1,
 		"task_last_success_timestamp_seconds{task=a}":  -1,
 		"task_next_start_timestamp_seconds{task=a}":    -1,
 		"task_attempt_start_timestamp_seconds{task=a}": -1,
@@ -195,14 +199,14 @@ func TestGaugesWithoutMeaningAreAbsent(t *testing.T) {
 func TestShutdownDurationStopsAtTheEnd(t *testing.T) {
 	r := newRig(t)
 	begin := r.now
-	r.snap.State, r.snap.StopSince = taskvisor.StateDraining, begin
+	r.snap.State, r.snap.StopSince = taskvisor.SupervisorDraining, begin
 	r.pass(3 * time.Second)
 	r.want(map[string]float64{
 		"shutdown_duration_seconds{}":        3,
 		"shutdown_start_timestamp_seconds{}": float64(begin.Unix()),
 		"supervisor_state{state=draining}":   1,
 	})
-	r.snap.State = taskvisor.StateStopped // in no time, as the clock tells
+	r.snap.State = taskvisor.SupervisorStopped // in no time, as the clock tells
 	r.want(map[string]float64{"shutdown_duration_seconds{}": 0})
 	r.snap.StopTook = 4 * time.Second
 	r.pass(time.Hour)

@@ -13,6 +13,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/taskvisor/taskvisor-go/lease"
 )
 
 const (
@@ -43,6 +44,7 @@ type config struct {
 	taskLabel   func(task string) string                // may be nil
 	maxTasks    int
 	grace       time.Duration
+	owners      []*lease.Owner
 	err         error // the first misuse
 }
 
@@ -83,7 +85,8 @@ func WithNamespace(namespace string) Option {
 
 // WithConstLabels puts labels on every series, beside supervisor, which is
 // always there. Names that the metrics use themselves are an error. The labels
-// are copied.
+// are copied. Supervisors on one registry may have different ones, but not on a
+// pedantic registry, which tests use.
 func WithConstLabels(labels prometheus.Labels) Option {
 	labels = maps.Clone(labels)
 	return option(func(c *config) {
@@ -102,9 +105,21 @@ func WithConstLabels(labels prometheus.Labels) Option {
 }
 
 func ownLabel(name string) bool {
-	return name == "supervisor" || name == "le" || slices.ContainsFunc(families[:], func(f family) bool {
-		return slices.Contains(f.labels, name)
+	return name == "supervisor" || name == "le" || slices.ContainsFunc(families[:], func(f Family) bool {
+		return slices.Contains(f.labelNames(), name)
 	})
+}
+
+// text maps a task to its value of the label task; a panic of the user's function goes
+// through.
+func (c *config) text(name, kind string) string {
+	if kind != "" {
+		name = kind
+	}
+	if c.taskLabel == nil {
+		return name
+	}
+	return c.taskLabel(name)
 }
 
 // WithBuckets sets the upper bounds, in seconds, of the classic histograms'
@@ -154,12 +169,12 @@ func WithExemplars(labels func(ctx context.Context) map[string]string) Option {
 	})
 }
 
-// WithTaskLabel maps the name of a task to its value of the label task: the way
-// to keep names that contain ids out of the metrics ("import-4711" to
-// "import"). Tasks with one label share its series. "" means no series of its
-// own: the task shares "_other" with those beyond the limit. label is called
-// when a task is added; it must be quick and safe for concurrent use. It is an
-// error if it is nil.
+// WithTaskLabel maps the name of a task, or its kind where taskvisor.WithKind gave it
+// one, to its value of the label task: the way to keep names that contain ids out of the
+// metrics ("import-4711" to "import"). Tasks with one label share its series. "" means
+// no series of its own: the task shares "_other" with those beyond the limit. label is
+// called when a task is added and at scrapes; it must be quick, safe for concurrent use,
+// and return the same for the same task. It is an error if it is nil.
 func WithTaskLabel(label func(task string) string) Option {
 	return option(func(c *config) {
 		if label == nil {
@@ -171,9 +186,11 @@ func WithTaskLabel(label func(task string) string) Option {
 }
 
 // WithMaxTasks limits the values of the label task to n, 500 by default; those
-// in their [WithSeriesGrace] count. Further tasks share "_other" until they are
-// removed, and taskvisor_metrics_overflow_tasks says how many. With 0 all do. A
-// negative n is an error.
+// in their [WithSeriesGrace] count. Further tasks share "_other", and
+// taskvisor_metrics_overflow_tasks says how many. Who has series of its own is decided
+// anew at scrapes: tasks that fail come first, then those with the most attempts, a few
+// at a time, and none loses them within two minutes. With 0 all share. A negative n is
+// an error.
 func WithMaxTasks(n int) Option {
 	return option(func(c *config) {
 		if n < 0 {
@@ -185,8 +202,9 @@ func WithMaxTasks(n int) Option {
 }
 
 // WithSeriesGrace says how long the series of a label stay after its last task
-// was removed, 5 min by default, so that the last failure is still scraped; at
-// least two scrapes see them in any case. A negative d is an error.
+// was removed, and those of a supervisor after [Subscriber.Close], 5 min by default, so
+// that the last failure is still scraped; at least two scrapes see them in any case. A
+// negative d is an error.
 func WithSeriesGrace(d time.Duration) Option {
 	return option(func(c *config) {
 		if d < 0 {

@@ -32,7 +32,7 @@ type rig struct {
 func newRig(t testing.TB, opts ...promsub.Option) *rig {
 	t.Helper()
 	r := &rig{t: t, reg: prometheus.NewPedanticRegistry(), now: time.Unix(1_700_000_000, 0)}
-	r.snap = taskvisor.Snapshot{Supervisor: "sup", State: taskvisor.StateRunning}
+	r.snap = taskvisor.Snapshot{Supervisor: "sup", State: taskvisor.SupervisorRunning, Created: r.now.Add(-10 * time.Second)}
 	r.sub = promsub.New(r.reg, opts...)
 	if err := r.sub.Attach(r.snapshot); err != nil {
 		t.Fatal(err)

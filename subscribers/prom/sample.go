@@ -18,6 +18,10 @@ type sample struct {
 	value   float64
 }
 
+func newSample(desc *prometheus.Desc, v float64, labels []*dto.LabelPair) *sample {
+	return &sample{desc: desc, labels: labels, value: v}
+}
+
 // Desc implements prometheus.Metric.
 func (s *sample) Desc() *prometheus.Desc { return s.desc }
 
@@ -35,9 +39,11 @@ func (s *sample) Write(out *dto.Metric) error {
 // pairTable holds the label pairs that the series of all tasks share.
 type pairTable struct {
 	static   []*dto.LabelPair // on every series
-	outcomes [resultCount]*dto.LabelPair
+	results  [resultCount]*dto.LabelPair
 	causes   [sourceCount]*dto.LabelPair
+	outcomes [outcomeCount]*dto.LabelPair
 	states   [len(taskStates)]*dto.LabelPair
+	restart  [len(restartPolicies)]*dto.LabelPair
 }
 
 // taskPairs are the label pairs of the series of one task, sorted by name, as
@@ -46,7 +52,9 @@ type taskPairs struct {
 	task     []*dto.LabelPair
 	attempts [resultCount][]*dto.LabelPair
 	restarts [sourceCount][]*dto.LabelPair
+	gaveUp   [outcomeCount][]*dto.LabelPair
 	states   [len(taskStates)][]*dto.LabelPair
+	restart  [len(restartPolicies)][]*dto.LabelPair
 }
 
 func newPairTable(labels prometheus.Labels) *pairTable {
@@ -55,7 +63,13 @@ func newPairTable(labels prometheus.Labels) *pairTable {
 		pt.static = append(pt.static, pair(name, value))
 	}
 	for r := taskvisor.ResultSuccess; int(r) < resultCount; r++ {
-		pt.outcomes[r] = pair("outcome", r.String())
+		pt.results[r] = pair("result", r.String())
+	}
+	for _, o := range gaveUp {
+		pt.outcomes[o] = pair("outcome", o.String())
+	}
+	for i, r := range restartPolicies {
+		pt.restart[i] = pair("restart", r)
 	}
 	for b := taskvisor.BackoffSuccess; int(b) < sourceCount; b++ {
 		pt.causes[b] = pair("cause", b.String())
@@ -70,10 +84,16 @@ func (pt *pairTable) of(label string) *taskPairs {
 	task := pair("task", label)
 	p := &taskPairs{task: pt.joined(task)}
 	for r := 1; r < resultCount; r++ {
-		p.attempts[r] = pt.joined(task, pt.outcomes[r])
+		p.attempts[r] = pt.joined(task, pt.results[r])
 	}
 	for b := 1; b < sourceCount; b++ {
 		p.restarts[b] = pt.joined(task, pt.causes[b])
+	}
+	for _, o := range gaveUp {
+		p.gaveUp[o] = pt.joined(task, pt.outcomes[o])
+	}
+	for i := range restartPolicies {
+		p.restart[i] = pt.joined(task, pt.restart[i])
 	}
 	for i := range taskStates {
 		p.states[i] = pt.joined(task, pt.states[i])

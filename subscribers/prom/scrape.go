@@ -1,85 +1,73 @@
 package promsub
 
 import (
-	"maps"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
 	"github.com/taskvisor/taskvisor-go/taskvisor"
+	"google.golang.org/protobuf/types/known/timestamppb"
 )
-
-var (
-	supervisorStates = []taskvisor.State{taskvisor.StateRunning, taskvisor.StateDraining, taskvisor.StateStopped}
-	taskStates       = [...]taskvisor.State{
-		taskvisor.StatePending, taskvisor.StateRunning, taskvisor.StateBackoff,
-		taskvisor.StateWaiting, taskvisor.StateStopping, taskvisor.StateAbandoned,
-	}
-	slotStates = []taskvisor.State{
-		taskvisor.StateAdmitting, taskvisor.StateRunning, taskvisor.StateTerminating, taskvisor.StateAbandoned,
-	}
-	abandonCauses = []taskvisor.Reason{taskvisor.ErrShutdown, taskvisor.ErrRemoved, taskvisor.ErrReplaced}
-	rejectReasons = []taskvisor.Reason{
-		taskvisor.ErrTaskExists, taskvisor.ErrSlotBusy, taskvisor.ErrQueueFull,
-		taskvisor.ErrSuperseded, taskvisor.ErrRemoved, taskvisor.ErrShuttingDown,
-	}
-)
-
-// stateCounts counts by state. A state of a newer core is nobody's.
-type stateCounts [taskvisor.StateStopped + 1]int
-
-func (n *stateCounts) add(s taskvisor.State) {
-	if int(s) < len(n) {
-		n[s]++
-	}
-}
 
 // scrape is one pass over one snapshot.
 type scrape struct {
-	*metrics
-	ch   chan<- prometheus.Metric
-	snap taskvisor.Snapshot
+	*source
+	life    *life
+	snap    taskvisor.Snapshot
+	sum     totals                      // of this life and those before
+	byID    map[taskvisor.TaskID]*label // of the tasks; nil where no leases are asked for
+	created *timestamppb.Timestamp
+	out     []prometheus.Metric
 }
 
 // collect reads everything first, in short locked steps, and sends afterwards,
 // when a slow reader can hold up nobody.
-func (m *metrics) collect(ch chan<- prometheus.Metric) {
-	c := scrape{metrics: m, ch: ch, snap: m.snapshot()}
-	m.tasks.settle(c.snap.Time)
-	tasks := c.byLabel()
-	series := m.series.scrape(c.snap.Time)
-
-	ch <- m.info
-	c.supervisor()
-	c.totals()
-	c.counts()
-	c.slots()
-	c.subscribers()
-	overflowed := 0
-	for s, t := range tasks {
-		c.taskGauges(s, t)
-		if s.label == overflow {
-			overflowed = t.count
-		}
-	}
-	c.send(overflowTasks, float64(overflowed))
-	for _, s := range series {
-		c.taskCounters(s)
+func (s *source) collect(l *life, ch chan<- prometheus.Metric) {
+	for _, m := range s.read(l) {
+		ch <- m
 	}
 }
 
-// send is for series of which there are few. Their counters are as old as the
-// subscriber.
-func (c *scrape) send(id metric, v float64, labels ...string) {
-	if families[id].kind == counter {
-		c.ch <- prometheus.MustNewConstMetricWithCreatedTimestamp(c.descs[id], counter, v, c.created, labels...)
-		return
+func (s *source) read(l *life) []prometheus.Metric {
+	s.scraping.Lock()
+	defer s.scraping.Unlock()
+	// What has been waited is read before what is being waited: a backoff that ends
+	// meanwhile is not counted twice.
+	ended := s.labels.backoffs()
+	c := scrape{source: s, life: l, snap: l.snapshot(), created: timestamppb.New(s.created)}
+	sum, ok := s.shown(l, &c.snap)
+	if !ok {
+		return nil
 	}
-	c.ch <- prometheus.MustNewConstMetric(c.descs[id], families[id].kind, v, labels...)
+	c.sum = sum
+	groups := c.group()
+	s.labels.pace(groups)
+	all := s.labels.scrape(c.snap.Time)
+	c.out = make([]prometheus.Metric, 0, 64+24*len(all))
+
+	c.out = append(c.out, s.info)
+	c.supervisor()
+	c.totals()
+	c.counts()
+	c.admission()
+	c.leased()
+	c.subscribers()
+	c.tasks(groups, all, ended)
+	return c.out
+}
+
+// send is for series of which there are few.
+func (c *scrape) send(id metric, v float64, labels ...*dto.LabelPair) {
+	sm := newSample(c.descs[id], v, c.pairs.joined(labels...))
+	if families[id].Type == counter {
+		sm.created = c.created // as old as what counts
+	}
+	c.out = append(c.out, sm)
 }
 
 // timestamp sends nothing for a zero time: an age computed from 0 would be that
 // of the epoch.
-func (c *scrape) timestamp(id metric, t time.Time, labels ...string) {
+func (c *scrape) timestamp(id metric, t time.Time, labels ...*dto.LabelPair) {
 	if !t.IsZero() {
 		c.send(id, unixSeconds(t), labels...)
 	}
@@ -87,19 +75,22 @@ func (c *scrape) timestamp(id metric, t time.Time, labels ...string) {
 
 func unixSeconds(t time.Time) float64 { return float64(t.UnixMicro()) / 1e6 }
 
-func (c *scrape) states(id metric, states []taskvisor.State, count stateCounts) {
+// states sends how many there are in each state. One of a newer core is nobody's.
+func states[S interface {
+	comparable
+	String() string
+}](c *scrape, id metric, states []S, count map[S]int) {
 	for _, st := range states {
-		c.send(id, float64(count[st]), st.String())
+		c.send(id, float64(count[st]), pair("state", st.String()))
 	}
 }
 
 func (c *scrape) supervisor() {
 	s := &c.snap
-	var state stateCounts
-	state.add(s.State)
-	c.states(supervisorState, supervisorStates, state)
-	c.send(tasksAdded, float64(s.Added))
-	c.send(tasksRemoved, float64(s.Removed))
+	states(c, supervisorState, supervisorStates, map[taskvisor.SupervisorState]int{s.State: 1})
+	c.timestamp(supervisorStart, c.life.created)
+	c.send(tasksAdded, float64(c.sum.added))
+	c.send(tasksRemoved, float64(c.sum.removed))
 	if s.MaxConcurrent > 0 {
 		c.send(concurrencyLimit, float64(s.MaxConcurrent))
 	}
@@ -109,7 +100,7 @@ func (c *scrape) supervisor() {
 	}
 	c.timestamp(shutdownStart, s.StopSince)
 	took := s.StopTook
-	if s.State != taskvisor.StateStopped {
+	if s.State != taskvisor.SupervisorStopped {
 		took = max(s.Time.Sub(s.StopSince), 0)
 	}
 	c.send(shutdownDuration, took.Seconds())
@@ -118,96 +109,102 @@ func (c *scrape) supervisor() {
 // totals counts tasks. Bodies whose tasks were removed from under them are in no
 // entry of the snapshot any more, only in its total.
 func (c *scrape) totals() {
-	var states stateCounts
+	count := make(map[taskvisor.State]int)
+	waiting := make(map[*gate]int)
 	stuck := 0
 	for i := range c.snap.Tasks {
-		states.add(c.snap.Tasks[i].State)
-		if c.snap.Tasks[i].Stuck {
+		t := &c.snap.Tasks[i]
+		count[t.State]++
+		if t.Stuck {
 			stuck++
 		}
+		if t.Gate != "" && t.State == taskvisor.StatePending {
+			waiting[c.gates.get(t.Gate)]++
+		}
 	}
-	c.states(tasksByState, taskStates[:], states)
+	states(c, tasksByState, taskStates[:], count)
 	c.send(stuckAttempts, float64(stuck))
-	c.send(abandonedAttempts, float64(states[taskvisor.StateAbandoned]+c.snap.Released))
+	c.send(abandonedAttempts, float64(count[taskvisor.StateAbandoned]+c.snap.Released))
+	for _, g := range c.gates.all() {
+		c.out = append(c.out, newSample(c.descs[gateWaiting], float64(waiting[g]), g.labels), g.wait)
+	}
 }
 
 // counts sends what events count for the supervisor as a whole, each series from
 // the start, so that increase() sees the first of its kind.
 func (c *scrape) counts() {
-	for o := taskvisor.OutcomeCompleted; int(o) < outcomeCount; o++ {
-		c.send(tasksFinished, float64(c.finished[o].Load()), o.String())
+	for _, o := range outcomes {
+		c.send(tasksFinished, float64(c.finished[o].Load()), pair("outcome", o.String()))
 	}
 	for _, r := range abandonCauses {
-		c.send(attemptsAbandoned, float64(c.abandoned[r].Load()), r.String())
+		c.send(attemptsAbandoned, float64(c.abandoned[r].Load()), pair("cause", r.String()))
 	}
-	for p := taskvisor.Queue; int(p) < policyCount; p++ {
-		for v := taskvisor.VerdictStarted; int(v) < verdictCount; v++ {
-			c.send(admissionRequests, float64(c.requests[p][v].Load()), p.String(), v.String())
+}
+
+// admission sends nothing where nobody submits. Of the policies it sends those that
+// somebody has used, with all that can become of a submission.
+func (c *scrape) admission() {
+	wait := c.wait.Load()
+	if wait == nil {
+		return
+	}
+	c.out = append(c.out, wait)
+	for _, p := range admissions {
+		used := false
+		for _, v := range verdicts {
+			used = used || c.requests[p][v].Load() > 0
+		}
+		for _, v := range verdicts {
+			if used {
+				c.send(admissionRequests, float64(c.requests[p][v].Load()), pair("policy", p.String()), pair("result", v.String()))
+			}
 		}
 	}
 	for _, r := range rejectReasons {
-		c.send(admissionRejections, float64(c.rejections[r].Load()), r.String())
+		c.send(admissionRejections, float64(c.rejections[r].Load()), pair("reason", r.String()))
 	}
-	c.ch <- c.wait
-}
-
-func (c *scrape) slots() {
-	var states stateCounts
+	count := make(map[taskvisor.SlotState]int)
 	var oldest time.Time
 	queued, most := 0, 0
 	for _, s := range c.snap.Slots {
-		states.add(s.State)
+		count[s.State]++
 		queued += s.Queued
 		most = max(most, s.Queued)
 		oldest = earlier(oldest, s.Oldest)
 	}
-	c.states(slotsByState, slotStates, states)
+	states(c, slotsByState, slotStates, count)
 	c.send(slotQueueLength, float64(queued))
 	c.send(slotQueueMax, float64(most))
 	c.timestamp(slotQueueOldest, oldest)
 }
 
-// subscribers adds those of one name up. Supervisors number equal names, but
-// somebody may have chosen such a number, and a series that is sent twice fails
-// the whole scrape.
+// subscribers sends what is known of each name. Supervisors number equal names, but
+// somebody may have chosen such a number: they count together, since a series that is
+// sent twice fails the whole scrape.
 func (c *scrape) subscribers() {
-	byName := make(map[string]taskvisor.SubscriberStatus)
+	queues := make(map[string]taskvisor.SubscriberStatus)
 	for _, s := range c.snap.Subscribers {
-		sum, ok := byName[s.Name]
-		if !ok {
-			s.Dropped = maps.Clone(s.Dropped)
-			byName[s.Name] = s
-			continue
+		if s.Inline {
+			continue // it has no queue, and nothing to lose
 		}
-		sum.Inline = sum.Inline && s.Inline
-		sum.Queued += s.Queued
-		sum.Capacity += s.Capacity
-		sum.Delivered += s.Delivered
-		sum.Panics += s.Panics
+		q := queues[s.Name]
+		q.Queued += s.Queued
+		q.Capacity += s.Capacity
+		queues[s.Name] = q
+	}
+	for name, q := range queues {
+		c.send(subscriberQueueLength, float64(q.Queued), pair("subscriber", name))
+		c.send(subscriberQueueCapacity, float64(q.Capacity), pair("subscriber", name))
+	}
+	for name, s := range c.sum.subscribers {
+		of := pair("subscriber", name)
+		c.send(subscriberEvents, float64(s.Delivered), of)
+		c.send(subscriberPanics, float64(s.Panics), of)
+		c.send(subscriberFailures, float64(s.Failures), of)
 		for k, n := range s.Dropped {
-			if sum.Dropped == nil {
-				sum.Dropped = make(map[taskvisor.EventKind]uint64)
+			if n > 0 && k != taskvisor.SubscriberOverflow { // made for the one who lost something
+				c.send(subscriberDropped, float64(n), of, pair("kind", k.String()))
 			}
-			sum.Dropped[k] += n
-		}
-		byName[s.Name] = sum
-	}
-	for name, s := range byName {
-		c.subscriber(name, s)
-	}
-}
-
-func (c *scrape) subscriber(name string, s taskvisor.SubscriberStatus) {
-	c.send(subscriberEvents, float64(s.Delivered), name)
-	c.send(subscriberPanics, float64(s.Panics), name)
-	if s.Inline {
-		return // it has no queue, and nothing to lose
-	}
-	c.send(subscriberQueueLength, float64(s.Queued), name)
-	c.send(subscriberQueueCapacity, float64(s.Capacity), name)
-	for k := taskvisor.TaskAdded; k <= taskvisor.SubscriberPanicked; k++ {
-		if k != taskvisor.SubscriberOverflow { // made for the one who lost something
-			c.send(subscriberDropped, float64(s.Dropped[k]), name, k.String())
 		}
 	}
 }

@@ -14,88 +14,219 @@ import (
 const overflow = "_other"
 
 const (
-	resultCount = int(taskvisor.ResultCanceled) + 1
-	sourceCount = int(taskvisor.BackoffRequested) + 1
+	resultCount  = int(taskvisor.ResultCanceled) + 1
+	sourceCount  = int(taskvisor.BackoffTriggered) + 1
+	outcomeCount = int(taskvisor.OutcomeAbandoned) + 1
 )
 
-// series is what is counted for one value of the label task. Tasks hold it;
-// when it is let go after its grace, everything that belongs to the label goes
-// with it, since nothing else keeps any of it. The counters are bare numbers
-// until a scrape asks: a task that is added pays for one allocation, not for
+// early is how long before its first value a task's series says that it was created.
+// A scrape has the time at which the server asked for it: what came while it was being
+// answered is older than its creation, for a reader, unless that lies further back.
+const early = 10 * time.Second
+
+// series is what is counted for one value of the label task. The counters are bare
+// numbers until a scrape asks: a task that is added pays for one allocation, not for
 // ten metrics.
 type series struct {
 	label    string
 	created  *timestamppb.Timestamp     // when counting began, for those who ask how a counter came to its first value
 	attempts [resultCount]atomic.Uint64 // index 0 is unused, here and below
 	restarts [sourceCount]atomic.Uint64
-	backoff  atomic.Int64 // nanoseconds
+	gaveUp   [outcomeCount]atomic.Uint64
+	backoff  atomic.Int64 // nanoseconds of delays that have ended
 	timers   [resultCount]atomic.Pointer[timer]
 	pairs    atomic.Pointer[taskPairs] // nil before the first scrape
 
-	// Guarded by the mutex of the seriesSet.
+	// Of scrapes alone, guarded by the source's scraping.
+	backoffShown time.Duration // what the latest one said: a counter never goes back
+}
+
+// label is a value of the label task that somebody asked for, whether it has series of
+// its own or counts in those of the shared one. Tasks hold it.
+type label struct {
+	text    string
+	counted atomic.Pointer[series] // where its tasks count now
+
+	// Guarded by the mutex of the labelSet.
+	own     *series   // nil while it has none; still exported for two scrapes after it lost them
+	left    int       // scrapes since it lost them; 0 while it counts in them
 	holders int       // tasks with this label
 	idle    time.Time // when the last of them left
 	scrapes int       // since then
+	since   time.Time // since when it has its series
+	seen    uint64    // attempts at the latest scrape
+	pace    float64   // attempts between scrapes, older ones counting less
+	failing bool      // a task of it fails
 }
 
-// seriesSet holds the labels in use and those in their grace.
-type seriesSet struct {
-	max   int
-	grace time.Duration
-
-	mu      sync.Mutex // guards the fields below and those of each series that say so
-	byLabel map[string]*series
+// labelSet holds the labels in use and those in their grace.
+type labelSet struct {
+	mu     sync.Mutex // guards the fields below and those of each label that say so
+	max    int        // labels with series of their own
+	grace  time.Duration
+	begin  time.Time // nothing was counted before
+	byText map[string]*label
+	owners int    // labels with series of their own, beside the shared one
+	shared *label // what those without count in; nil before the first
 }
 
-// hold returns the series for a label, or the shared one if there are too many
-// labels, and keeps it until it is released.
-func (ss *seriesSet) hold(label string, now time.Time) *series {
-	label = strings.ToValidUTF8(label, "\uFFFD")
-	ss.mu.Lock()
-	defer ss.mu.Unlock()
-	s := ss.byLabel[label]
-	if s == nil && (label == "" || label != overflow && ss.ownLabelsLocked() >= ss.max) {
-		label = overflow
-		s = ss.byLabel[label]
-	}
-	if s == nil {
-		s = &series{label: label, created: timestamppb.New(now)}
-		ss.byLabel[label] = s
-	}
-	s.holders++
-	return s
+// hold returns the label for a text and keeps it until it is released.
+func (ls *labelSet) hold(text string, now time.Time) *label {
+	text = strings.ToValidUTF8(text, "\uFFFD")
+	ls.mu.Lock()
+	defer ls.mu.Unlock()
+	l := ls.getLocked(text, now)
+	l.holders++
+	return l
 }
 
-// ownLabelsLocked is how many labels there are beside the shared one.
-func (ss *seriesSet) ownLabelsLocked() int {
-	if ss.byLabel[overflow] != nil {
-		return len(ss.byLabel) - 1
+// getLocked returns the label for a text, made if it is not there.
+func (ls *labelSet) getLocked(text string, now time.Time) *label {
+	if text == "" || text == overflow {
+		return ls.sharedLocked(now)
 	}
-	return len(ss.byLabel)
+	l := ls.byText[text]
+	if l == nil {
+		l = &label{text: text, idle: now}
+		ls.byText[text] = l
+		if ls.owners < ls.max {
+			ls.promoteLocked(l, now)
+		} else {
+			l.counted.Store(ls.sharedLocked(now).own)
+		}
+	}
+	return l
+}
+
+func (ls *labelSet) sharedLocked(now time.Time) *label {
+	if ls.shared == nil {
+		ls.shared = &label{text: overflow, idle: now, own: ls.newSeriesLocked(overflow, now)}
+		ls.shared.counted.Store(ls.shared.own)
+		ls.byText[overflow] = ls.shared
+	}
+	return ls.shared
+}
+
+func (ls *labelSet) newSeriesLocked(text string, now time.Time) *series {
+	created := now.Add(-early)
+	if created.Before(ls.begin) {
+		created = ls.begin
+	}
+	return &series{label: text, created: timestamppb.New(created)}
+}
+
+// promoteLocked gives a label series of its own.
+func (ls *labelSet) promoteLocked(l *label, now time.Time) {
+	if l.own == nil {
+		l.own = ls.newSeriesLocked(l.text, now)
+	}
+	l.left, l.since = 0, now
+	l.counted.Store(l.own)
+	ls.owners++
+}
+
+// demoteLocked lets a label count in the shared series from now on. Its own are sent
+// twice more: somebody may be about to add to them.
+func (ls *labelSet) demoteLocked(l *label, now time.Time) {
+	l.counted.Store(ls.sharedLocked(now).own)
+	l.left = 1
+	ls.owners--
 }
 
 // release undoes one hold. The grace of the series begins with the last.
-func (ss *seriesSet) release(s *series, now time.Time) {
-	ss.mu.Lock()
-	defer ss.mu.Unlock()
-	s.holders--
-	s.idle, s.scrapes = now, 0
+func (ls *labelSet) release(l *label, now time.Time) {
+	ls.mu.Lock()
+	defer ls.mu.Unlock()
+	if l.holders > 0 {
+		l.holders--
+	}
+	l.idle, l.scrapes = now, 0
 }
 
-// scrape lets go of what has had its grace and returns the rest. That scrapes
-// do it is what makes it need no goroutine, and what no scrape reads is bounded
-// by the limit of labels.
-func (ss *seriesSet) scrape(now time.Time) []*series {
-	ss.mu.Lock()
-	defer ss.mu.Unlock()
-	all := make([]*series, 0, len(ss.byLabel))
-	for label, s := range ss.byLabel {
-		if s.holders == 0 && s.scrapes >= 2 && now.Sub(s.idle) >= ss.grace {
-			delete(ss.byLabel, label)
+// adopt makes the labels those of a new supervisor: the tasks of the one before, which
+// has ended, hold them no more.
+func (ls *labelSet) adopt(max int, grace time.Duration, now time.Time) {
+	ls.mu.Lock()
+	defer ls.mu.Unlock()
+	ls.max, ls.grace = max, grace
+	for _, l := range ls.byText {
+		if l.holders > 0 {
+			l.holders, l.idle, l.scrapes = 0, now, 0
+		}
+	}
+}
+
+// scrape lets go of what has had its grace and returns the series of the rest. That
+// scrapes do it is what makes it need no goroutine, and what no scrape reads is bounded
+// by the limit of labels and the tasks that there are.
+func (ls *labelSet) scrape(now time.Time) []*series {
+	ls.mu.Lock()
+	defer ls.mu.Unlock()
+	ls.rebalanceLocked(now)
+	all := make([]*series, 0, ls.owners+1)
+	for text, l := range ls.byText {
+		switch {
+		case l.left > 2:
+			l.own, l.left = nil, 0
+			ls.begin = now // what comes under that label again begins later
+		case l.left > 0:
+			l.left++
+		}
+		if l.holders == 0 && ls.overLocked(l, now) {
+			ls.forgetLocked(text, l, now)
 			continue
 		}
-		s.scrapes++
-		all = append(all, s)
+		l.scrapes++
+		if l.own != nil {
+			all = append(all, l.own)
+		}
+	}
+	return all
+}
+
+// overLocked reports whether nothing keeps a label that no task holds. One without
+// series has nothing to show; the shared one stays as long as others count in it.
+func (ls *labelSet) overLocked(l *label, now time.Time) bool {
+	if l.own == nil {
+		return true
+	}
+	if l == ls.shared && ls.owners+1 < len(ls.byText) {
+		return false
+	}
+	return l.scrapes >= 2 && now.Sub(l.idle) >= ls.grace
+}
+
+func (ls *labelSet) forgetLocked(text string, l *label, now time.Time) {
+	delete(ls.byText, text)
+	switch {
+	case l == ls.shared:
+		ls.shared = nil
+	case l.own != nil && l.left == 0:
+		ls.owners--
+	}
+	if l.own != nil {
+		ls.begin = now
+	}
+}
+
+// get returns the label for a text as a scrape finds it, before an event has asked for
+// it or after the last has let go.
+func (ls *labelSet) get(text string, now time.Time) *label {
+	text = strings.ToValidUTF8(text, "\uFFFD")
+	ls.mu.Lock()
+	defer ls.mu.Unlock()
+	return ls.getLocked(text, now)
+}
+
+// backoffs returns the time in backoff of each series, as far as it has ended.
+func (ls *labelSet) backoffs() map[*series]time.Duration {
+	ls.mu.Lock()
+	defer ls.mu.Unlock()
+	all := make(map[*series]time.Duration, ls.owners+1)
+	for _, l := range ls.byText {
+		if l.own != nil {
+			all[l.own] = time.Duration(l.own.backoff.Load())
+		}
 	}
 	return all
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"sync"
 	"sync/atomic"
 
@@ -11,20 +12,21 @@ import (
 	"github.com/taskvisor/taskvisor-go/taskvisor"
 )
 
-// Subscriber exports the metrics of one supervisor. It is an inline subscriber:
-// no event is lost, and it starts no goroutine. All methods are safe for
-// concurrent use. Make it with [New]; the zero value is of no use.
+// Subscriber exports the metrics of supervisors: of any number of them that have
+// different names, and of any number of one name that live one after the other, whose
+// counters go on. It is an inline subscriber: no event is lost, and it starts no
+// goroutine. All methods are safe for concurrent use. Make it with [New]; the zero value
+// is of no use.
 type Subscriber struct {
 	reg    prometheus.Registerer // may be nil
 	config config
 
-	// metrics is nil until Attach, which alone knows the supervisor's name and
-	// with it the descriptors. Events and scrapes only read it.
-	metrics atomic.Pointer[metrics]
+	// sources are the supervisors by name. Events and scrapes only read the map; it is
+	// copied when it changes.
+	sources atomic.Pointer[map[string]*source]
 
-	mu         sync.Mutex // guards the fields below
-	attached   bool
-	registered bool
+	mu        sync.Mutex // held by those that change sources, and guards the field below
+	unobserve []func()   // the owners of leases; nil: they tell nothing
 }
 
 var (
@@ -34,13 +36,11 @@ var (
 	_ prometheus.Collector  = (*Subscriber)(nil)
 )
 
-// New returns a subscriber for one supervisor, to be given to
-// taskvisor.WithSubscriber. It registers itself at reg when the supervisor is
-// made; with a nil reg it does not, and can be registered or collected by hand
-// from then on.
+// New returns a subscriber to be given to taskvisor.WithSubscriber, of one supervisor or
+// of several. It registers the metrics of each at reg when the supervisor is made; with
+// a nil reg it does not, and is a collector to be registered or collected by hand.
 //
-// What is wrong with an option, or with registering, is an error of
-// taskvisor.New.
+// What is wrong with an option, or with registering, is an error of taskvisor.New.
 func New(reg prometheus.Registerer, opts ...Option) *Subscriber {
 	return &Subscriber{reg: reg, config: newConfig(opts)}
 }
@@ -51,102 +51,225 @@ func (s *Subscriber) Preferences() []taskvisor.SubscriberOption {
 	return []taskvisor.SubscriberOption{taskvisor.Inline(), taskvisor.WithName("promsub")}
 }
 
-// Attach makes the metrics of the supervisor that snapshot describes and
-// registers them. taskvisor.New calls it. A second Attach is an error, after
-// [Subscriber.Close] too: the counters belong to one supervisor. So is a wrong
-// option, and a registerer that refuses: two supervisors with one name on one
-// registerer give an error that wraps [prometheus.AlreadyRegisteredError].
-// After an error nothing is registered, and Attach may be called again.
+// Attach registers the metrics of the supervisor that snapshot describes.
+// taskvisor.New calls it. Where one of that name has ended, its counters go on, also if
+// another Subscriber had registered them; where one is alive, the error wraps
+// [prometheus.AlreadyRegisteredError]. A wrong option is an error, and so is what the
+// registerer refuses. After an error nothing is registered, and Attach may be called
+// again.
 func (s *Subscriber) Attach(snapshot func() taskvisor.Snapshot) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.attached {
-		return errors.New("promsub: attached already: a Subscriber serves one supervisor")
-	}
 	if s.config.err != nil {
 		return fmt.Errorf("promsub: %w", s.config.err)
 	}
-	m := newMetrics(s.config, snapshot)
-	s.metrics.Store(m)
-	if s.reg != nil {
-		if err := s.reg.Register(s); err != nil {
-			s.metrics.Store(nil)
-			return registerError(m.labels["supervisor"], err)
-		}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.sweepLocked()
+	first := snapshot()
+	from := s.sourceOf(first.Supervisor)
+	if from == nil {
+		from = newSource(&s.config, first)
 	}
-	s.attached, s.registered = true, s.reg != nil
+	from, err := s.registerLocked(from)
+	if err == nil {
+		err = from.take(s, &life{&s.config, snapshot, first.Created}, first.Time)
+	}
+	if err != nil {
+		return attachError(first.Supervisor, err)
+	}
+	s.changeLocked(func(m map[string]*source) { m[first.Supervisor] = from })
+	s.observeLocked()
 	return nil
 }
 
-func registerError(supervisor string, err error) error {
+// registerLocked registers a source and returns it, or the one that is registered in its
+// place.
+func (s *Subscriber) registerLocked(from *source) (*source, error) {
+	from.mu.Lock()
+	defer from.mu.Unlock()
+	if s.reg == nil || from.registered {
+		return from, nil
+	}
+	err := s.reg.Register(from)
 	var already prometheus.AlreadyRegisteredError
 	if errors.As(err, &already) {
+		there, ok := already.ExistingCollector.(*source)
+		if ok && there.life.Load() != nil {
+			return there, nil
+		}
+		if ok && s.reg.Unregister(there) { // its grace is over
+			err = s.reg.Register(from)
+		}
+	}
+	from.registered = err == nil
+	return from, err
+}
+
+func attachError(supervisor string, err error) error {
+	if errors.As(err, new(prometheus.AlreadyRegisteredError)) {
 		return fmt.Errorf("promsub: register metrics of supervisor %q: a supervisor of that name is there already,"+
 			" name one with taskvisor.WithName: %w", supervisor, err)
 	}
 	return fmt.Errorf("promsub: register metrics of supervisor %q: %w", supervisor, err)
 }
 
-// Close unregisters the metrics. Call it when the supervisor has ended and its
-// last values have been scraped, or when taskvisor.New failed after Attach, if
-// the process and its registry live on. The subscriber can still be collected by
-// hand. Close may be called again, and does nothing where Attach registered
-// nothing.
+// changeLocked replaces the map of sources.
+func (s *Subscriber) changeLocked(change func(map[string]*source)) {
+	next := make(map[string]*source)
+	if m := s.sources.Load(); m != nil {
+		maps.Copy(next, *m)
+	}
+	change(next)
+	s.sources.Store(&next)
+}
+
+// sourceOf returns what is counted about a supervisor; nil for one that is not attached.
+func (s *Subscriber) sourceOf(supervisor string) *source {
+	if m := s.sources.Load(); m != nil {
+		return (*m)[supervisor]
+	}
+	return nil
+}
+
+// Close says that those of the subscriber's supervisors that do not run will not run any
+// more. Call it when a supervisor has ended, if the process and its registry live on:
+// otherwise the supervisor is shown as stopped for ever. Its series stay for the grace
+// of [WithSeriesGrace] and two scrapes, so that what it did last is still scraped; those
+// of one that has not run are hidden until it does. Close may be called again.
 func (s *Subscriber) Close() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.registered {
-		s.reg.Unregister(s)
-		s.registered = false
+	if m := s.sources.Load(); m != nil {
+		for _, from := range *m {
+			from.close(s)
+		}
 	}
+	s.sweepLocked()
+	s.unobserveLocked()
 }
 
-// Describe implements [prometheus.Collector]. Before Attach there is nothing to
-// describe, so register by hand after taskvisor.New.
-func (s *Subscriber) Describe(ch chan<- *prometheus.Desc) {
-	m := s.metrics.Load()
+// sweepLocked unregisters what has had its grace. A scrape cannot: the registry calls
+// it.
+func (s *Subscriber) sweepLocked() {
+	m := s.sources.Load()
 	if m == nil {
 		return
 	}
-	for _, d := range m.descs {
-		ch <- d
+	var over []string
+	for name, from := range *m {
+		if s.sweep(from) {
+			over = append(over, name)
+		}
+	}
+	if len(over) > 0 {
+		s.changeLocked(func(m map[string]*source) {
+			for _, name := range over {
+				delete(m, name)
+			}
+		})
 	}
 }
 
-// Collect implements [prometheus.Collector]: counters and histograms as the
-// events left them, and gauges from a snapshot taken now. No lock is held while
+// sweep unregisters a source that shows nothing any more, and reports whether the
+// subscriber can forget it.
+func (s *Subscriber) sweep(from *source) bool {
+	from.mu.Lock()
+	defer from.mu.Unlock()
+	if from.owner != s {
+		return true // another subscriber has taken it over
+	}
+	if from.life.Load() != nil {
+		return false
+	}
+	if from.registered {
+		s.reg.Unregister(from)
+		from.registered = false
+	}
+	return true
+}
+
+// Describe implements [prometheus.Collector]. Before a supervisor is attached there is
+// nothing to describe.
+func (s *Subscriber) Describe(ch chan<- *prometheus.Desc) {
+	if m := s.sources.Load(); m != nil {
+		for _, from := range *m {
+			from.Describe(ch)
+		}
+	}
+}
+
+// Collect implements [prometheus.Collector]: counters and histograms as the events left
+// them, and gauges from a snapshot taken now. No lock that an event takes is held while
 // anything is sent.
 func (s *Subscriber) Collect(ch chan<- prometheus.Metric) {
-	if m := s.metrics.Load(); m != nil {
-		m.collect(ch)
+	if m := s.sources.Load(); m != nil {
+		for _, from := range *m {
+			from.Collect(ch)
+		}
 	}
 }
 
-// OnEvent implements taskvisor.Subscribe. The common events, those of an
-// attempt, allocate nothing but for an exemplar.
+// OnEvent implements taskvisor.Subscribe. The common events, those of an attempt,
+// allocate nothing but for an exemplar.
 func (s *Subscriber) OnEvent(ctx context.Context, e taskvisor.Event) {
-	m := s.metrics.Load()
-	if m == nil {
+	switch e.Kind {
+	case taskvisor.TaskAdded:
+		s.added(&e)
+	case taskvisor.TaskGated, taskvisor.TaskStarting, taskvisor.TaskPaused, taskvisor.TaskStopped, taskvisor.TaskFailed,
+		taskvisor.TaskCanceled, taskvisor.BackoffScheduled, taskvisor.TaskRemoved:
+		s.taskEvent(ctx, &e)
+	case taskvisor.BodyReturned:
+		s.late(ctx, &e)
+	case taskvisor.TaskAbandoned, taskvisor.ControllerSubmitted, taskvisor.ControllerRejected:
+		from := s.sourceOf(e.Supervisor)
+		switch {
+		case from == nil:
+		case e.Kind == taskvisor.TaskAbandoned:
+			from.abandonedOne(e.Reason)
+		case e.Kind == taskvisor.ControllerSubmitted:
+			from.submitted(e.Admission, e.Verdict)
+		default:
+			from.rejected(e.Reason)
+		}
+	}
+}
+
+func (s *Subscriber) taskEvent(ctx context.Context, e *taskvisor.Event) {
+	t, kept := s.taskOf(e)
+	if t == nil {
 		return
+	}
+	if !kept || e.Kind == taskvisor.TaskRemoved {
+		defer t.release(e.Time)
 	}
 	switch e.Kind {
 	case taskvisor.TaskStarting:
-		m.tasks.endBackoff(e.TaskID, e.Time)
+		t.starting(e.Time)
+	case taskvisor.TaskGated:
+		t.starting(e.Time)
+		t.startGate(t.source.gates.get(e.Gate), e.Time)
+	case taskvisor.TaskPaused:
+		t.endGate(e.Time, false)
 	case taskvisor.TaskStopped, taskvisor.TaskFailed, taskvisor.TaskCanceled:
-		m.attemptEnded(ctx, &e)
+		t.attemptEnded(ctx, e)
 	case taskvisor.BackoffScheduled:
-		m.backoffScheduled(&e)
-	case taskvisor.TaskAdded:
-		m.taskAdded(&e)
-	case taskvisor.TaskAbandoned:
-		m.taskAbandoned(&e)
-	case taskvisor.TaskReturned:
-		m.release(m.tasks.returned(e.TaskID), e.Time)
+		t.backoffScheduled(e)
 	case taskvisor.TaskRemoved:
-		m.taskRemoved(&e)
-	case taskvisor.ControllerSubmitted:
-		m.submitted(e.Admission, e.Verdict)
-	case taskvisor.ControllerRejected:
-		m.rejected(e.Reason)
+		t.removed(e)
 	}
+}
+
+// late counts the attempt of a task that was removed from under it, in the series that
+// its label has now.
+func (s *Subscriber) late(ctx context.Context, e *taskvisor.Event) {
+	from := s.sourceOf(e.Supervisor)
+	if from == nil {
+		return
+	}
+	l := from.life.Load()
+	if l == nil {
+		return
+	}
+	t := &task{source: from, life: l, label: from.labels.hold(from.textOf(l, e.Task, e.TaskKind), e.Time)}
+	defer t.release(e.Time)
+	t.attemptEnded(ctx, e)
 }

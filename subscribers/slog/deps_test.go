@@ -12,8 +12,12 @@ func TestNeedsTheStandardLibraryOnly(t *testing.T) {
 	if err != nil {
 		t.Fatalf("go list: %v", err)
 	}
-	want := []string{"github.com/taskvisor/taskvisor-go/taskvisor", "github.com/taskvisor/taskvisor-go/subscribers/slog"}
-	if got := strings.Fields(string(out)); strings.Join(got, " ") != strings.Join(want, " ") {
-		t.Errorf("depends on %q, want %q", got, want)
+	for _, dep := range strings.Fields(string(out)) {
+		if !strings.HasPrefix(dep, "github.com/taskvisor/taskvisor-go/") {
+			t.Errorf("depends on %s", dep)
+		}
+	}
+	if !strings.Contains(string(out), "github.com/taskvisor/taskvisor-go/taskvisor\n") {
+		t.Errorf("the list does not look like one: %.200s", out)
 	}
 }

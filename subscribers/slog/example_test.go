@@ -18,7 +18,7 @@ func exampleLogger() *slog.Logger {
 	return slog.New(slog.NewTextHandler(os.Stdout, &slog.HandlerOptions{
 		ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
 			switch a.Key {
-			case slog.TimeKey, "task_id", "duration":
+			case slog.TimeKey, "task_id", "duration", "delay":
 				return slog.Attr{}
 			}
 			return a
@@ -31,7 +31,8 @@ func runOnce(sub *slogsub.Subscriber, work taskvisor.Func) {
 	if err == nil {
 		err = sup.Run(context.Background(), taskvisor.Restartable("fetch", work, taskvisor.ConstantBackoff(time.Millisecond)))
 	}
-	if err != nil {
+	var failed *taskvisor.TaskError // of the task: the log has it
+	if err != nil && !errors.As(err, &failed) {
 		fmt.Println(err)
 	}
 }
@@ -47,17 +48,18 @@ func Example() {
 	})
 	// Output:
 	// level=INFO msg="task added" supervisor=taskvisor task=fetch
-	// level=WARN msg="attempt failed" supervisor=taskvisor task=fetch attempt=1 outcome=failure error="connection refused"
+	// level=WARN msg="attempt failed" supervisor=taskvisor task=fetch attempt=1 result=failure error="connection refused"
 	// level=INFO msg="task recovered" supervisor=taskvisor task=fetch attempt=101 suppressed=99
 	// level=INFO msg="task completed" supervisor=taskvisor task=fetch attempt=101 outcome=completed
 	// level=INFO msg="task removed" supervisor=taskvisor task=fetch outcome=completed
 	// level=INFO msg="shutdown complete" supervisor=taskvisor
 }
 
-// Only what needs a person, and each failure of one task that is watched.
+// Only what needs a person, or no longer does, and each failure of one task that is
+// watched.
 func ExampleWithLevel() {
 	levels := func(e taskvisor.Event) slog.Level {
-		if level := slogsub.DefaultLevel(e); level >= slog.LevelWarn {
+		if level := slogsub.DefaultLevel(e); level >= slog.LevelWarn || e.Kind == taskvisor.TaskRecovered {
 			return level
 		}
 		return slog.LevelDebug
@@ -70,8 +72,8 @@ func ExampleWithLevel() {
 		return nil
 	})
 	// Output:
-	// level=WARN msg="attempt failed" supervisor=taskvisor task=fetch attempt=1 outcome=failure error="connection refused"
-	// level=WARN msg="attempt failed" supervisor=taskvisor task=fetch attempt=2 outcome=failure error="connection refused"
+	// level=WARN msg="attempt failed" supervisor=taskvisor task=fetch attempt=1 result=failure error="connection refused"
+	// level=WARN msg="attempt failed" supervisor=taskvisor task=fetch attempt=2 result=failure error="connection refused"
 	// level=INFO msg="task recovered" supervisor=taskvisor task=fetch attempt=3
 }
 
@@ -83,8 +85,7 @@ func ExampleWithErrorFormatter() {
 	})
 	// Output:
 	// level=INFO msg="task added" supervisor=taskvisor task=fetch
-	// level=ERROR msg="attempt failed" supervisor=taskvisor task=fetch attempt=1 outcome=fatal error="get https://user:***@example.com: no such host"
-	// level=ERROR msg="task failed fatally" supervisor=taskvisor task=fetch attempt=1 outcome=fatal error="get https://user:***@example.com: no such host"
+	// level=ERROR msg="task failed fatally" supervisor=taskvisor task=fetch attempt=1 result=fatal outcome=fatal error="get https://user:***@example.com: no such host"
 	// level=INFO msg="task removed" supervisor=taskvisor task=fetch outcome=fatal
 	// level=INFO msg="shutdown complete" supervisor=taskvisor
 }

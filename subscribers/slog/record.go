@@ -1,137 +1,47 @@
 package slogsub
 
 import (
+	"errors"
+	"fmt"
 	"log/slog"
+	"strings"
+	"time"
+	"unicode/utf8"
 
 	"github.com/taskvisor/taskvisor-go/taskvisor"
 )
 
-// DefaultLevel is the level of an event unless [WithLevel] says otherwise:
-//
-//	Debug  what every attempt of a healthy task does
-//	Info   a task or a supervisor begins or ends; a submission waits or is replaced
-//	Warn   a failure that will be retried; a refusal; lost events
-//	Error  panics, the end of the retries, fatal errors, bodies that ignore their context
-func DefaultLevel(e taskvisor.Event) slog.Level {
-	switch e.Kind {
-	case taskvisor.TaskAdded, taskvisor.TaskRemoveRequested, taskvisor.TaskReturned, taskvisor.TaskRemoved,
-		taskvisor.ShutdownRequested, taskvisor.AllStoppedWithinGrace:
-		return slog.LevelInfo
-	case taskvisor.TaskAddFailed, taskvisor.SubscriberOverflow:
-		return slog.LevelWarn
-	case taskvisor.TaskStuck, taskvisor.ActorDead, taskvisor.TaskAbandoned, taskvisor.GraceExceeded,
-		taskvisor.SubscriberPanicked:
-		return slog.LevelError
-	case taskvisor.TaskFailed:
-		if e.Result == taskvisor.ResultPanic || e.Result == taskvisor.ResultFatal {
-			return slog.LevelError
-		}
-		return slog.LevelWarn
-	case taskvisor.ActorExhausted:
-		if e.Outcome == taskvisor.OutcomeCompleted {
-			return slog.LevelInfo
-		}
-		return slog.LevelError
-	case taskvisor.ControllerSubmitted:
-		if e.Verdict == taskvisor.VerdictQueued {
-			return slog.LevelInfo
-		}
-	case taskvisor.ControllerRejected:
-		return rejectionLevel(e.Reason)
-	}
-	return slog.LevelDebug
-}
-
-// rejectionLevel tells refusals that somebody asked for, by a later submission,
-// a stop or the shutdown, from those that nobody wanted.
-func rejectionLevel(r taskvisor.Reason) slog.Level {
-	switch r {
-	case taskvisor.ErrSuperseded, taskvisor.ErrRemoved, taskvisor.ErrShutdown, taskvisor.ErrShuttingDown:
-		return slog.LevelInfo
-	}
-	return slog.LevelWarn
-}
-
-var messages = [...]string{
-	taskvisor.TaskAdded:                "task added",
-	taskvisor.TaskAddFailed:            "task refused",
-	taskvisor.TaskStarting:             "attempt started",
-	taskvisor.TimeoutHit:               "attempt past its timeout",
-	taskvisor.TaskStuck:                "attempt stuck",
-	taskvisor.TaskStopped:              "attempt succeeded",
-	taskvisor.TaskFailed:               "attempt failed",
-	taskvisor.TaskCanceled:             "attempt canceled",
-	taskvisor.BackoffScheduled:         "next attempt scheduled",
-	taskvisor.TaskRemoveRequested:      "stop requested",
-	taskvisor.ActorExhausted:           "task failed for good",
-	taskvisor.ActorDead:                "task failed fatally",
-	taskvisor.TaskAbandoned:            "task abandoned",
-	taskvisor.TaskReturned:             "abandoned task returned",
-	taskvisor.TaskRemoved:              "task removed",
-	taskvisor.ControllerSubmitted:      "submission accepted",
-	taskvisor.ControllerRejected:       "submission rejected",
-	taskvisor.ControllerSlotTransition: "slot changed",
-	taskvisor.ShutdownRequested:        "shutdown requested",
-	taskvisor.AllStoppedWithinGrace:    "shutdown complete",
-	taskvisor.GraceExceeded:            "grace exceeded",
-	taskvisor.SubscriberOverflow:       "events dropped",
-	taskvisor.SubscriberPanicked:       "subscriber panicked",
-}
-
-// messageOf returns the constant message of a record.
-func messageOf(e *taskvisor.Event) string {
-	switch {
-	case e.Kind == taskvisor.TaskFailed && e.Result == taskvisor.ResultTimeout:
-		return "attempt timed out"
-	case e.Kind == taskvisor.TaskFailed && e.Result == taskvisor.ResultPanic:
-		return "attempt panicked"
-	case e.Kind == taskvisor.BackoffScheduled && e.Source != taskvisor.BackoffSuccess:
-		return "retry scheduled"
-	case e.Kind == taskvisor.TaskRemoveRequested && e.Reason == taskvisor.ErrReplaced:
-		return "task replaced"
-	case e.Kind == taskvisor.ActorExhausted && e.Outcome == taskvisor.OutcomeCompleted:
-		return "task completed"
-	case e.Kind == taskvisor.ControllerSubmitted && e.Verdict == taskvisor.VerdictQueued:
-		return "submission queued"
-	case e.Kind == taskvisor.ControllerSubmitted && e.Verdict == taskvisor.VerdictJoined:
-		return "submission joined"
-	case e.Kind == taskvisor.ControllerRejected && e.Reason == taskvisor.ErrSuperseded:
-		return "submission replaced"
-	case int(e.Kind) < len(messages) && e.Kind != 0:
-		return messages[e.Kind]
-	}
-	return "unknown event"
-}
-
 // addAttrs adds what the kind of event has to say. A record holds five
 // attributes without allocating: those of an attempt that starts, succeeds or
-// is scheduled again have no more.
+// is scheduled again have no more, unless the task has a kind.
 func (s *Subscriber) addAttrs(r *slog.Record, e *taskvisor.Event) {
 	switch e.Kind {
+	case taskvisor.TaskGated:
+		addAttempt(r, e)
+		r.AddAttrs(slog.String("gate", e.Gate))
 	case taskvisor.TaskStarting:
 		addAttempt(r, e)
-		if e.Timeout > 0 {
-			r.AddAttrs(slog.Duration("timeout", e.Timeout))
-		}
-	case taskvisor.TaskStopped:
+		addDuration(r, "timeout", e.Timeout)
+		addDuration(r, "gate_wait", e.Duration)
+	case taskvisor.TaskStopped, taskvisor.TaskReady, taskvisor.TaskRecovered:
 		addAttempt(r, e)
 		r.AddAttrs(slog.Duration("duration", e.Duration))
 	case taskvisor.BackoffScheduled:
 		addAttempt(r, e)
 		r.AddAttrs(slog.Duration("delay", e.Delay))
-		if e.Source == taskvisor.BackoffRequested {
-			r.AddAttrs(slog.String("cause", e.Source.String()))
-		}
+		addSource(r, e)
 	case taskvisor.TaskFailed:
+		s.addFailure(r, e, &taskvisor.Event{})
+	case taskvisor.TimeoutHit, taskvisor.TaskStuck, taskvisor.TaskCanceled, taskvisor.TaskAbandoned, taskvisor.TaskReturned,
+		taskvisor.BodyReturned:
 		addAttempt(r, e)
-		r.AddAttrs(slog.String("outcome", e.Result.String()), slog.Duration("duration", e.Duration))
-		s.addError(r, "error", e.Err)
-		s.addStack(r, e.Stack)
-	case taskvisor.TimeoutHit, taskvisor.TaskStuck, taskvisor.TaskCanceled, taskvisor.TaskAbandoned, taskvisor.TaskReturned:
-		addAttempt(r, e)
+		if e.Kind == taskvisor.BodyReturned {
+			r.AddAttrs(slog.String("result", e.Result.String()))
+		}
 		r.AddAttrs(slog.Duration("duration", e.Duration))
 		addReason(r, e)
 		s.addError(r, "error", e.Err)
+		addExitCode(r, e)
 		s.addStack(r, e.Stack)
 	case taskvisor.ActorExhausted, taskvisor.ActorDead:
 		addAttempt(r, e)
@@ -142,12 +52,34 @@ func (s *Subscriber) addAttrs(r *slog.Record, e *taskvisor.Event) {
 	}
 }
 
+// addFailure tells of an attempt that failed and of what follows, if that is known.
+func (s *Subscriber) addFailure(r *slog.Record, e, next *taskvisor.Event) {
+	addAttempt(r, e)
+	r.AddAttrs(slog.String("result", e.Result.String()))
+	if next.Outcome != 0 {
+		r.AddAttrs(slog.String("outcome", next.Outcome.String()))
+	}
+	r.AddAttrs(slog.Duration("duration", e.Duration))
+	if next.Kind == taskvisor.BackoffScheduled {
+		r.AddAttrs(slog.Duration("delay", next.Delay))
+		addSource(r, next)
+	}
+	s.addError(r, "error", e.Err)
+	addExitCode(r, e)
+	stack := e.Stack
+	if stack == "" {
+		stack = panicStack(e)
+	}
+	s.addStack(r, stack)
+}
+
 // addOther is for the events that are not about one attempt.
 func (s *Subscriber) addOther(r *slog.Record, e *taskvisor.Event) {
 	r.AddAttrs(slog.String("supervisor", e.Supervisor))
 	if e.Task != "" {
 		r.AddAttrs(slog.String("task", e.Task))
 	}
+	addKind(r, e)
 	if e.TaskID != 0 {
 		r.AddAttrs(slog.Uint64("task_id", uint64(e.TaskID)))
 	}
@@ -159,12 +91,18 @@ func (s *Subscriber) addOther(r *slog.Record, e *taskvisor.Event) {
 		if e.Slot != "" {
 			r.AddAttrs(slog.Duration("duration", e.Duration))
 		}
+	case taskvisor.TaskInterrupted:
+		if e.Attempt > 0 { // 0: it ended a delay
+			r.AddAttrs(slog.Int("attempt", e.Attempt))
+		}
 	case taskvisor.TaskRemoved:
 		r.AddAttrs(slog.String("outcome", e.Outcome.String()))
 	case taskvisor.ControllerRejected, taskvisor.AllStoppedWithinGrace, taskvisor.GraceExceeded:
 		r.AddAttrs(slog.Duration("duration", e.Duration))
 	case taskvisor.ControllerSlotTransition:
 		r.AddAttrs(slog.String("from", e.From.String()), slog.String("to", e.To.String()))
+	case taskvisor.ShutdownStage:
+		r.AddAttrs(slog.Int("stage", e.Stage), slog.Int("stages", e.Stages), slog.Int("tasks", e.Queued))
 	case taskvisor.SubscriberOverflow:
 		r.AddAttrs(slog.String("subscriber", e.Subscriber), slog.Uint64("dropped", e.Dropped))
 		return
@@ -173,11 +111,16 @@ func (s *Subscriber) addOther(r *slog.Record, e *taskvisor.Event) {
 	}
 	addReason(r, e)
 	switch e.Kind {
-	case taskvisor.ShutdownRequested:
-		if e.Err != taskvisor.ErrShutdown { // which says what the message says
+	case taskvisor.ShutdownRequested, taskvisor.TaskRemoveRequested, taskvisor.TaskTriggered, taskvisor.TaskInterrupted,
+		taskvisor.TaskPaused, taskvisor.TaskResumed:
+		// A bare reason says what the message says.
+		if _, bare := e.Err.(taskvisor.Reason); !bare {
 			s.addError(r, "cause", e.Err)
 		}
-	case taskvisor.GraceExceeded, taskvisor.SubscriberPanicked:
+	case taskvisor.GraceExceeded:
+		s.addError(r, "error", e.Err)
+		s.addStack(r, stacksOf(e.Err))
+	case taskvisor.SubscriberPanicked:
 		s.addError(r, "error", e.Err)
 		s.addStack(r, e.Stack)
 	}
@@ -189,6 +132,13 @@ func addAttempt(r *slog.Record, e *taskvisor.Event) {
 		slog.String("task", e.Task),
 		slog.Uint64("task_id", uint64(e.TaskID)),
 		slog.Int("attempt", e.Attempt))
+	addKind(r, e)
+}
+
+func addKind(r *slog.Record, e *taskvisor.Event) {
+	if e.TaskKind != "" {
+		r.AddAttrs(slog.String("task_kind", e.TaskKind))
+	}
 }
 
 func addReason(r *slog.Record, e *taskvisor.Event) {
@@ -197,14 +147,106 @@ func addReason(r *slog.Record, e *taskvisor.Event) {
 	}
 }
 
-func (s *Subscriber) addError(r *slog.Record, key string, err error) {
-	switch {
-	case err == nil:
-	case s.format != nil:
-		r.AddAttrs(slog.String(key, s.format(err)))
-	default:
-		r.AddAttrs(slog.Any(key, err))
+// addSource says what decided a delay where it is not the policy.
+func addSource(r *slog.Record, e *taskvisor.Event) {
+	if e.Source == taskvisor.BackoffRequested || e.Source == taskvisor.BackoffTriggered {
+		r.AddAttrs(slog.String("source", e.Source.String()))
 	}
+}
+
+func addDuration(r *slog.Record, key string, d time.Duration) {
+	if d > 0 {
+		r.AddAttrs(slog.Duration(key, d))
+	}
+}
+
+func addExitCode(r *slog.Record, e *taskvisor.Event) {
+	if code, ok := e.ExitCode(); ok {
+		r.AddAttrs(slog.Int("exit_code", code))
+	}
+}
+
+// addError adds the error itself, so that handlers may look into it, unless its text
+// is too long or a formatter decides what is written.
+func (s *Subscriber) addError(r *slog.Record, key string, err error) {
+	if err == nil {
+		return
+	}
+	if s.format != nil {
+		r.AddAttrs(slog.String(key, cut(s.format(err))))
+		return
+	}
+	text := textOf(err)
+	if short := cut(text); len(short) < len(text) {
+		err = &cutError{short, err}
+	}
+	r.AddAttrs(slog.Any(key, err))
+}
+
+// maxText bounds the text of an error, in bytes. One of megabytes breaks most of what
+// logs are sent through.
+const maxText = 4096
+
+// cut returns at most maxText bytes of s, and how many there were.
+func cut(s string) string {
+	if len(s) <= maxText {
+		return s
+	}
+	note := fmt.Sprintf("… (%d bytes)", len(s))
+	n := maxText - len(note)
+	for n > 0 && !utf8.RuneStart(s[n]) {
+		n--
+	}
+	return s[:n] + note
+}
+
+// cutError is an error with less text.
+type cutError struct {
+	text string
+	err  error
+}
+
+func (e *cutError) Error() string { return e.text }
+func (e *cutError) Unwrap() error { return e.err }
+
+// textOf returns the text of an error whose method may panic, as slog's handlers show
+// that.
+func textOf(err error) (text string) {
+	defer func() {
+		if v := recover(); v != nil {
+			text = fmt.Sprintf("!PANIC: %v", v)
+		}
+	}()
+	return err.Error()
+}
+
+// panicStack is the stack of a panic whose event has none, as that of an error of a
+// child or of another supervisor's outcome.
+func panicStack(e *taskvisor.Event) string {
+	var p *taskvisor.PanicError
+	if e.Result == taskvisor.ResultPanic && errors.As(e.Err, &p) {
+		return p.Stack()
+	}
+	return ""
+}
+
+// maxStacks bounds the stacks in one record, in bytes.
+const maxStacks = 64 << 10
+
+// stacksOf returns the stacks of the bodies that outlived a shutdown, which their own
+// records were too early for, as far as there is room.
+func stacksOf(err error) string {
+	var late *taskvisor.GraceExceededError
+	if !errors.As(err, &late) {
+		return ""
+	}
+	var b strings.Builder
+	for _, t := range late.Tasks {
+		if t.Stack != "" && b.Len()+len(t.Stack) <= maxStacks {
+			fmt.Fprintf(&b, "%s (id %d):\n%s\n", t.Name, t.ID, t.Stack)
+		}
+	}
+	return b.String()
 }
 
 func (s *Subscriber) addStack(r *slog.Record, stack string) {

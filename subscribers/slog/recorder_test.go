@@ -2,29 +2,39 @@ package slogsub_test
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"regexp"
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/taskvisor/taskvisor-go/subscribers/slog"
 	"github.com/taskvisor/taskvisor-go/taskvisor"
+	"github.com/taskvisor/taskvisor-go/taskvisor/taskvisortest"
 )
+
+// The tests of this package read what real supervisors made of it, in bubbles, where
+// durations are exact.
+
+var errBoom = errors.New("boom")
 
 // recorder is a handler that keeps its records, a line each:
 //
 //	LEVEL message key=value …
 //
-// with "; ctx=…" behind it if the context carried a value under ctxKey{}.
+// with "; ctx=…" behind it if the context carried a value under ctxKey{}. Of a stack
+// it shows the innermost function.
 type recorder struct {
 	level slog.Level
 
 	mu    sync.Mutex // guards the fields below
 	lines []string
-	attrs []int // attributes of each record
-	times []time.Time
+	attrs map[string]int       // the most attributes of a record, by message
+	keys  map[string]bool      // that were used
+	times map[string]time.Time // of the latest record, by message
 }
 
 type ctxKey struct{}
@@ -36,21 +46,40 @@ func (h *recorder) WithAttrs([]slog.Attr) slog.Handler {
 func (h *recorder) WithGroup(string) slog.Handler { panic("keys are flat") }
 
 func (h *recorder) Handle(ctx context.Context, r slog.Record) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.attrs == nil {
+		h.attrs, h.keys, h.times = make(map[string]int), make(map[string]bool), make(map[string]time.Time)
+	}
 	var b strings.Builder
 	b.WriteString(r.Level.String() + " " + r.Message)
 	r.Attrs(func(a slog.Attr) bool {
-		b.WriteString(" " + a.Key + "=" + a.Value.String())
+		h.keys[a.Key] = true
+		value := a.Value.String()
+		if a.Key == "stack" {
+			value = innermost(value)
+		}
+		b.WriteString(" " + a.Key + "=" + value)
 		return true
 	})
 	if v := ctx.Value(ctxKey{}); v != nil {
 		b.WriteString("; ctx=" + v.(string))
 	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
 	h.lines = append(h.lines, b.String())
-	h.attrs = append(h.attrs, r.NumAttrs())
-	h.times = append(h.times, r.Time)
+	h.attrs[r.Message] = max(h.attrs[r.Message], r.NumAttrs())
+	h.times[r.Message] = r.Time
 	return nil
+}
+
+// innermost returns the first function of a stack of this module, without its path.
+func innermost(stack string) string {
+	for line := range strings.Lines(stack) {
+		if strings.Contains(line, "taskvisor-go/") && !strings.HasPrefix(line, "\t") {
+			name, _, _ := strings.Cut(line[strings.LastIndex(line, "/")+1:], "(")
+			return strings.TrimSpace(name)
+		}
+	}
+	return "none"
 }
 
 // text returns the lines that have every one of the parts in them.
@@ -76,8 +105,54 @@ func record(level slog.Level, opts ...slogsub.Option) (*slogsub.Subscriber, *rec
 	return slogsub.New(slog.New(h), opts...), h
 }
 
-// expect compares lines with want, which may be indented by tabs.
-func expect(t *testing.T, got, want string) {
+// life is a supervisor, "sup", whose log is recorded.
+type life struct {
+	*testing.T
+	sup *taskvisor.Supervisor
+	log *recorder
+}
+
+// live runs play in a bubble, under a supervisor with opts whose log is recorded from
+// level on. What play does not end, live does.
+func live(t *testing.T, level slog.Level, sub []slogsub.Option, opts []taskvisor.Option, play func(l *life)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		s, h := record(level, sub...)
+		opts = append([]taskvisor.Option{taskvisor.WithName("sup"), taskvisor.WithSubscriber(s)}, opts...)
+		sup, _ := taskvisortest.Start(t, opts...)
+		play(&life{t, sup, h})
+	})
+}
+
+// add adds a task.
+func (l *life) add(spec taskvisor.TaskSpec) *taskvisor.Handle {
+	l.Helper()
+	h, err := l.sup.Add(context.Background(), spec)
+	if err != nil {
+		l.Fatal(err)
+	}
+	return h
+}
+
+// shutdown ends the supervisor; ok says whether everything is to end in time.
+func (l *life) shutdown(ok bool) {
+	l.Helper()
+	if err := l.sup.Shutdown(context.Background()); (err == nil) != ok {
+		l.Errorf("shutdown: %v", err)
+	}
+}
+
+// expect compares what was written, but for ids and what every line has in common,
+// with want, which may be indented by tabs.
+func (l *life) expect(want string) {
+	l.Helper()
+	synctest.Wait()
+	expect(l.T, l.log, want)
+}
+
+var common = regexp.MustCompile(` (task_id=\d+|supervisor=sup)|id \d+, `)
+
+func expect(t *testing.T, h *recorder, want string) {
 	t.Helper()
 	lines := strings.Split(strings.Trim(want, "\n\t"), "\n")
 	for i := range lines {
@@ -87,53 +162,53 @@ func expect(t *testing.T, got, want string) {
 	if strings.TrimSpace(want) == "" {
 		want = ""
 	}
-	if got != want {
+	if got := common.ReplaceAllString(h.text(), ""); got != want {
 		t.Errorf("got:\n%s\nwant:\n%s", got, want)
 	}
 }
 
-var taskID = regexp.MustCompile(` task_id=\d+`)
-
-// expectWithoutIDs is expect where the ids are the process's next ones.
-func expectWithoutIDs(t *testing.T, h *recorder, want string) {
-	t.Helper()
-	expect(t, taskID.ReplaceAllString(h.text(), ""), want)
-}
-
-// feed gives sub events of one task, "job", a second apart.
-type feed struct {
-	sub *slogsub.Subscriber
-	now time.Time
-	e   taskvisor.Event
-}
-
-func feedTo(sub *slogsub.Subscriber) *feed {
-	return &feed{
-		sub: sub, now: time.Unix(1700000000, 0),
-		e: taskvisor.Event{Supervisor: "sup", Task: "job", TaskID: 7, Attempt: 1},
+// script does one step an attempt; the last repeats.
+func script(steps ...taskvisor.Func) taskvisor.Func {
+	n := 0
+	return func(ctx context.Context) error {
+		n++
+		return steps[min(n, len(steps))-1](ctx)
 	}
 }
 
-// send completes e with the task's fields and hands it on.
-func (f *feed) send(e taskvisor.Event) {
-	e.Time, e.Supervisor = f.now, f.e.Supervisor
-	e.Task, e.TaskID, e.Attempt = f.e.Task, f.e.TaskID, f.e.Attempt
-	f.sub.OnEvent(context.Background(), e)
+func fails(err error) taskvisor.Func { return func(context.Context) error { return err } }
+func succeeds() taskvisor.Func       { return fails(nil) }
+func panics() taskvisor.Func         { return crash }
+func blocks() taskvisor.Func {
+	return func(ctx context.Context) error {
+		<-ctx.Done()
+		return context.Cause(ctx)
+	}
+}
+func ignores(d time.Duration) taskvisor.Func {
+	return func(context.Context) error { return deaf(d) }
 }
 
-func (f *feed) fail() { f.failAs(taskvisor.ResultFailure) }
+// crash and deaf have frames of their own, for stacks to begin with.
+//
+//go:noinline
+func crash(context.Context) error { panic("oh no") }
 
-func (f *feed) failAs(r taskvisor.ResultKind) {
-	f.send(taskvisor.Event{Kind: taskvisor.TaskFailed, Result: r, Err: errBoom, Duration: time.Second})
-	f.pass(time.Second)
+//go:noinline
+func deaf(d time.Duration) error {
+	time.Sleep(d)
+	return nil
 }
 
-func (f *feed) succeed() {
-	f.send(taskvisor.Event{Kind: taskvisor.TaskStopped, Result: taskvisor.ResultSuccess, Duration: time.Second})
-	f.pass(time.Second)
+// untilStopped returns err once the attempt is cancelled.
+func untilStopped(err error) taskvisor.Func {
+	return func(ctx context.Context) error {
+		<-ctx.Done()
+		return err
+	}
 }
 
-func (f *feed) pass(d time.Duration) {
-	f.now = f.now.Add(d)
-	f.e.Attempt++
+// every is a task that runs each second, and is retried after a second.
+func every(fn taskvisor.Func, opts ...taskvisor.TaskOption) taskvisor.TaskSpec {
+	return taskvisor.Periodic("job", time.Second, fn, append([]taskvisor.TaskOption{taskvisor.ConstantBackoff(time.Second)}, opts...)...)
 }

@@ -1,0 +1,166 @@
+package healthsub
+
+import (
+	"maps"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/taskvisor/taskvisor-go/taskvisor"
+)
+
+// maxGaveUp is how many tasks that gave up are remembered, of each level: a program
+// whose jobs have names of their own may have any number of them.
+const maxGaveUp = 64
+
+// facts are what events say and snapshots do not. Apart from the tasks that gave up,
+// which are bounded, nothing is kept of a task that is gone.
+type facts struct {
+	turns atomic.Uint64 // events so far after which an earlier reading is worth nothing
+
+	mu     sync.Mutex                     // guards the fields below; held for a few lines
+	levels map[taskvisor.TaskID]Level     // given by the program
+	ready  map[taskvisor.TaskID]bool      // said so once
+	stuck  map[taskvisor.TaskID]time.Time // since when
+	gaveUp map[place]gaveUp
+	absent map[string]bool // critical by name, and not added yet
+}
+
+// place is where a task can be added again.
+type place struct{ supervisor, task string }
+
+// gaveUp is a task that is gone because it failed.
+type gaveUp struct {
+	id    taskvisor.TaskID
+	at    time.Time
+	level Level
+}
+
+func (f *facts) init(names map[string]Level) {
+	f.absent = map[string]bool{}
+	for name, l := range names {
+		if l == Critical {
+			f.absent[name] = true
+		}
+	}
+	f.levels, f.ready = map[taskvisor.TaskID]Level{}, map[taskvisor.TaskID]bool{}
+	f.stuck, f.gaveUp = map[taskvisor.TaskID]time.Time{}, map[place]gaveUp{}
+}
+
+// added notes a task's level, and that its predecessor of the same name is replaced.
+func (f *facts) added(e *taskvisor.Event, l Level) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if l != 0 {
+		f.levels[e.TaskID] = l
+	}
+	if f.absent[e.Task] {
+		delete(f.absent, e.Task)
+		f.turns.Add(1)
+	}
+	// The end of the predecessor may yet have to come, as inline events of different
+	// tasks have no order; a reading finds that out.
+	if p := (place{e.Supervisor, e.Task}); f.gaveUp[p].id < e.TaskID {
+		delete(f.gaveUp, p)
+	}
+}
+
+func (f *facts) saidReady(id taskvisor.TaskID) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.ready[id] = true
+}
+
+func (f *facts) gotStuck(id taskvisor.TaskID, at time.Time) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.stuck[id] = at
+}
+
+// removed forgets a task, unless it gave up.
+func (f *facts) removed(e *taskvisor.Event) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	l := f.levels[e.TaskID]
+	delete(f.levels, e.TaskID)
+	delete(f.ready, e.TaskID)
+	delete(f.stuck, e.TaskID)
+	if e.Outcome != taskvisor.OutcomeFailed && e.Outcome != taskvisor.OutcomeFatal {
+		return
+	}
+	if l == 0 {
+		l = Degrading // an essential one has begun a shutdown, which is reason enough
+	}
+	p := place{e.Supervisor, e.Task}
+	if l != Ignored {
+		f.gaveUp[p] = gaveUp{e.TaskID, e.Time, l}
+		if l == Critical {
+			f.turns.Add(1)
+		}
+		f.boundLocked(l)
+	}
+}
+
+// boundLocked forgets the first to give up of a level that has too many.
+func (f *facts) boundLocked(l Level) {
+	var first place
+	n := 0
+	for p, g := range f.gaveUp {
+		if g.level != l {
+			continue
+		}
+		if n++; n == 1 || g.id < f.gaveUp[first].id {
+			first = p
+		}
+	}
+	if n > maxGaveUp {
+		delete(f.gaveUp, first)
+	}
+}
+
+// of returns what is known of a task.
+func (f *facts) of(id taskvisor.TaskID) (l Level, ready bool, stuck time.Time) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.levels[id], f.ready[id], f.stuck[id]
+}
+
+// gone returns those that gave up in the supervisor, which was made at the given time:
+// what an earlier one of that name has left is forgotten.
+func (f *facts) gone(supervisor string, created time.Time) map[string]gaveUp {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	list := map[string]gaveUp{}
+	for p, g := range f.gaveUp {
+		switch {
+		case p.supervisor != supervisor:
+		case g.at.Before(created):
+			delete(f.gaveUp, p)
+		default:
+			list[p.task] = g
+		}
+	}
+	return list
+}
+
+// replaced forgets that a task gave up whose name another one has now.
+func (f *facts) replaced(supervisor, task string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.gaveUp, place{supervisor, task})
+}
+
+// missing returns the names of critical tasks that nobody has added yet.
+func (f *facts) missing() []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Collect(maps.Keys(f.absent))
+}
+
+// present takes note that a task of that name is there.
+func (f *facts) present(name string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.absent, name)
+}

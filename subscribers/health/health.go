@@ -1,0 +1,103 @@
+package healthsub
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/taskvisor/taskvisor-go/taskvisor"
+)
+
+// Health is a subscriber that knows how the process is. Make one with [New] and give it
+// to [taskvisor.WithSubscriber] of one or more supervisors: the process is as well as
+// the worst of them. It is safe for concurrent use.
+type Health struct {
+	settings
+	facts facts
+
+	mu       sync.Mutex // guards the fields below; held while a snapshot is read
+	attached []*attached
+	last     Status
+	good     time.Time // until when last is as good as a new one
+	turns    uint64    // what facts.turns was when last was read
+}
+
+// attached is one supervisor.
+type attached struct {
+	snapshot func() taskvisor.Snapshot
+	ready    map[taskvisor.TaskID]bool // critical tasks that were ready once
+}
+
+var (
+	_ taskvisor.Subscribe   = (*Health)(nil)
+	_ taskvisor.Attacher    = (*Health)(nil)
+	_ taskvisor.Preferences = (*Health)(nil)
+)
+
+// New returns a Health. Until it is attached to a supervisor it is live and not ready.
+func New(opts ...Option) *Health {
+	h := &Health{settings: settings{names: map[string]Level{}, limit: defaultLimit}}
+	for _, o := range opts {
+		o.apply(&h.settings)
+	}
+	h.facts.init(h.names)
+	return h
+}
+
+// Preferences asks for the name healthsub and for inline calls: what decides between
+// ready and not must not be dropped or late.
+func (h *Health) Preferences() []taskvisor.SubscriberOption {
+	return []taskvisor.SubscriberOption{taskvisor.WithName("healthsub"), taskvisor.Inline()}
+}
+
+// Attach keeps the supervisor's snapshot function. It implements
+// [taskvisor.Attacher] and never fails.
+func (h *Health) Attach(snapshot func() taskvisor.Snapshot) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.attached = append(h.attached, &attached{snapshot: snapshot})
+	h.good = time.Time{}
+	return nil
+}
+
+// OnEvent takes note of what a later snapshot does not tell. It implements
+// [taskvisor.Subscribe], and takes a lock only for a task that comes or goes, says that
+// it is ready, or is stuck.
+func (h *Health) OnEvent(_ context.Context, e taskvisor.Event) {
+	switch e.Kind {
+	case taskvisor.TaskAdded:
+		h.facts.added(&e, h.given(e.Task, e.TaskKind))
+	case taskvisor.TaskReady:
+		h.facts.saidReady(e.TaskID)
+	case taskvisor.TaskStuck:
+		h.facts.gotStuck(e.TaskID, e.Time)
+	case taskvisor.TaskRemoved:
+		h.facts.removed(&e)
+	case taskvisor.TaskPaused, taskvisor.TaskResumed, taskvisor.ShutdownRequested, taskvisor.AllStoppedWithinGrace, taskvisor.GraceExceeded:
+		h.facts.turns.Add(1) // no earlier reading is good any more
+	}
+}
+
+// given is the level that the program gives a task; 0 if it leaves that to us.
+func (h *Health) given(name, kind string) (l Level) {
+	if l, ok := h.names[name]; ok {
+		return l
+	}
+	if h.levelOf == nil {
+		return 0
+	}
+	defer func() {
+		if recover() != nil || !l.known() {
+			l = 0
+		}
+	}()
+	return h.levelOf(name, kind)
+}
+
+// byDefault is the level of a task that was given none.
+func byDefault(essential bool) Level {
+	if essential {
+		return Critical
+	}
+	return Degrading
+}

@@ -1,0 +1,100 @@
+package promsub
+
+import (
+	"cmp"
+	"slices"
+	"time"
+)
+
+const (
+	// tenure is how long a label keeps the series that it got: counters that come and
+	// go tell nobody anything.
+	tenure = 2 * time.Minute
+	// lead is how many times as busy as the one that it displaces a label must be.
+	lead = 2
+	// fade is what counts of the pace of attempts one scrape later.
+	fade = 0.5
+)
+
+// pace notes what the tasks of a label do, as a scrape found it: how many attempts have
+// ended since they were added, and whether one of them fails.
+func (ls *labelSet) pace(found map[*label]*group) {
+	ls.mu.Lock()
+	defer ls.mu.Unlock()
+	for _, l := range ls.byText {
+		g := found[l]
+		if g == nil {
+			l.failing, l.pace, l.seen = false, l.pace*fade, 0
+			continue
+		}
+		l.failing = g.failures > 0
+		fresh := uint64(0) // fewer than before: one of its tasks is gone
+		if g.attempts > l.seen {
+			fresh = g.attempts - l.seen
+		}
+		l.pace, l.seen = l.pace*fade+float64(fresh), g.attempts
+	}
+}
+
+// rebalanceLocked gives the series that there may be to those who need them most, where
+// there are more labels than that: first the failing, then the busy. Few change hands
+// at a time, and none that has not had its time.
+func (ls *labelSet) rebalanceLocked(now time.Time) {
+	if ls.shared == nil || ls.max == 0 {
+		return
+	}
+	var waiting, having []*label
+	for _, l := range ls.byText {
+		switch {
+		case l == ls.shared:
+		case l.counted.Load() == l.own:
+			if l.holders == 0 && l.scrapes >= 2 || now.Sub(l.since) >= tenure {
+				having = append(having, l)
+			}
+		case l.holders > 0:
+			waiting = append(waiting, l)
+		}
+	}
+	if len(waiting) == 0 {
+		return
+	}
+	slices.SortFunc(waiting, func(a, b *label) int { return -needs(a, b) })
+	slices.SortFunc(having, needs)
+	for ls.owners < ls.max && len(waiting) > 0 {
+		ls.promoteLocked(waiting[0], now)
+		waiting = waiting[1:]
+	}
+	for i := range min(len(waiting), len(having), max(1, ls.max/20)) {
+		if !worth(waiting[i], having[i]) {
+			return
+		}
+		ls.demoteLocked(having[i], now)
+		ls.promoteLocked(waiting[i], now)
+	}
+}
+
+// needs compares how much two labels need series of their own. Names break ties, so
+// that two scrapes of the same decide alike.
+func needs(a, b *label) int {
+	return cmp.Or(rank(a)-rank(b), cmp.Compare(a.pace, b.pace), cmp.Compare(b.text, a.text))
+}
+
+func rank(l *label) int {
+	switch {
+	case l.failing:
+		return 2
+	case l.holders > 0:
+		return 1
+	default:
+		return 0
+	}
+}
+
+// worth reports whether one label needs another's series so much more that they should
+// change hands.
+func worth(l, than *label) bool {
+	if rank(l) != rank(than) {
+		return rank(l) > rank(than)
+	}
+	return l.pace > lead*than.pace+1
+}

@@ -1,0 +1,169 @@
+package promsub_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	promsub "github.com/taskvisor/taskvisor-go/subscribers/prom"
+	"github.com/taskvisor/taskvisor-go/taskvisor"
+	"github.com/taskvisor/taskvisor-go/taskvisor/taskvisortest"
+)
+
+// every runs each period.
+func every(name string, period time.Duration) taskvisor.TaskSpec {
+	return taskvisor.Periodic(name, period, taskvisortest.Script(taskvisortest.Succeed()))
+}
+
+// failing is a task that only fails.
+func failing(name string, delay time.Duration) taskvisor.TaskSpec {
+	return taskvisor.Restartable(name, taskvisortest.Script(taskvisortest.Fail(errWork)), taskvisor.ConstantBackoff(delay))
+}
+
+// owners are the labels that have series of their own.
+func owners(r *rig) map[string]bool {
+	all := make(map[string]bool)
+	for name := range r.scrape() {
+		if rest, ok := strings.CutPrefix(name, "taskvisor_task_attempts_total{result=success,task="); ok && rest != "_other}" {
+			all[strings.TrimSuffix(rest, "}")] = true
+		}
+	}
+	return all
+}
+
+func TestTasksBeyondTheLimitShareOneLabel(t *testing.T) {
+	bubble(t, []promsub.Option{promsub.WithMaxTasks(2), promsub.WithSeriesGrace(0)}, func(r *rig, sup *taskvisor.Supervisor) {
+		var tasks []*taskvisor.Handle
+		for i := range 5 {
+			tasks = append(tasks, add(t, sup, every(fmt.Sprintf("t%d", i), time.Hour)))
+		}
+		synctest.Wait()
+		r.want(map[string]float64{
+			"task_attempts_total{result=success,task=t0}":     1,
+			"task_attempts_total{result=success,task=t1}":     1,
+			"task_attempts_total{result=success,task=t2}":     -1,
+			"task_attempts_total{result=success,task=_other}": 3,
+			"task_state{state=waiting,task=t1}":               1,
+			"task_state{state=waiting,task=_other}":           3,
+			"metrics_overflow_tasks{}":                        3,
+		})
+		// Series that come free are given to one of those who have none. Its counters
+		// begin at zero, and those of _other never go back.
+		tasks[0].Stop()
+		synctest.Wait()
+		for range 4 {
+			r.scrape()
+		}
+		r.want(map[string]float64{
+			"task_attempts_total{result=success,task=t0}":     -1,
+			"task_attempts_total{result=success,task=t2}":     0,
+			"task_attempts_total{result=success,task=_other}": 3,
+			"metrics_overflow_tasks{}":                        2,
+		})
+		later(time.Hour)
+		r.want(map[string]float64{
+			"task_attempts_total{result=success,task=t2}":     1,
+			"task_attempts_total{result=success,task=_other}": 5,
+		})
+	})
+}
+
+func TestGuardGivesSeriesToTheFailingAndTheBusy(t *testing.T) {
+	bubble(t, []promsub.Option{promsub.WithMaxTasks(4)}, func(r *rig, sup *taskvisor.Supervisor) {
+		for i := range 10 {
+			add(t, sup, every(fmt.Sprintf("quiet %d", i), time.Hour))
+		}
+		add(t, sup, failing("fails", time.Minute))
+		add(t, sup, every("busy", time.Second))
+		synctest.Wait()
+		if got := owners(r); got["fails"] || got["busy"] {
+			t.Fatalf("%v have series before there was a scrape", got)
+		}
+		for range 60 { // 15 minutes
+			later(15 * time.Second)
+			r.scrape()
+		}
+		got := owners(r)
+		if !got["fails"] || !got["busy"] || len(got) != 4 {
+			t.Errorf("%v have series of their own", got)
+		}
+		// Once decided, it stays so.
+		for range 60 {
+			later(15 * time.Second)
+			if again := owners(r); fmt.Sprint(again) != fmt.Sprint(got) {
+				t.Fatalf("%v have series now, before it were %v", again, got)
+			}
+		}
+	})
+}
+
+func TestGuardLetsNobodyGoBeforeItsTime(t *testing.T) {
+	bubble(t, []promsub.Option{promsub.WithMaxTasks(1)}, func(r *rig, sup *taskvisor.Supervisor) {
+		add(t, sup, every("quiet", time.Hour))
+		add(t, sup, failing("fails", 10*time.Second))
+		later(time.Second)
+		for range 7 {
+			if got := owners(r); !got["quiet"] {
+				t.Fatalf("%v have series after %s", got, sup.Snapshot().Time.Sub(sup.Snapshot().Created))
+			}
+			later(15 * time.Second)
+		}
+		later(15 * time.Second)
+		r.scrape()
+		if got := owners(r); !got["fails"] {
+			t.Errorf("%v have series", got)
+		}
+	})
+}
+
+// TestGuardLosesNoAttempt compares the sum of all series with what the supervisor says,
+// while labels lose and get series; no counter may go back but by disappearing.
+func TestGuardLosesNoAttempt(t *testing.T) {
+	bubble(t, []promsub.Option{promsub.WithMaxTasks(5)}, func(r *rig, sup *taskvisor.Supervisor) {
+		for i := range 40 {
+			add(t, sup, every(fmt.Sprintf("t%d", i), time.Duration(1+i*i)*time.Second))
+		}
+		moved, total, last := 0, 0.0, map[string]float64{}
+		had := owners(r)
+		for i := range 100 {
+			later(13 * time.Second)
+			if i == 50 { // the order of the busy changes
+				for j := range 40 {
+					add(t, sup, every(fmt.Sprintf("u%d", j), time.Duration(1+(40-j)*(40-j))*time.Second))
+				}
+			}
+			now := map[string]float64{}
+			for name, m := range r.scrape() {
+				if !strings.HasPrefix(name, "taskvisor_task_attempts_total") {
+					continue
+				}
+				now[name] = number(m)
+				before, there := last[name]
+				if there && now[name] < before {
+					t.Fatalf("%s went from %v to %v", name, before, now[name])
+				}
+				if there {
+					total += now[name] - before
+				} else {
+					total += now[name]
+				}
+			}
+			last = now
+			if has := owners(r); fmt.Sprint(has) != fmt.Sprint(had) {
+				moved, had = moved+1, has
+			}
+		}
+		ended := 0.0
+		for _, s := range sup.Snapshot().Tasks {
+			ended += float64(s.Results.Success)
+		}
+		if total != ended {
+			t.Errorf("%v attempts in the metrics, the supervisor has %v", total, ended)
+		}
+		if moved < 3 {
+			t.Errorf("series changed hands only %d times: this tests nothing", moved)
+		}
+	})
+}

@@ -1,0 +1,287 @@
+package promsub
+
+import (
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/taskvisor/taskvisor-go/taskvisor"
+	"google.golang.org/protobuf/types/known/timestamppb"
+)
+
+const (
+	policyCount  = int(taskvisor.Join) + 1
+	verdictCount = int(taskvisor.VerdictRejected) + 1
+	reasonCount  = int(taskvisor.ErrShuttingDown) + 1
+)
+
+// source is what is counted about the supervisors of one name, of which one at a time
+// is alive: it goes on where the one before has stopped. It is what a registry knows.
+// What is indexed by an enum has the same place for each of its labels; indices without
+// a meaning are never sent.
+type source struct {
+	name    string
+	config  *config   // of the first supervisor: histograms that are not a task's keep to it
+	created time.Time // when counting began
+	descs   [metricCount]*prometheus.Desc
+	pairs   *pairTable
+	info    prometheus.Metric // build_info
+	labels  labelSet
+	gates   gateSet
+	leases  leaseSet
+	wait    atomic.Pointer[timer] // for a slot; nil before the first submission
+
+	finished   [outcomeCount]atomic.Uint64
+	abandoned  [reasonCount]atomic.Uint64
+	requests   [policyCount][verdictCount]atomic.Uint64
+	rejections [reasonCount]atomic.Uint64
+
+	// life is the supervisor that is shown; nil when its time is over.
+	life atomic.Pointer[life]
+
+	scraping sync.Mutex // held while a scrape reads: what it shows never goes back
+
+	mu         sync.Mutex // guards the fields below
+	before     totals     // of the lives before this one
+	owner      *Subscriber
+	registered bool
+	closed     bool      // there will be no more of this one
+	since      time.Time // when it was closed
+	scrapes    int       // since then
+}
+
+// life is one supervisor.
+type life struct {
+	config   *config
+	snapshot func() taskvisor.Snapshot
+	// The first snapshot's: later ones say it by the wall clock of their time, in
+	// other microseconds, and what counts its changes counts restarts.
+	created time.Time
+}
+
+// totals are counters that supervisors keep themselves, each from its own beginning.
+type totals struct {
+	added, removed uint64
+	subscribers    map[string]taskvisor.SubscriberStatus // by name, without what is no counter
+}
+
+// plus returns the sum of what was counted before and what s says.
+func (t totals) plus(s *taskvisor.Snapshot) totals {
+	t.added += s.Added
+	t.removed += s.Removed
+	t.subscribers = maps.Clone(t.subscribers)
+	for _, n := range s.Subscribers {
+		sum, ok := t.subscribers[n.Name]
+		if !ok {
+			sum.Name = n.Name
+		}
+		sum.Delivered += n.Delivered
+		sum.Panics += n.Panics
+		sum.Failures += n.Failures
+		sum.Dropped = maps.Clone(sum.Dropped)
+		for k, lost := range n.Dropped {
+			if sum.Dropped == nil {
+				sum.Dropped = make(map[taskvisor.EventKind]uint64)
+			}
+			sum.Dropped[k] += lost
+		}
+		if t.subscribers == nil {
+			t.subscribers = make(map[string]taskvisor.SubscriberStatus)
+		}
+		t.subscribers[n.Name] = sum
+	}
+	return t
+}
+
+func newSource(c *config, first taskvisor.Snapshot) *source {
+	consts := prometheus.Labels{"supervisor": first.Supervisor}
+	maps.Copy(consts, c.constLabels)
+	s := &source{
+		name: first.Supervisor, config: c, created: first.Time,
+		descs: describe(c.namespace, identity(first.Supervisor, c.constLabels)),
+		pairs: newPairTable(consts),
+	}
+	s.labels.begin, s.labels.byText = first.Time, make(map[string]*label)
+	s.gates.source = s
+	version, goVersion := versions()
+	s.info = newSample(s.descs[buildInfo], 1, s.pairs.joined(pair("version", version), pair("go_version", goVersion)))
+	return s
+}
+
+// identity is what descriptors say of a supervisor. A registry refuses metrics of one
+// name whose descriptors differ in their constant labels, although pages may well
+// contain such series; so the labels of the user's are in the value of the one that all
+// have, where they keep sources of different labels apart.
+func identity(supervisor string, constLabels prometheus.Labels) prometheus.Labels {
+	var b strings.Builder
+	b.WriteString(supervisor)
+	for _, name := range slices.Sorted(maps.Keys(constLabels)) {
+		b.WriteString("," + name + "=" + strconv.Quote(constLabels[name]))
+	}
+	return prometheus.Labels{"supervisor": b.String()}
+}
+
+// take gives the source to a new supervisor, if the one before has ended. What was
+// counted stays.
+func (s *source) take(owner *Subscriber, l *life, now time.Time) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if former := s.life.Load(); former != nil {
+		last := former.snapshot()
+		if s.aliveLocked(last.State) {
+			return prometheus.AlreadyRegisteredError{ExistingCollector: s, NewCollector: s}
+		}
+		s.before = s.before.plus(&last)
+	}
+	if !s.registered && owner.reg != nil { // its grace has ended this very moment
+		if err := owner.reg.Register(s); err != nil {
+			return err
+		}
+		s.registered = true
+	}
+	s.labels.adopt(l.config.maxTasks, l.config.grace, now)
+	s.owner, s.closed, s.scrapes = owner, false, 0
+	s.life.Store(l)
+	return nil
+}
+
+// aliveLocked reports whether a supervisor in this state may still count. One that was
+// made and closed has been given up before it ran, as New does when another subscriber
+// refuses.
+func (s *source) aliveLocked(state taskvisor.SupervisorState) bool {
+	switch state {
+	case taskvisor.SupervisorStopped:
+		return false
+	case taskvisor.SupervisorNew:
+		return !s.closed
+	default:
+		return true
+	}
+}
+
+// close begins the grace of a supervisor that does not run.
+func (s *source) close(owner *Subscriber) {
+	l := s.life.Load()
+	if l == nil {
+		return
+	}
+	now := l.snapshot()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.owner != owner || s.closed {
+		return
+	}
+	if now.State == taskvisor.SupervisorNew || now.State == taskvisor.SupervisorStopped {
+		s.closed, s.since, s.scrapes = true, now.Time, 0
+	}
+}
+
+// shown reports whether a scrape of this state has something to show. The last scrape
+// after the grace lets go of everything. It returns the totals of all lives.
+func (s *source) shown(l *life, now *taskvisor.Snapshot) (sum totals, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.life.Load() != l {
+		return totals{}, false // another one has taken its place this very moment
+	}
+	if !s.closed {
+		return s.before.plus(now), true
+	}
+	switch now.State {
+	case taskvisor.SupervisorNew:
+		return totals{}, false
+	case taskvisor.SupervisorStopped:
+		if s.overLocked(l.config.grace, now.Time) {
+			s.life.Store(nil)
+			return totals{}, false
+		}
+		s.scrapes++
+	default:
+		s.closed = false // it was started after all
+	}
+	return s.before.plus(now), true
+}
+
+func (s *source) overLocked(grace time.Duration, now time.Time) bool {
+	return s.scrapes >= 2 && now.Sub(s.since) >= grace
+}
+
+// Describe implements [prometheus.Collector].
+func (s *source) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range s.descs {
+		ch <- d
+	}
+}
+
+// Collect implements [prometheus.Collector].
+func (s *source) Collect(ch chan<- prometheus.Metric) {
+	if l := s.life.Load(); l != nil {
+		s.collect(l, ch)
+	}
+}
+
+// textOf maps a task to its label where a panic of the user's function would end the
+// process: on the registry's goroutine.
+func (s *source) textOf(l *life, name, kind string) (text string) {
+	defer func() {
+		if recover() != nil {
+			text = overflow
+		}
+	}()
+	return l.config.text(name, kind)
+}
+
+// timer returns the histogram of a result. Each costs a scrape as much as all counters
+// of a task together, and most tasks never see most results, so they are made when they
+// are needed. Nothing is lost by that: attempts are counted by the counters.
+func (s *source) timer(of *series, r taskvisor.ResultKind, c *config) *timer {
+	if t := of.timers[r].Load(); t != nil {
+		return t
+	}
+	t := newTimer(s.descs[taskDuration], c, of.created, s.pairs.joined(pair("task", of.label), pair("result", r.String())))
+	if !of.timers[r].CompareAndSwap(nil, t) {
+		return of.timers[r].Load()
+	}
+	return t
+}
+
+// admissionWait returns the histogram of waits for slots, which begins with the first
+// submission.
+func (s *source) admissionWait() *timer {
+	if t := s.wait.Load(); t != nil {
+		return t
+	}
+	t := newTimer(s.descs[admissionWait], s.config, timestamppb.New(s.created), s.pairs.joined())
+	if !s.wait.CompareAndSwap(nil, t) {
+		return s.wait.Load()
+	}
+	return t
+}
+
+func (s *source) submitted(p taskvisor.Admission, v taskvisor.Verdict) {
+	if int(p) < policyCount && int(v) < verdictCount {
+		s.requests[p][v].Add(1)
+		s.admissionWait()
+	}
+}
+
+func (s *source) rejected(r taskvisor.Reason) {
+	if int(r) < reasonCount {
+		s.rejections[r].Add(1)
+		s.admissionWait()
+	}
+}
+
+// abandonedOne counts the outcome here and not at TaskRemoved, which comes when the
+// body returns, if it ever does.
+func (s *source) abandonedOne(r taskvisor.Reason) {
+	s.finished[taskvisor.OutcomeAbandoned].Add(1)
+	if int(r) < reasonCount {
+		s.abandoned[r].Add(1)
+	}
+}
