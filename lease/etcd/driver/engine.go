@@ -1,0 +1,137 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"syscall"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.uber.org/zap"
+
+	"github.com/taskvisor/taskvisor-go/lease/etcd/internal/engine"
+)
+
+// serve is the process of one member: it says "ready" and serves until it is killed.
+func serve(args []string) error {
+	var c engine.Config
+	if err := json.Unmarshal([]byte(args[0]), &c); err != nil {
+		return err
+	}
+	e, err := engine.Start(c)
+	if err != nil {
+		return err
+	}
+	defer e.Close()
+	fmt.Println("ready")
+	_, err = io.Copy(io.Discard, os.Stdin) // ends with the driver
+	return err
+}
+
+// cluster is an etcd of one process for each member, so that it can be killed.
+type cluster struct {
+	configs []engine.Config
+	members []*exec.Cmd // nil: it is down
+}
+
+// newCluster starts n members.
+func newCluster(n int, dir string) (*cluster, error) {
+	configs, err := engine.Cluster(n, func(i int) string { return fmt.Sprintf("%s/%d", dir, i) })
+	if err != nil {
+		return nil, err
+	}
+	c := &cluster{configs: configs, members: make([]*exec.Cmd, n)}
+	return c, c.up()
+}
+
+// up starts the members that are down, and waits until all serve.
+func (c *cluster) up() error {
+	ready := make(chan error, len(c.configs))
+	started := 0
+	for i := range c.configs {
+		if c.members[i] != nil {
+			continue
+		}
+		cmd, out, err := c.start(i)
+		if err != nil {
+			return err
+		}
+		c.members[i] = cmd
+		started++
+		// Ends when the member has said something, or is killed; up waits for it.
+		go func() {
+			if !bufio.NewScanner(out).Scan() {
+				ready <- errors.New("etcd did not start")
+				return
+			}
+			ready <- nil
+		}()
+	}
+	for range started {
+		if err := <-ready; err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *cluster) start(i int) (*exec.Cmd, io.Reader, error) {
+	exe, err := os.Executable()
+	if err != nil {
+		return nil, nil, err
+	}
+	config, err := json.Marshal(c.configs[i])
+	if err != nil {
+		return nil, nil, err
+	}
+	cmd := exec.Command(exe, "engine", string(config)) //nolint:gosec // it is this program
+	cmd.Stderr = os.Stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if _, err := cmd.StdinPipe(); err != nil { // held open
+		return nil, nil, err
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return nil, nil, err
+	}
+	return cmd, out, cmd.Start()
+}
+
+// kill ends a member.
+func (c *cluster) kill(i int) {
+	if cmd := c.members[i]; cmd != nil {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait() // its error is the signal
+		c.members[i] = nil
+	}
+}
+
+func (c *cluster) down() {
+	for i := range c.members {
+		c.kill(i)
+	}
+}
+
+// leader finds the member that leads.
+func (c *cluster) leader() (int, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	for i, config := range c.configs {
+		client, err := clientv3.New(clientv3.Config{Endpoints: []string{config.Client}, Logger: zap.NewNop()})
+		if err != nil {
+			return 0, err
+		}
+		st, err := client.Status(ctx, config.Client)
+		_ = client.Close()
+		if err == nil && st.Leader == st.Header.MemberId {
+			return i, nil
+		}
+	}
+	return 0, errors.New("nobody leads")
+}

@@ -1,0 +1,134 @@
+package leasetest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/taskvisor/taskvisor-go/lease"
+)
+
+// The checks of this file end contexts and engines.
+
+func (s *suite) endedContext() {
+	a := s.open()
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	begun := time.Now()
+	if _, err := a.Acquire(ctx, s.key("k"), a.id, s.e.TTL); err == nil || errors.Is(err, lease.ErrHeld) {
+		s.Errorf("acquire: %v", err)
+	}
+	if _, err := a.Renew(ctx, a.id, map[string]uint64{s.key("k"): 1}, s.e.TTL); err == nil {
+		s.Error("renew: no error")
+	}
+	if _, err := a.Holders(ctx, s.prefix); err == nil {
+		s.Error("holders: no error")
+	}
+	if took := time.Since(begun); took > time.Second {
+		s.Errorf("it took %s", took)
+	}
+}
+
+// Requests that are cancelled on their way leave no lease that somebody else's renewals
+// keep alive, and the owner itself can still have it.
+func (s *suite) canceled() {
+	a, b := s.open(), s.open()
+	kept := s.key("kept")
+	held := map[string]uint64{kept: a.take(kept)}
+	const doubtful = 20
+	for i := range doubtful {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Duration(i)*50*time.Microsecond)
+		_, _ = a.Acquire(ctx, s.key(fmt.Sprint(i)), a.id, s.e.TTL)
+		cancel()
+	}
+	own := s.key(fmt.Sprint(doubtful - 1))
+	held[own] = a.take(own)
+	stop := time.Now().Add(s.e.TTL + s.e.Late)
+	for time.Now().Before(stop) {
+		if lost := a.renew(held); len(lost) != 0 {
+			s.Fatalf("lost %q", lost)
+		}
+		time.Sleep(s.e.TTL / 4)
+	}
+	for i := range doubtful - 1 {
+		b.take(s.key(fmt.Sprint(i)))
+	}
+	b.refused(own)
+}
+
+func (s *suite) watch() {
+	a, b := s.open(), s.open()
+	w, ok := b.Store.(lease.Watcher)
+	if !ok {
+		s.Skip("the store cannot watch")
+	}
+	released, expired := s.key("released"), s.key("expired")
+	token := a.take(released)
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	changed := make(chan string, 100)
+	done := make(chan error, 1)
+	go func() { done <- w.Watch(ctx, s.prefix, func(key string) { changed <- key }) }()
+	wait := func(want string, limit time.Duration) time.Duration {
+		s.Helper()
+		begun := time.Now()
+		for timeout := time.After(limit); ; {
+			select {
+			case key := <-changed:
+				if key == want || key == "" {
+					return time.Since(begun)
+				}
+			case err := <-done:
+				s.Fatalf("the watch has ended: %v", err)
+			case <-timeout:
+				s.Fatalf("nobody told of %q in %s", want, limit)
+			}
+		}
+	}
+	time.Sleep(500 * time.Millisecond) // nothing says when a watch is on
+	a.release(released, token)
+	s.Logf("told of a release after %s", wait(released, time.Second))
+	a.take(expired)
+	s.Logf("told of an expiry after %s", wait(expired, s.e.TTL+s.e.Late))
+	cancel()
+	select {
+	case err := <-done:
+		if err == nil {
+			s.Error("it ended without an error")
+		}
+	case <-time.After(time.Second):
+		s.Error("it did not end with its context")
+	}
+}
+
+func (s *suite) restart() {
+	if s.e.Restart == nil {
+		s.Skip("the engine cannot be restarted here")
+	}
+	a, b := s.open(), s.open()
+	key, other := s.key("k"), s.key("other")
+	token := a.take(key)
+	released := b.take(other)
+	b.release(other, released)
+	s.e.Restart(s.T)
+	var after uint64
+	for begun := time.Now(); ; time.Sleep(50 * time.Millisecond) { // connections come back
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		var err error
+		after, err = b.Acquire(ctx, other, b.id, s.e.TTL)
+		cancel()
+		if err == nil {
+			break
+		}
+		if time.Since(begun) > 20*time.Second {
+			s.Fatalf("after the restart: %v", err)
+		}
+	}
+	if after <= released {
+		s.Errorf("token %d after %d, over a restart", after, released)
+	}
+	if next, _ := b.free(key, 20*time.Second); next <= token {
+		s.Errorf("token %d after %d, over a restart", next, token)
+	}
+}

@@ -1,0 +1,19 @@
+package leasetest_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/taskvisor/taskvisor-go/lease"
+	"github.com/taskvisor/taskvisor-go/lease/leasetest"
+)
+
+func TestMemory(t *testing.T) {
+	engine := &leasetest.Memory{}
+	leasetest.TestStore(t, leasetest.Engine{
+		Open:    func(*testing.T) lease.Store { return engine.Connect() },
+		Restart: func(*testing.T) { engine.SetDown(true); engine.SetDown(false) },
+		TTL:     200 * time.Millisecond,
+		Late:    100 * time.Millisecond,
+	})
+}

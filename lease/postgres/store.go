@@ -1,0 +1,239 @@
+// Package pglease keeps leases in a table of PostgreSQL, for package lease.
+//
+//	pool, err := pgxpool.New(ctx, os.Getenv("DATABASE_URL"))
+//	…
+//	store := pglease.New(pool)
+//	if err := store.Migrate(ctx); err != nil {
+//		return err
+//	}
+//	owner, err := lease.New(store)
+//
+// A lease is a row, which stays when the lease has ended, and its token is drawn from a
+// sequence, so that tokens grow even if rows are deleted. All times are the server's own;
+// a step of its clock by more than a quarter of the TTL moves leases with it. A
+// renewal is one statement for however many leases. Advisory locks are not used: they
+// belong to a connection, and die with it while the work goes on.
+//
+// Use synchronous_commit = on, as is the default, and a primary: a server that loses
+// acknowledged writes, or a replica that is promoted without them, gives a lease twice.
+package pglease
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/taskvisor/taskvisor-go/lease"
+)
+
+const (
+	defaultTable = "taskvisor_leases"
+	channel      = "taskvisor_leases" // of notifications
+)
+
+// Option configures a [Store]. The interface is sealed.
+type Option interface{ apply(s *Store) }
+
+type option func(s *Store)
+
+func (f option) apply(s *Store) { f(s) }
+
+// WithTable sets the table's name, "taskvisor_leases" by default, with its schema in
+// front if that is given. Its sequence has the same name and "_token" behind it.
+func WithTable(name ...string) Option {
+	return option(func(s *Store) { s.name = name })
+}
+
+// Store implements lease.Store and lease.Watcher. Make one with [New]; it is safe for
+// concurrent use, and has no goroutines of its own.
+type Store struct {
+	pool *pgxpool.Pool
+	name pgx.Identifier
+
+	migrate                          []string
+	acquire, renew, release, holders string
+}
+
+// New returns a store in the database of pool, which stays the caller's. A watch keeps
+// one of its connections.
+func New(pool *pgxpool.Pool, opts ...Option) *Store {
+	s := &Store{pool: pool, name: pgx.Identifier{defaultTable}}
+	for _, o := range opts {
+		o.apply(s)
+	}
+	seq := append(pgx.Identifier{}, s.name...)
+	seq[len(seq)-1] += "_token"
+	names := strings.NewReplacer("TABLE_", s.name.Sanitize(), "SEQUENCE_", seq.Sanitize(), "CHANNEL_", channel)
+	s.migrate = []string{
+		names.Replace(`CREATE SEQUENCE IF NOT EXISTS SEQUENCE_`),
+		names.Replace(`CREATE TABLE IF NOT EXISTS TABLE_ (
+			key     text COLLATE "C" PRIMARY KEY,
+			owner   text NOT NULL,
+			token   bigint NOT NULL,
+			expires timestamptz NOT NULL)`),
+	}
+	// clock_timestamp is the time of the row's turn: now() would be that of the
+	// statement, which may have waited for a lock.
+	s.acquire = names.Replace(`INSERT INTO TABLE_ AS l (key, owner, token, expires)
+		VALUES ($1, $2, nextval('SEQUENCE_'), clock_timestamp() + $3)
+		ON CONFLICT (key) DO UPDATE SET owner = $2, token = nextval('SEQUENCE_'), expires = clock_timestamp() + $3
+		WHERE l.owner = $2 OR l.expires <= clock_timestamp()
+		RETURNING token`)
+	// In the order of the keys, so that two renewals wait for each other at most.
+	s.renew = names.Replace(`WITH mine AS (
+			SELECT key FROM TABLE_ l JOIN unnest($2::text[], $3::bigint[]) AS h(k, t) ON l.key = h.k AND l.token = h.t
+			WHERE owner = $1 AND expires > clock_timestamp() ORDER BY key FOR UPDATE OF l)
+		UPDATE TABLE_ l SET expires = clock_timestamp() + $4 FROM mine WHERE l.key = mine.key RETURNING l.key`)
+	s.release = names.Replace(`WITH gone AS (
+			UPDATE TABLE_ SET expires = '-infinity' WHERE key = $1 AND token = $2 RETURNING key)
+		SELECT pg_notify('CHANNEL_', left(key, 7000)) FROM gone`)
+	s.holders = names.Replace(`SELECT key, owner FROM TABLE_ WHERE starts_with(key, $1) AND expires > clock_timestamp()`)
+	return s
+}
+
+// Migrate makes the table and the sequence, if they are not there.
+func (s *Store) Migrate(ctx context.Context) error {
+	return pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+		// One at a time: IF NOT EXISTS of two at once fails for one of them.
+		if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock(hashtext($1))`, s.name.Sanitize()); err != nil {
+			return fmt.Errorf("pglease: migrate: %w", err)
+		}
+		for _, statement := range s.migrate {
+			if _, err := tx.Exec(ctx, statement); err != nil {
+				return fmt.Errorf("pglease: migrate: %w", err)
+			}
+		}
+		return nil
+	})
+}
+
+// Acquire implements lease.Store.
+func (s *Store) Acquire(ctx context.Context, key, owner string, ttl time.Duration) (uint64, error) {
+	var token int64
+	err := s.pool.QueryRow(ctx, s.acquire, key, owner, ttl).Scan(&token)
+	if err == nil {
+		return uint64(token), nil
+	}
+	if !errors.Is(err, pgx.ErrNoRows) {
+		return 0, fmt.Errorf("pglease: acquire %q: %w", key, err)
+	}
+	holders, err := s.Holders(ctx, key) // for the error's text alone
+	if err != nil {
+		holders = nil
+	}
+	return 0, &lease.HeldError{Key: key, Holder: holders[key]}
+}
+
+// Renew implements lease.Store.
+func (s *Store) Renew(ctx context.Context, owner string, held map[string]uint64, ttl time.Duration) (lost []string, err error) {
+	keys := make([]string, 0, len(held))
+	tokens := make([]int64, 0, len(held))
+	for key, token := range held {
+		keys, tokens = append(keys, key), append(tokens, int64(token))
+	}
+	rows, err := s.pool.Query(ctx, s.renew, owner, keys, tokens, ttl)
+	if err != nil {
+		return nil, fmt.Errorf("pglease: renew: %w", err)
+	}
+	renewed, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return nil, fmt.Errorf("pglease: renew: %w", err)
+	}
+	kept := make(map[string]bool, len(renewed))
+	for _, key := range renewed {
+		kept[key] = true
+	}
+	for _, key := range keys {
+		if !kept[key] {
+			lost = append(lost, key)
+		}
+	}
+	return lost, nil
+}
+
+// Release implements lease.Store.
+func (s *Store) Release(ctx context.Context, key string, token uint64) error {
+	if _, err := s.pool.Exec(ctx, s.release, key, int64(token)); err != nil {
+		return fmt.Errorf("pglease: release %q: %w", key, err)
+	}
+	return nil
+}
+
+// Holders implements lease.Store.
+func (s *Store) Holders(ctx context.Context, prefix string) (map[string]string, error) {
+	rows, err := s.pool.Query(ctx, s.holders, prefix)
+	if err != nil {
+		return nil, fmt.Errorf("pglease: holders: %w", err)
+	}
+	holders := make(map[string]string)
+	var key, owner string
+	_, err = pgx.ForEachRow(rows, []any{&key, &owner}, func() error {
+		holders[key] = owner
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("pglease: holders: %w", err)
+	}
+	return holders, nil
+}
+
+// Watch implements lease.Watcher. It tells of releases, at once; that a lease has
+// expired nobody does in the database, so it looks for that itself when the next is due,
+// and at least every second.
+func (s *Store) Watch(ctx context.Context, prefix string, changed func(key string)) error {
+	conn, err := s.pool.Acquire(ctx)
+	if err != nil {
+		return fmt.Errorf("pglease: watch: %w", err)
+	}
+	defer conn.Release()
+	if _, err := conn.Exec(ctx, "LISTEN "+channel); err != nil {
+		return fmt.Errorf("pglease: watch: %w", err)
+	}
+	defer func() { // the connection goes back, deaf
+		quiet, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+		defer cancel()
+		if _, err := conn.Exec(quiet, "UNLISTEN "+channel); err != nil {
+			_ = conn.Conn().Close(quiet)
+		}
+	}()
+	held, err := s.Holders(ctx, prefix)
+	if err != nil {
+		return err
+	}
+	for {
+		wait, cancel := context.WithTimeout(ctx, time.Second)
+		note, err := conn.Conn().WaitForNotification(wait)
+		cancel()
+		switch {
+		case err == nil:
+			tell(note, prefix, changed)
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		case pgconn.Timeout(err):
+			now, err := s.Holders(ctx, prefix)
+			if err != nil {
+				return err
+			}
+			for key := range held {
+				if now[key] == "" {
+					changed(key)
+				}
+			}
+			held = now
+		default:
+			return fmt.Errorf("pglease: watch: %w", err)
+		}
+	}
+}
+
+func tell(note *pgconn.Notification, prefix string, changed func(key string)) {
+	if strings.HasPrefix(note.Payload, prefix) {
+		changed(note.Payload)
+	}
+}

@@ -1,0 +1,90 @@
+package lease
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// Store is what an engine does for leases: compare-and-set and expiry. Keys are
+// valid UTF-8 of 1 to 1 200 bytes without control characters. An owner is one [Owner] in one process, named
+// by its id. All methods are safe for concurrent use, return soon after ctx has
+// ended, and start nothing that outlives the last lease but what the store's own
+// Close ends. The suite in leasetest checks a store for all of this.
+//
+// An error other than [ErrHeld] says that nothing is known: the request may have
+// been carried out, or still be. A store keeps such a request from doing harm: a
+// lease that nobody was told of is not prolonged by Renew, so that it expires; and
+// a request that arrives late neither shortens nor ends a lease of a later token.
+type Store interface {
+	// Acquire takes the lease of key for ttl, counted from no earlier than the call,
+	// and returns its token. If somebody else has it the error is ErrHeld, or
+	// wraps it, as [HeldError] does. The token is greater than every one that was
+	// returned for the key before, also for an owner that has the lease already, which
+	// takes it anew: over releases, expiry, the deletion of whatever the store keeps, and
+	// a restart of the engine.
+	Acquire(ctx context.Context, key, owner string, ttl time.Duration) (token uint64, err error)
+
+	// Renew prolongs the leases that owner has under these tokens, to ttl from no
+	// earlier than the call, and returns the keys of those that it has no more. What
+	// is in lost is lost also where there is an error; of the rest nothing is known
+	// then. Other leases of owner are not prolonged. The map belongs to the caller
+	// and does not change meanwhile.
+	Renew(ctx context.Context, owner string, held map[string]uint64, ttl time.Duration) (lost []string, err error)
+
+	// Release ends the lease of key if its token is still this one, which is no
+	// error otherwise.
+	Release(ctx context.Context, key string, token uint64) error
+
+	// Holders returns who has the leases whose keys begin with prefix, by key.
+	Holders(ctx context.Context, prefix string) (map[string]string, error)
+}
+
+// Watcher is implemented by stores whose engine tells of changes. Without it an
+// [Owner] asks the store every now and then.
+type Watcher interface {
+	// Watch calls changed with each key that begins with prefix whose lease has ended
+	// or changed hands, one call at a time, and which must not block; it may call it
+	// too often, and with "" for any of them. It returns when ctx has ended, with its
+	// cause, or when it cannot go on, with what went wrong.
+	Watch(ctx context.Context, prefix string, changed func(key string)) error
+}
+
+// ErrHeld is the error of [Store.Acquire], and of [Owner.Slot], where another owner
+// has the lease.
+var ErrHeld = errors.New("lease: held elsewhere")
+
+// HeldError is ErrHeld with the name of who has it.
+type HeldError struct {
+	Key, Holder string // Holder is "" where it is not known
+}
+
+// Error names the holder.
+func (e *HeldError) Error() string {
+	if e.Holder == "" {
+		return ErrHeld.Error()
+	}
+	return ErrHeld.Error() + " by " + e.Holder
+}
+
+// Unwrap returns ErrHeld.
+func (e *HeldError) Unwrap() error { return ErrHeld }
+
+// ErrLost is what the cause of an attempt's context unwraps to when its lease was
+// lost while it ran; see [LostError].
+var ErrLost = errors.New("lease: lost")
+
+// LostError is ErrLost with the circumstances.
+type LostError struct {
+	Key    string // without the prefix
+	Token  uint64
+	Reason LossReason
+}
+
+// Error says which lease was lost, and why.
+func (e *LostError) Error() string {
+	return "lease: lost " + quote(e.Key) + ": " + e.Reason.text()
+}
+
+// Unwrap returns ErrLost.
+func (e *LostError) Unwrap() error { return ErrLost }

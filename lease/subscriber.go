@@ -1,0 +1,208 @@
+package lease
+
+import (
+	"context"
+	"time"
+
+	"github.com/taskvisor/taskvisor-go/taskvisor"
+)
+
+// Subscriber returns what a supervisor has to be given, with
+// [taskvisor.WithSubscriber], whose tasks take leases of this owner; a fresh one for
+// each supervisor. It hands attempts their tokens, learns when tasks have ended, which
+// is when their leases are released, and has the end of the supervisor wait for that.
+func (o *Owner) Subscriber() taskvisor.Subscribe { return &subscriber{o: o} }
+
+// subscriber is queued, so that it may wait for the store at the end: the drain of the
+// supervisor bounds that.
+type subscriber struct {
+	o        *Owner
+	name     string
+	snapshot func() taskvisor.Snapshot
+}
+
+// Attach implements taskvisor.Attacher.
+func (s *subscriber) Attach(snapshot func() taskvisor.Snapshot) error {
+	name := snapshot().Supervisor
+	s.o.mu.Lock()
+	defer s.o.mu.Unlock()
+	s.name, s.snapshot = name, snapshot
+	s.o.sups[s] = struct{}{}
+	return nil
+}
+
+// Close is called by New if another subscriber refuses.
+func (s *subscriber) Close() {
+	s.o.mu.Lock()
+	defer s.o.mu.Unlock()
+	delete(s.o.sups, s)
+}
+
+// OnEvent implements taskvisor.Subscribe.
+func (s *subscriber) OnEvent(ctx context.Context, e taskvisor.Event) {
+	switch e.Kind {
+	case taskvisor.TaskAbandoned:
+		s.o.about(e.TaskID, func(m *member, x *acts, now time.Time) { m.abandon(x, now) })
+	case taskvisor.TaskReturned:
+		s.o.about(e.TaskID, func(m *member, _ *acts, _ time.Time) { m.abandoned = false })
+	case taskvisor.TaskRemoved:
+		s.o.removed(e.TaskID)
+	case taskvisor.SubscriberOverflow:
+		s.reconcile()
+	case taskvisor.AllStoppedWithinGrace, taskvisor.GraceExceeded:
+		s.o.flush(ctx)
+		s.Close()
+	default: // of no concern to leases
+	}
+}
+
+// BeginAttempt implements taskvisor.AttemptBracket: it gives the attempt its token. One
+// whose lease was lost between its gate and here is interrupted: its body finds its
+// context cancelled, and the token that it would have had.
+func (s *subscriber) BeginAttempt(ctx context.Context, a taskvisor.Attempt) context.Context {
+	var term *Term
+	s.o.do(func(x *acts, now time.Time) {
+		for _, m := range s.o.tasks[a.TaskID] {
+			if !m.inside {
+				continue
+			}
+			m.running = a.Number
+			if m.l.valid(now) {
+				m.token = m.l.token // given anew while it waited at other gates
+			} else {
+				err := &LostError{Key: m.l.name, Token: m.token, Reason: LostDeadline}
+				x.interrupt = append(x.interrupt, interruption{a.TaskID, a.Number, err})
+			}
+			term = &Term{Key: m.l.name, Token: m.token, Wait: m.wait}
+		}
+	})
+	if term == nil {
+		return ctx
+	}
+	return context.WithValue(ctx, termKey{}, term)
+}
+
+// EndAttempt implements taskvisor.AttemptBracket. The gate is left later, when all
+// brackets have ended.
+func (s *subscriber) EndAttempt(context.Context, taskvisor.Attempt, taskvisor.Result) {}
+
+// about makes a transition of what is known about a task.
+func (o *Owner) about(id taskvisor.TaskID, transition func(m *member, x *acts, now time.Time)) {
+	o.do(func(x *acts, now time.Time) {
+		for _, m := range o.tasks[id] {
+			transition(m, x, now)
+		}
+	})
+}
+
+func (o *Owner) removed(id taskvisor.TaskID) {
+	o.about(id, func(m *member, x *acts, now time.Time) { m.drop(x, now) })
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	delete(o.tasks, id)
+}
+
+// abandon stops renewing for a body that did not come back. Others must be able to take
+// over from it, and until the deadline the body may rely on the lease.
+func (m *member) abandon(x *acts, now time.Time) {
+	l := m.l
+	m.abandoned = true
+	if l.state == Held && !l.lapsing {
+		l.lapsing = true
+		x.event(l, now, Event{Kind: Lapsing, Token: l.token, Task: m.task, Supervisor: m.sup})
+	}
+}
+
+// reconcile looks itself which tasks have ended, after events were lost.
+func (s *subscriber) reconcile() {
+	sn := s.snapshot()
+	alive := make(map[taskvisor.TaskID]bool, len(sn.Tasks))
+	for _, st := range sn.Tasks {
+		alive[st.ID] = true
+	}
+	others := s.o.handlesBut(s)
+	s.o.mu.Lock()
+	var gone []taskvisor.TaskID
+	for id := range s.o.tasks {
+		if !alive[id] && others[id] == nil {
+			gone = append(gone, id)
+		}
+	}
+	s.o.mu.Unlock()
+	for _, id := range gone {
+		s.o.removed(id)
+	}
+}
+
+// flush waits until what is being released has been.
+func (o *Owner) flush(ctx context.Context) {
+	o.mu.Lock()
+	if o.leaving == 0 {
+		o.mu.Unlock()
+		return
+	}
+	if o.flushed == nil {
+		o.flushed = make(chan struct{})
+	}
+	flushed := o.flushed
+	o.mu.Unlock()
+	select {
+	case <-flushed:
+	case <-ctx.Done():
+	}
+}
+
+// attached reports whether a supervisor of that name has our subscriber.
+func (o *Owner) attached(supervisor string) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for s := range o.sups {
+		if s.name == supervisor {
+			return true
+		}
+	}
+	return false
+}
+
+// handles finds the handles of all tasks.
+func (o *Owner) handles() map[taskvisor.TaskID]*taskvisor.Handle { return o.handlesBut(nil) }
+
+func (o *Owner) handlesBut(not *subscriber) map[taskvisor.TaskID]*taskvisor.Handle {
+	o.mu.Lock()
+	var all []*subscriber
+	for s := range o.sups {
+		if s != not {
+			all = append(all, s)
+		}
+	}
+	o.mu.Unlock()
+	found := make(map[taskvisor.TaskID]*taskvisor.Handle)
+	for _, s := range all {
+		for _, st := range s.snapshot().Tasks {
+			found[st.ID] = st.Handle
+		}
+	}
+	return found
+}
+
+// interruptAll ends the attempts whose leases were lost. One that has ended meanwhile
+// is left alone: an interruption would cut the delay after it. A task that waits at
+// other gates is taken back to the first.
+func (o *Owner) interruptAll(all []interruption) {
+	handles := o.handles()
+	for _, i := range all {
+		h := handles[i.task]
+		if h == nil {
+			continue
+		}
+		st := h.Status()
+		switch {
+		case i.attempt == 0 && st.State == taskvisor.StatePending:
+			if h.Pause(i.cause) {
+				h.Resume(i.cause)
+			}
+		case st.Attempt <= i.attempt && (st.State == taskvisor.StateRunning || st.State == taskvisor.StatePending):
+			h.Interrupt(i.cause)
+		}
+	}
+}

@@ -1,0 +1,179 @@
+package lease
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// worker makes requests, one after the other, until none is left.
+func (o *Owner) worker() {
+	for {
+		o.mu.Lock()
+		if len(o.queue) == 0 {
+			o.workers--
+			o.mu.Unlock()
+			return
+		}
+		l := o.queue[0]
+		o.queue = o.queue[1:]
+		state, token := l.state, l.token
+		l.again, l.refused = false, false
+		o.mu.Unlock()
+		switch state {
+		case Seeking:
+			o.acquire(l)
+		case Leaving:
+			o.release(l, token)
+		default:
+			o.do(func(x *acts, now time.Time) { l.answered(x, now) })
+		}
+	}
+}
+
+// acquire asks for a lease.
+func (o *Owner) acquire(l *lease) {
+	ctx, cancel := context.WithTimeout(context.Background(), o.patience())
+	defer cancel()
+	sent := time.Now() // before the request: the store counts from later
+	token, err := o.store.Acquire(ctx, l.key, o.id, o.ttl)
+	o.do(func(x *acts, now time.Time) {
+		var held *HeldError
+		switch {
+		case err == nil:
+			o.ailing = false
+			l.busy = false
+			l.granted(x, token, sent, now)
+		case errors.Is(err, ErrHeld):
+			o.ailing = false
+			l.holder, l.refused = "", true
+			if errors.As(err, &held) {
+				l.holder = held.Holder
+			}
+			l.fails = 0
+		default:
+			l.failed(x, err, now)
+			l.again = true
+		}
+		l.answered(x, now)
+	})
+}
+
+// release gives a lease back. It tries until the lease has expired anyway.
+func (o *Owner) release(l *lease, token uint64) {
+	ctx, cancel := context.WithTimeout(context.Background(), o.patience())
+	defer cancel()
+	err := o.store.Release(ctx, l.key, token)
+	o.do(func(x *acts, now time.Time) {
+		switch {
+		case err == nil:
+			o.ailing = false
+			x.event(l, now, Event{Kind: Released, Token: token})
+			l.busy = false
+			l.left(x, now)
+		case now.Before(l.expiry()):
+			l.failed(x, err, now)
+		default:
+			l.failed(x, err, now)
+			l.busy = false
+			l.left(x, now)
+		}
+		l.answered(x, now)
+	})
+}
+
+// answered goes on after a request.
+func (l *lease) answered(x *acts, now time.Time) {
+	for _, c := range l.waiters {
+		close(c)
+	}
+	l.waiters = nil
+	l.busy = false
+	for _, queued := range l.o.queue { // by a transition above
+		l.busy = l.busy || queued == l
+	}
+	l.settle(x, now)
+}
+
+// failed notes a request of which nothing is known, and lets the lease rest.
+func (l *lease) failed(x *acts, err error, now time.Time) {
+	l.fails++
+	l.rest = now.Add(jitter(min(l.o.ttl/50<<min(l.fails, 4), l.o.every())))
+	if !l.o.ailing {
+		l.o.ailing = true
+		x.event(l, now, Event{Kind: StoreFailed, Err: err})
+	}
+}
+
+// keep renews what is held, until nothing is.
+func (o *Owner) keep() {
+	next := time.Now().Add(o.every())
+	for {
+		held := o.renewable()
+		if held == nil {
+			return
+		}
+		if wait := time.Until(next); wait > 0 {
+			o.keeper.sleep(wait)
+			continue
+		}
+		sent := time.Now()
+		if o.renew(held, sent) {
+			next = sent.Add(o.every())
+		} else {
+			next = time.Now().Add(jitter(o.ttl / 50))
+		}
+	}
+}
+
+// renewable lists what is to be renewed. If that is nothing, the keeper has ended.
+func (o *Owner) renewable() map[string]uint64 {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	var held map[string]uint64
+	for key, l := range o.leases {
+		if l.renewable() {
+			if held == nil {
+				held = make(map[string]uint64, len(o.leases))
+			}
+			held[key] = l.token
+		}
+	}
+	if held == nil {
+		o.keeper.on = false
+	}
+	return held
+}
+
+func (l *lease) renewable() bool { return l.state == Held && !l.lapsing }
+
+// renew makes one request for all that is held, and reports whether it was answered.
+func (o *Owner) renew(held map[string]uint64, sent time.Time) bool {
+	ctx, cancel := context.WithTimeout(context.Background(), o.patience())
+	defer cancel()
+	lost, err := o.store.Renew(ctx, o.id, held, o.ttl)
+	o.do(func(x *acts, now time.Time) {
+		for _, key := range lost {
+			if l := o.leases[key]; l != nil && l.state == Held && l.token == held[key] {
+				l.lose(x, LostStolen, now)
+			}
+			delete(held, key)
+		}
+		if err != nil {
+			if !o.failing {
+				x.events = append(x.events, Event{Time: now, Kind: RenewFailed, Owner: o.id, Err: err, Took: now.Sub(sent)})
+			}
+			o.failing = true
+			return
+		}
+		o.failing = false
+		least := o.deadline()
+		for key, token := range held {
+			if l := o.leases[key]; l != nil && l.token == token && l.valid(now) {
+				least = min(least, l.renewed(sent, now))
+			}
+		}
+		x.events = append(x.events, Event{Time: now, Kind: Renewed, Owner: o.id, Took: now.Sub(sent), Margin: least})
+	})
+	return err == nil
+}
