@@ -1,6 +1,8 @@
 // Draws the boards with live data into PNG files:
 //
-//	node preview.js --prometheus http://127.0.0.1:9090 --range 15m --out DIR [--board UID] [--task REGEX]
+//	node preview.js --prometheus http://127.0.0.1:9090 --range 15m --out DIR [--board UID] [--task REGEX] [--job REGEX]
+//
+// With --beside JOB each board is drawn for both jobs, side by side in one picture.
 //
 // It bundles src/ with esbuild, serves it on 127.0.0.1 together with the boards'
 // JSON and the server's API, and photographs it with Chromium. This is not
@@ -22,6 +24,8 @@ const { values: options } = parseArgs({
     out: { type: 'string', default: join(here, 'out') },
     board: { type: 'string', multiple: true, default: ['taskvisor-overview', 'taskvisor-task'] },
     task: { type: 'string', default: '.+' },
+    job: { type: 'string', default: '.+' },
+    beside: { type: 'string', default: '' },
     height: { type: 'string', default: '0' }, // cut the picture after so many pixels; 0 for all
     end: { type: 'string', default: '' }, // Unix time at which the range ends; now by default
     chromium: { type: 'string', default: '/usr/bin/chromium' },
@@ -86,20 +90,31 @@ async function serve(files) {
   return server;
 }
 
-async function photograph(browser, address, uid) {
+// photograph draws a board for a job into a file.
+async function photograph(browser, address, uid, job, file) {
   const page = await browser.newPage();
   page.on('console', (line) => line.type() === 'error' && !line.text().startsWith('Failed to load resource') && console.error(`${uid}: ${line.text()}`));
   page.on('pageerror', (error) => console.error(`${uid}: ${error.message ?? error}`));
   await page.setViewport({ width: 1600, height: 1000, deviceScaleFactor: 1 });
-  const query = new URLSearchParams({ board: uid, range: options.range, task: options.task, end: options.end });
+  const query = new URLSearchParams({ board: uid, range: options.range, task: options.task, job, end: options.end });
   await page.goto(`${address}/?${query}`, { waitUntil: 'networkidle0', timeout: 60_000 });
   await page.waitForSelector('#drawn', { timeout: 30_000 });
   const full = await page.evaluate('document.documentElement.scrollHeight');
   const height = Math.min(full, Number(options.height) || full);
   await page.setViewport({ width: 1600, height: full, deviceScaleFactor: 1 });
   await new Promise((settled) => setTimeout(settled, 1500));
-  const file = resolve(options.out, `${uid}.png`);
   await page.screenshot({ path: file, clip: { x: 0, y: 0, width: 1600, height } });
+  await page.close();
+  console.log(file);
+}
+
+// beside makes one picture of two.
+async function beside(browser, files, file) {
+  const page = await browser.newPage();
+  await page.setViewport({ width: 1640, height: 100, deviceScaleFactor: 1 });
+  const images = files.map((f) => `<img style="width:810px" src="data:image/png;base64,${readFileSync(f).toString('base64')}">`);
+  await page.setContent(`<body style="margin:0;background:#111217;display:flex;justify-content:space-between;align-items:start">${images.join('')}`);
+  await page.screenshot({ path: file, fullPage: true });
   await page.close();
   console.log(file);
 }
@@ -116,7 +131,14 @@ try {
       '--disable-component-update', '--disable-sync'],
   });
   for (const uid of options.board) {
-    await photograph(browser, `http://127.0.0.1:${server.address().port}`, uid);
+    const address = `http://127.0.0.1:${server.address().port}`;
+    const file = resolve(options.out, `${uid}.png`);
+    await photograph(browser, address, uid, options.job, file);
+    if (options.beside) {
+      const other = resolve(options.out, `${uid}-${options.beside}.png`);
+      await photograph(browser, address, uid, options.beside, other);
+      await beside(browser, [other, file], resolve(options.out, `${uid}-both.png`));
+    }
   }
 } finally {
   await browser?.close();

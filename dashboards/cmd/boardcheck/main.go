@@ -107,7 +107,8 @@ func questions(o options) ([]question, error) {
 func ofBoard(b boardfile.Board, o options) []question {
 	variables := strings.NewReplacer(
 		"$__rate_interval", seconds(o.rate), "$__interval", "15s", "$__range", seconds(o.window),
-		"$supervisor", ".+", "$instance", ".+", "$task", ".+", "$job", ".+")
+		"$supervisor", ".+", "$instance", ".+", "$task", ".+", "$job", ".+",
+		"$cluster", ".*", "$namespace", ".*", "$pod", ".*")
 	var all []question
 	for _, q := range b.Queries() {
 		all = append(all, expression(q.Where, variables.Replace(q.Expr)))

@@ -18,7 +18,12 @@ import (
 const root = "../.." // the module's directory
 
 // offBoards lists the exported metrics that no panel shows, and why.
-var offBoards = map[string]string{}
+var offBoards = map[string]string{
+	"taskvisor_supervisor_start_timestamp_seconds": "for rules, which tell a new process from a gap",
+	"taskvisor_task_added_timestamp_seconds":       "for rules, which judge what has never succeeded",
+	"taskvisor_task_policy":                        "for rules, which select tasks by their policy",
+	"taskvisor_task_interval_seconds":              "for rules, whose windows follow the interval",
+}
 
 func load(t *testing.T) []boardfile.Board {
 	t.Helper()
@@ -33,9 +38,16 @@ func load(t *testing.T) []boardfile.Board {
 	return boards
 }
 
+// recordedFailures are recorded for objectives, of all instances together.
+const recordedFailures = "job_supervisor_task:taskvisor_task_attempts_failed:ratio_rate"
+
 func vocabulary() *promql.Vocabulary {
 	v := promql.NewVocabulary(catalog.Metrics())
-	v.AddForeign("up")                                                      // are the targets scraped at all?
+	v.AddForeign("up")                                     // are the targets scraped at all?
+	v.AddForeign("taskvisor_task_objective_ratio", "task") // of the user's own rules
+	for _, window := range []string{"1h", "6h", "3d"} {
+		v.AddForeign(recordedFailures+window, "supervisor", "task")
+	}
 	v.AddForeign("ALERTS", "alertname", "alertstate", "supervisor", "task") // which alert fired when?
 	return v
 }
@@ -97,7 +109,11 @@ func TestVariables(t *testing.T) {
 				}
 				continue
 			}
-			if !v.Multi || !v.IncludeAll || v.AllValue != ".+" {
+			all := ".+"
+			if slices.Contains([]string{"cluster", "namespace", "pod"}, v.Name) {
+				all = ".*" // not every Prometheus gives its targets these
+			}
+			if !v.Multi || !v.IncludeAll || v.AllValue != all {
 				t.Errorf("%s: $%s: multi %v, all %v, allValue %q", b.UID, v.Name, v.Multi, v.IncludeAll, v.AllValue)
 			}
 			inner, ok := labelValues(v.Definition)
@@ -108,7 +124,7 @@ func TestVariables(t *testing.T) {
 				t.Errorf("%s: $%s: %v", b.UID, v.Name, r.Problems)
 			}
 		}
-		if want := []string{"datasource", "job", "instance", "supervisor", "task"}; !slices.Equal(names, want) {
+		if want := []string{"datasource", "cluster", "namespace", "job", "instance", "pod", "supervisor", "task"}; !slices.Equal(names, want) {
 			t.Errorf("%s: variables %v, want %v", b.UID, names, want)
 		}
 	}
@@ -197,12 +213,24 @@ func TestExpressions(t *testing.T) {
 			}
 			for _, s := range r.Selectors {
 				shown[s.Family] = true
-				if !slices.Contains(s.Matchers, "job") || !slices.Contains(s.Matchers, "instance") {
-					t.Errorf("%s: %s is not filtered by job and instance", q.Where, s.Metric)
+				filtered := []string{"cluster", "namespace", "job", "instance", "pod"}
+				switch {
+				case strings.HasPrefix(s.Metric, recordedFailures):
+					filtered = []string{"cluster", "namespace", "job", "task"}
+				case s.Metric == "taskvisor_task_objective_ratio":
+					filtered = nil // it is matched with the former
+				}
+				for _, label := range filtered {
+					if !slices.Contains(s.Matchers, label) {
+						t.Errorf("%s: %s is not filtered by %s", q.Where, s.Metric, label)
+					}
 				}
 			}
 			for _, window := range regexp.MustCompile(`(\w+)\([^()]*\[([^]]+)\]`).FindAllStringSubmatch(q.Expr, -1) {
-				want := map[string]string{"rate": "$__rate_interval", "increase": "$__range"}[window[1]]
+				want := "$__range"
+				if window[1] == "rate" {
+					want = "$__rate_interval"
+				}
 				if window[2] != want {
 					t.Errorf("%s: %s over [%s], want [%s]", q.Where, window[1], window[2], want)
 				}
@@ -216,13 +244,40 @@ func TestExpressions(t *testing.T) {
 	}
 }
 
+// Lines that were chosen anew at each point would be more than ten.
+func TestGraphsChooseTheirLinesOnce(t *testing.T) {
+	for _, b := range load(t) {
+		for _, p := range b.Panels {
+			for _, target := range p.Targets {
+				if i := strings.Index(target.Expr, "topk("); i >= 0 && !target.Instant && !strings.Contains(target.Expr[i:], "@ end()") {
+					t.Errorf("%s / %s / %s: topk at each point", b.UID, p.Title, target.RefID)
+				}
+			}
+		}
+	}
+}
+
+// What several tasks, supervisors or jobs have in common in name is not added up.
+func TestNamesAreNotMistakenForTasks(t *testing.T) {
+	for _, b := range load(t) {
+		for _, q := range b.Queries() {
+			for _, by := range regexp.MustCompile(`by \(([^)]*)\)`).FindAllStringSubmatch(q.Expr, -1) {
+				labels := strings.Split(by[1], ", ")
+				if slices.Contains(labels, "task") && !(slices.Contains(labels, "supervisor") && slices.Contains(labels, "job") && slices.Contains(labels, "namespace")) {
+					t.Errorf("%s adds up tasks of one name: by (%s)", q.Where, by[1])
+				}
+			}
+		}
+	}
+}
+
 // Totals over the time shown are asked for once, at its end: asked for each
 // point of a graph they would count the same failure many times.
 func TestTotalsAreInstant(t *testing.T) {
 	for _, b := range load(t) {
 		for _, p := range b.Panels {
 			for _, target := range p.Targets {
-				if strings.Contains(target.Expr, "$__range") && !target.Instant {
+				if strings.Contains(strings.ReplaceAll(target.Expr, "[$__range] @ end()", ""), "$__range") && !target.Instant {
 					t.Errorf("%s / %s / %s: a total over time", b.UID, p.Title, target.RefID)
 				}
 			}

@@ -61,13 +61,21 @@ func frame(uid, title, desc string) *dashboard.DashboardBuilder {
 		Time("now-1h", "now").Refresh("30s").Timezone("browser").
 		Tooltip(dashboard.DashboardCursorSyncCrosshair).
 		WithVariable(dashboard.NewDatasourceVariableBuilder("datasource").Label("Data source").Type("prometheus"))
-	for _, v := range []struct{ name, query string }{
-		{"job", `label_values(taskvisor_supervisor_state, job)`},
-		{"instance", `label_values(taskvisor_supervisor_state{job=~"$job"}, instance)`},
-		{"supervisor", `label_values(taskvisor_supervisor_state{job=~"$job", instance=~"$instance"}, supervisor)`},
-		{"task", `label_values(taskvisor_task_attempts_total{job=~"$job", instance=~"$instance", supervisor=~"$supervisor"}, task)`},
+	const (
+		ofCluster = `cluster=~"$cluster"`
+		ofSpace   = ofCluster + `, namespace=~"$namespace"`
+		ofJob     = ofSpace + `, job=~"$job"`
+	)
+	for _, v := range []struct{ name, query, all string }{
+		{"cluster", `label_values(taskvisor_supervisor_state, cluster)`, anyOrNone},
+		{"namespace", `label_values(taskvisor_supervisor_state{` + ofCluster + `}, namespace)`, anyOrNone},
+		{"job", `label_values(taskvisor_supervisor_state{` + ofSpace + `}, job)`, ".+"},
+		{"instance", `label_values(taskvisor_supervisor_state{` + ofJob + `}, instance)`, ".+"},
+		{"pod", `label_values(taskvisor_supervisor_state{` + ofJob + `, instance=~"$instance"}, pod)`, anyOrNone},
+		{"supervisor", `label_values(taskvisor_supervisor_state{` + targets + `}, supervisor)`, ".+"},
+		{"task", `label_values(taskvisor_task_attempts_total{` + filters + `}, task)`, ".+"},
 	} {
-		b.WithVariable(variable(v.name, v.query))
+		b.WithVariable(variable(v.name, v.query, v.all))
 	}
 	for _, a := range annotations() {
 		b.Annotation(a)
@@ -75,14 +83,17 @@ func frame(uid, title, desc string) *dashboard.DashboardBuilder {
 	return b
 }
 
-// variable filters by a label; "All" matches whatever has the label.
-func variable(name, query string) *dashboard.QueryVariableBuilder {
+// anyOrNone matches targets without the label too: not every Prometheus gives it.
+const anyOrNone = ".*"
+
+// variable filters by a label; "All" matches what allValue does.
+func variable(name, query, allValue string) *dashboard.QueryVariableBuilder {
 	all := dashboard.StringOrArrayOfString{ArrayOfString: []string{"All"}}
 	return dashboard.NewQueryVariableBuilder(name).Label(name).Datasource(*source()).
 		Query(dashboard.StringOrMap{Map: map[string]any{"query": query, "refId": "variable-" + name, "qryType": 5}}).
 		Definition(query).
 		Refresh(dashboard.VariableRefreshOnTimeRangeChanged).Sort(dashboard.VariableSortAlphabeticalAsc).
-		Multi(true).IncludeAll(true).AllValue(".+").
+		Multi(true).IncludeAll(true).AllValue(allValue).
 		Current(dashboard.VariableOption{Selected: cog.ToPtr(true), Text: all,
 			Value: dashboard.StringOrArrayOfString{ArrayOfString: []string{allTasks}}})
 }
@@ -105,11 +116,11 @@ func annotation(name, color, title, expr string) *dashboard.AnnotationQueryBuild
 		IconColor(color).Expr(expr).TitleFormat(title).Step("30s")
 }
 
-const keepFilters = "${datasource:queryparam}&${job:queryparam}&${instance:queryparam}&${supervisor:queryparam}&${__url_time_range}"
+const keepFilters = "${datasource:queryparam}&${cluster:queryparam}&${namespace:queryparam}&${pod:queryparam}&${job:queryparam}&${instance:queryparam}&${supervisor:queryparam}&${__url_time_range}"
 
 // rowLink leads from a row of a table to the board of its task.
 func rowLink() dashboard.DashboardLink {
-	return dataLink("Open the task", "/d/"+TaskUID+"?${datasource:queryparam}&${__url_time_range}"+
+	return dataLink("Open the task", "/d/"+TaskUID+"?${datasource:queryparam}&${cluster:queryparam}&${namespace:queryparam}&${__url_time_range}"+
 		"&var-job=${__data.fields.job:percentencode}&var-instance=${__data.fields.instance:percentencode}"+
 		"&var-supervisor=${__data.fields.supervisor:percentencode}&var-task=${__data.fields.task:percentencode}")
 }

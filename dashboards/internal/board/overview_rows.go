@@ -7,7 +7,7 @@ import (
 
 func stuck() []ready {
 	running := since(ofTask("task_attempt_start_timestamp_seconds"))
-	where := []string{"instance", "supervisor"}
+	where := []string{oneOf}
 	return []ready{
 		panel{title: "Stuck and abandoned attempts", unit: units.Number, width: 6, height: 8,
 			desc: "Bodies that run on after their deadline or stop (stuck), or after their grace (abandoned). Go cannot stop them; the event and the log carry their stacks.",
@@ -26,7 +26,7 @@ func stuck() []ready {
 		panel{title: "State of each supervisor", unit: units.NoUnit, width: 6, height: 8,
 			desc: "Draining is a shutdown in progress, and should last no longer than the grace.",
 			targets: []target{{expr: code(func(m string) string { return of("supervisor_state", m) }, supervisorStates,
-				"instance, supervisor"), legend: "{{instance}} {{supervisor}}"}},
+				oneOf), legend: "{{instance}} {{supervisor}}"}},
 		}.timeline(supervisorStates),
 		panel{title: "Longest running attempts", unit: units.Seconds, width: 12, height: 8,
 			desc: "How long the current attempt runs. For a resident task, one endless attempt, days are right; for a periodic one it means that the body hangs: give it a timeout.",
@@ -49,8 +49,9 @@ func retries() []ready {
 			column{"In a row", only(ofTask("task_consecutive_failures"), next), units.Number,
 				thresholds("transparent", step{1, orange}, step{5, red}), nil}),
 		panel{title: "Share of time in backoff, ten worst tasks", unit: units.PercentUnit, width: 6, height: 8, links: seriesLink(),
-			desc:    "Planned backoff per second, on the average of the instances. Near 100 % the task does nothing but wait; a long delay is counted when it is planned, so short peaks above 100 % are possible.",
-			targets: []target{{expr: top10(average(rate(ofTask("task_backoff_seconds_total")), "task")), legend: "{{task}}"}},
+			desc: "Time in backoff per second, on the average of the instances, as it passes. Near 100 % the task does nothing but wait.",
+			targets: []target{{expr: worst10(average(rate(ofTask("task_backoff_seconds_total")), ofService), ofService,
+				sum(sofar("increase", ofTask("task_backoff_seconds_total")), ofService)), legend: taskOf}},
 		}.lines(),
 		panel{title: "Restarts by cause", unit: units.OpsPerSecond, width: 6, height: 8,
 			desc:    "Further attempts per second: after a success (periodic), after a failure, or as the task asked (RetryAfter). For resident tasks this line is their health: it stays flat.",
@@ -62,8 +63,9 @@ func retries() []ready {
 			top10(since(ofTask("task_last_success_timestamp_seconds"))), units.Seconds,
 			thresholds("transparent", step{900, orange}, step{3600, red}), nil}),
 		panel{title: "Failures in a row, ten worst tasks", unit: units.Number, width: 12, height: 8, links: seriesLink(), decimals: cog.ToPtr(0.0),
-			desc:    "Failures since the last success. It falls to zero with the first success, or after a long run without deadline.",
-			targets: []target{{expr: top10(ofTask("task_consecutive_failures")), legend: "{{task}} {{instance}}"}},
+			desc: "Failures since the last success. It falls to zero with the first success, or after a long run without deadline.",
+			targets: []target{{expr: worst10(ofTask("task_consecutive_failures"), identity,
+				sofar("max_over_time", ofTask("task_consecutive_failures"))), legend: taskOf + " on {{instance}}"}},
 		}.lines(),
 	}
 }
@@ -72,9 +74,10 @@ func admission() []ready {
 	waits := of("admission_wait_seconds")
 	return []ready{
 		panel{title: "Permits", unit: units.Number, width: 6, height: 8, decimals: cog.ToPtr(0.0),
-			desc: "Attempts that run, and how many may (WithMaxConcurrent). At the limit tasks are pending; without a limit there is no limit line.",
+			desc:  "Attempts that run, and how many may (WithMaxConcurrent), of the supervisors that have a limit. At the limit tasks are pending.",
+			empty: "No supervisor has a limit.",
 			targets: []target{
-				{expr: sum(of("concurrency_in_use")), legend: "in use"},
+				{expr: sum(of("concurrency_in_use") + " and " + of("concurrency_limit")), legend: "in use"},
 				{expr: sum(of("concurrency_limit")), legend: "limit"}},
 		}.lines(dashed("limit")),
 		panel{title: "Submissions by verdict", unit: units.OpsPerSecond, width: 6, height: 8,
@@ -89,6 +92,23 @@ func admission() []ready {
 			desc:    "Submissions refused, at once or later, per second. slot_busy and superseded are what the policies DropIfRunning, Replace and Coalesce are for; queue_full is lost work.",
 			targets: []target{{expr: sum(rate(of("admission_rejections_total")), "reason"), legend: "{{reason}}"}},
 		}.stacked(byState(reasons)),
+		panel{title: "Waiting at gates", unit: units.Number, width: 6, height: 8, decimals: cog.ToPtr(0.0),
+			desc:    "Attempts that may not begin yet, by what they wait for: a limit, an order, a restart budget, a gate of the program's own.",
+			targets: []target{{expr: sum(of("gate_waiting"), "gate"), legend: "{{gate}}"}},
+		}.lines(),
+		panel{title: "Wait at gates, p95", unit: units.Seconds, width: 6, height: 8,
+			desc:    "How long attempts waited until their gate let them in; no line where nobody waited.",
+			targets: []target{{expr: quantile(0.95, of("gate_wait_seconds"), "gate"), legend: "{{gate}}"}},
+		}.lines(),
+		panel{title: "Tasks that are not ready", unit: units.Number, width: 6, height: 8, links: seriesLink(), decimals: cog.ToPtr(0.0),
+			desc: "Tasks by name that do not say that they are ready. A periodic task is ready after a success.",
+			targets: []target{{expr: worst10(ofTask("task_ready")+" == bool 0", identity,
+				"(1 - "+sofar("min_over_time", ofTask("task_ready"))+") > 0"), legend: taskOf + " on {{instance}}"}},
+		}.lines(),
+		panel{title: "Tasks that gave up", unit: units.OpsPerSecond, width: 6, height: 8, links: seriesLink(),
+			desc:    "Tasks that ended failed or fatal, by name, per second.",
+			targets: []target{{expr: sum(rate(ofTask("task_gave_up_total")), ofService, "outcome"), legend: taskOf + ": {{outcome}}"}},
+		}.lines(),
 		panel{title: "Wait for a slot", unit: units.Seconds, width: 6, height: 8,
 			desc: "How long submissions waited until they were admitted; no line where nobody waited.",
 			targets: []target{
@@ -115,11 +135,11 @@ func admission() []ready {
 }
 
 func telemetry() []ready {
-	where := []string{"instance", "supervisor", "subscriber"}
+	where := []string{oneOf, "subscriber"}
 	return []ready{
 		panel{title: "Targets scraped", unit: units.PercentUnit, width: 3, height: 8, empty: "no data",
 			desc:    "Share of the scrape targets that answered. Below 100 % every number here leaves something out.",
-			targets: []target{{expr: `avg(up{job=~"$job", instance=~"$instance"})`}},
+			targets: []target{{expr: `avg(up{` + targets + `} and on (job) ` + of("supervisor_state") + `)`}},
 		}.stat(thresholds(red, step{1, green})),
 		panel{title: "Tasks without own series", unit: units.Number, width: 3, height: 8, decimals: cog.ToPtr(0.0), empty: "no data",
 			desc:    `Tasks beyond the cardinality guard (WithMaxTasks); they share task="_other" and cannot be told apart.`,
@@ -139,6 +159,7 @@ func telemetry() []ready {
 			desc:  "Events lost per second, by subscriber and kind, and panics of a subscriber. Metrics and spans are inline and lose nothing.",
 			targets: []target{
 				{expr: sum(rate(of("subscriber_events_dropped_total")), "subscriber", "kind") + " > 0", legend: "{{subscriber}} lost {{kind}}"},
+				{expr: sum(rate(of("subscriber_failures_total")), "subscriber") + " > 0", legend: "{{subscriber}} fails"},
 				{expr: sum(rate(of("subscriber_panics_total")), "subscriber") + " > 0", legend: "{{subscriber}} panics"}},
 		}.lines(),
 		panel{title: "Tasks added and removed", unit: units.OpsPerSecond, width: 12, height: 8,
@@ -149,6 +170,31 @@ func telemetry() []ready {
 		}.lines(),
 		panel{title: "Versions", unit: units.Number, width: 12, height: 8,
 			desc: "Which version runs where. Two versions outside of a deploy mean that a rollout has stopped half way.",
-		}.table("Supervisors", column{"Supervisors", sum(of("build_info"), "job", "instance", "version", "go_version"), units.Number, nil, nil}),
+		}.table("Supervisors", column{"Supervisors", sum(of("build_info"), "cluster", "namespace", "job", "instance", "version", "go_version"), units.Number, nil, nil}),
+	}
+}
+
+// replicas are for services that run as many copies: first of how many, then the service
+// and task.
+func replicas() []ready {
+	state := func(s string) string { return of("supervisor_state", `state="`+s+`"`) }
+	failing := ofTask("task_consecutive_failures") + " > 0"
+	all := "count by (" + ofService + ") (" + ofTask("task_consecutive_failures") + ")"
+	return []ready{
+		panel{title: "Services", unit: units.Number, width: 12, height: 7, decimals: cog.ToPtr(0.0),
+			desc: "Supervisors of one name in one job are replicas of one service: how many there are, how many run, and on how many a task fails now. Choose an instance above to see one of them.",
+		}.table("Not running",
+			column{"Replicas", "count by (" + service + ") (" + state("running") + ")", units.Number, nil, nil},
+			column{"Not running", "sum by (" + service + ") (" + state("running") + " == bool 0)", units.Number,
+				thresholds("transparent", step{0.5, red}), nil},
+			column{"With a failing task", "count by (" + service + ") (max by (" + oneOf + ") (" + failing + "))", units.Number,
+				thresholds("transparent", step{0.5, orange}), nil}),
+		panel{title: "Tasks that fail, on how many replicas", unit: units.Number, width: 12, height: 7, decimals: cog.ToPtr(0.0),
+			desc: "A task that fails on all replicas points at what it depends on or at a deploy; on one of them, at that instance. Click a task for its board, which names the instances.",
+		}.table("Fails on",
+			column{"Fails on", "count by (" + ofService + ") (" + failing + ")", units.Number, thresholds("transparent", step{0.5, orange}), nil},
+			column{"Of", all + " and on (" + ofService + ") count by (" + ofService + ") (" + failing + ")", units.Number, nil, nil},
+			column{"In a row, at most", "max by (" + ofService + ") (" + failing + ")", units.Number,
+				thresholds("transparent", step{1, orange}, step{5, red}), nil}),
 	}
 }

@@ -18,7 +18,7 @@ type panel struct {
 	unit          string
 	width, height uint32 // of 24 columns; rows of 30 pixels
 	decimals      *float64
-	empty         string // shown when there is nothing; "" means Grafana's own text
+	empty         string // shown when there is nothing; "" means what why says
 	targets       []target
 	links         []dashboard.DashboardLink // of the values, to other pages
 }
@@ -53,9 +53,8 @@ func (p panel) finish(b cog.Builder[dashboard.Panel], instant bool, changes ...f
 	}
 	d := &built.FieldConfig.Defaults
 	d.Unit, d.Decimals, d.Links = &p.unit, p.decimals, p.links
-	if p.empty != "" {
-		d.NoValue = &p.empty
-	}
+	text := p.emptyText()
+	d.NoValue = &text
 	for i, t := range p.targets {
 		query, err := t.query(string(rune('A'+i)), instant, built.Type == "table")
 		if err != nil {
@@ -120,13 +119,22 @@ func (p panel) graph(stacked bool, changes []func(*dashboard.Panel)) ready {
 	}
 	b := timeseries.NewPanelBuilder().
 		LineWidth(1).FillOpacity(fill).ShowPoints(common.VisibilityModeAuto).
-		AxisSoftMin(0).AxisSoftMax(p.quiet()).
+		AxisSoftMin(0).AxisSoftMax(p.quiet()).AxisWidth(p.axis()).
 		Stacking(common.NewStackingConfigBuilder().Mode(mode)).
 		Legend(common.NewVizLegendOptionsBuilder().ShowLegend(true).Calcs([]string{}).
 			DisplayMode(common.LegendDisplayModeList).Placement(common.LegendPlacementBottom)).
 		Tooltip(common.NewVizTooltipOptionsBuilder().
 			Mode(common.TooltipDisplayModeMulti).Sort(common.SortOrderDescending))
 	return p.finish(b, false, changes...)
+}
+
+// axis is how wide the scale is, in pixels: rates have long units, and numbers of tasks
+// short ones. Left to itself it may cut off the first digit.
+func (p panel) axis() float64 {
+	if p.unit == units.OpsPerSecond {
+		return 80
+	}
+	return 56
 }
 
 // quiet is where the scale ends while there is nothing but zeros, so that it
@@ -171,7 +179,10 @@ func byPrefix(prefix, color string) func(*dashboard.Panel) {
 }
 
 // percent makes the scale end at 100 %.
-func percent(p *dashboard.Panel) { p.FieldConfig.Defaults.Max = cog.ToPtr(1.0) }
+func percent(p *dashboard.Panel) {
+	d := &p.FieldConfig.Defaults
+	d.Min, d.Max = cog.ToPtr(0.0), cog.ToPtr(1.0) // both, or a line of zeros has no scale
+}
 
 // dashed draws the series with that name as a limit.
 func dashed(name string) func(*dashboard.Panel) {

@@ -6,12 +6,21 @@ import (
 )
 
 // filters select what the variables at the top of a board say.
+const taskOf = "{{task}} of {{supervisor}}" // which legends name, since equal names are not one task
+
 const (
-	filters     = `job=~"$job", instance=~"$instance", supervisor=~"$supervisor"`
+	targets = `cluster=~"$cluster", namespace=~"$namespace", job=~"$job", instance=~"$instance", pod=~"$pod"`
+	filters = targets + `, supervisor=~"$supervisor"`
+	// What is recorded has neither instance nor pod.
+	serviceFilters = `cluster=~"$cluster", namespace=~"$namespace", job=~"$job", supervisor=~"$supervisor", task=~"$task"`
+
 	taskFilters = filters + `, task=~"$task"`
-	identity    = "job, instance, supervisor, task" // what tells one task from all others
-	bad         = `outcome=~"failure|fatal|timeout|panic"`
-	judged      = `outcome!="canceled"` // a cancellation by us says nothing about the work
+	service     = "cluster, namespace, job, supervisor" // the same program, on however many instances
+	oneOf       = "cluster, namespace, job, instance, supervisor"
+	identity    = oneOf + ", task" // what tells one task from all others
+	ofService   = service + ", task"
+	bad         = `result=~"failure|fatal|timeout|panic"`
+	judged      = `result!="canceled"` // a cancellation by us says nothing about the work
 )
 
 // of selects a metric of a supervisor, of the tasks that the board shows.
@@ -41,6 +50,18 @@ func average(expr, by string) string { return fmt.Sprintf("avg by (%s) (%s)", by
 
 func top10(expr string) string { return "topk(10, " + expr + ")" }
 
+// worst10 keeps ten series of a graph, the same at each of its points: those for which
+// the rank, asked for once, at the end of the time shown, is highest. topk over the
+// graph itself would draw whatever was among ten at any point.
+func worst10(expr, by, rank string) string {
+	return fmt.Sprintf("%s and on (%s) topk(10, %s)", expr, by, rank)
+}
+
+// sofar is a function over the whole time that a graph shows, for the rank of its lines.
+func sofar(function, selector string) string {
+	return function + "(" + selector + "[$__range] @ end())"
+}
+
 // only keeps the tasks of expr for which condition has a value.
 func only(expr, condition string) string {
 	return fmt.Sprintf("%s and on (%s) %s", expr, identity, condition)
@@ -63,12 +84,13 @@ func quantile(q float64, native string, by ...string) string {
 		q, sum(rate(native), by...), q, sum(rate(classic), append(by, "le")...))
 }
 
-// code turns a set of 0/1 series, one for each state, into one series whose
-// value is the number of the state that holds, from 1.
+// code turns a set of series, one for each state, into one series whose value is the
+// number of the state that holds, from 1. Where tasks share a label and several hold, it
+// is the last of them in the order of states, which is the one to look at.
 func code(of func(matcher string) string, states []state, by string) string {
 	terms := make([]string, len(states))
 	for i, s := range states {
-		terms[i] = fmt.Sprintf("%s * %d", of(`state="`+s.label+`"`), i+1)
+		terms[i] = fmt.Sprintf("(%s > bool 0) * %d", of(`state="`+s.label+`"`), i+1)
 	}
-	return sum(strings.Join(terms, " or "), by)
+	return fmt.Sprintf("max by (%s) (%s)", by, strings.Join(terms, " or "))
 }

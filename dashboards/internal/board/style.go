@@ -25,10 +25,11 @@ type state struct{ label, color string }
 
 var (
 	taskStates = []state{
-		{"pending", gray}, {"running", green}, {"backoff", orange},
-		{"waiting", blue}, {"stopping", purple}, {"abandoned", red},
+		{"running", green}, {"waiting", blue}, {"paused", yellow}, {"pending", gray},
+		{"stopping", purple}, {"backoff", orange}, {"abandoned", red},
 	}
 	supervisorStates = []state{{"running", green}, {"draining", purple}, {"stopped", red}}
+	leaseStates      = []state{{"standby", gray}, {"owner", green}}
 	slotStates       = []state{{"admitting", gray}, {"running", green}, {"terminating", purple}, {"abandoned", red}}
 	outcomes         = []state{
 		{"success", green}, {"failure", orange}, {"timeout", yellow},
@@ -38,14 +39,14 @@ var (
 		{"completed", green}, {"canceled", gray}, {"failed", orange}, {"fatal", dark}, {"abandoned", red},
 	}
 	verdicts = []state{{"started", green}, {"queued", blue}, {"joined", purple}, {"rejected", orange}}
-	causes   = []state{{"success", green}, {"failure", orange}, {"requested", yellow}}
+	causes   = []state{{"success", green}, {"failure", orange}, {"requested", yellow}, {"triggered", purple}}
 	stops    = []state{{"removed", orange}, {"replaced", purple}, {"shutdown", red}}
 	policies = []state{
 		{"queue", blue}, {"replace", purple}, {"coalesce", green}, {"join", yellow}, {"drop_if_running", gray},
 	}
 	reasons = []state{
 		{"queue_full", red}, {"already_exists", orange}, {"slot_busy", blue}, {"superseded", purple},
-		{"removed", yellow}, {"shutting_down", gray},
+		{"removed", yellow}, {"shutting_down", gray}, {"too_many_tasks", dark},
 	}
 )
 

@@ -20,7 +20,7 @@ type column struct {
 
 // labelColumns come first in every table, in this order, if the queries keep
 // them.
-var labelColumns = []string{"task", "instance", "supervisor", "job", "version", "go_version", "subscriber", "kind"}
+var labelColumns = []string{"task", "cluster", "namespace", "instance", "supervisor", "job", "version", "go_version", "subscriber", "kind"}
 
 // table shows one row for each set of labels, sorted by the column sortBy,
 // largest first. The cell of the task leads to its board.
@@ -28,7 +28,6 @@ func (p panel) table(sortBy string, columns ...column) ready {
 	for _, c := range columns {
 		p.targets = append(p.targets, target{expr: c.expr})
 	}
-	p.empty = "–" // Grafana writes it into cells without a value
 	b := table.NewPanelBuilder().
 		ShowHeader(true).CellHeight(common.TableCellHeightSm).MinWidth(90).
 		SortBy([]cog.Builder[common.TableSortByFieldState]{
@@ -67,7 +66,7 @@ func arrange(p *dashboard.Panel, columns []column) {
 }
 
 func (c column) properties() []dashboard.DynamicConfigValue {
-	all := []dashboard.DynamicConfigValue{property("unit", c.unit)}
+	all := []dashboard.DynamicConfigValue{property("unit", c.unit), property("noValue", "–")} // in cells without a value
 	if c.levels != nil {
 		all = append(all,
 			property("thresholds", c.levels),

@@ -1,6 +1,8 @@
 package board
 
 import (
+	"fmt"
+
 	"github.com/grafana/grafana-foundation-sdk/go/cog"
 	"github.com/grafana/grafana-foundation-sdk/go/dashboard"
 	"github.com/grafana/grafana-foundation-sdk/go/units"
@@ -16,6 +18,7 @@ func task() (dashboard.Dashboard, error) {
 		{"", append(taskVitals(), taskNow(), taskTimeline())},
 		{"Why does it fail, and how slow is it?", taskAttempts()},
 		{"When does it try again?", taskRetries()},
+		{"Does it keep its objective?", objective()},
 		{"Is it the task, or its surroundings?", surroundings()},
 	})
 }
@@ -36,9 +39,9 @@ func taskVitals() []ready {
 		taskVital("Failure ratio", "Failed attempts of all that were not canceled, in the time shown. A resident task has none until an attempt ends.", units.PercentUnit,
 			attempts(bad)+" / "+attempts(judged), thresholds(green, step{0.05, orange}, step{0.5, red})),
 		taskVital("Timeouts", "Attempts ended by their timeout in the time shown.", units.Number,
-			attempts(`outcome="timeout"`), thresholds(green, step{0.5, orange})),
+			attempts(`result="timeout"`), thresholds(green, step{0.5, orange})),
 		taskVital("Panics", "Attempts that panicked in the time shown; the trace and the log carry the stack.", units.Number,
-			attempts(`outcome="panic"`), thresholds(green, step{0.5, red})),
+			attempts(`result="panic"`), thresholds(green, step{0.5, red})),
 		taskVital("Since last success", "Age of the last success, on the instance where it is oldest. A resident task has none: judge it by running and flat restarts.", units.Seconds,
 			"max("+since(ofTask("task_last_success_timestamp_seconds"))+")", thresholds(green, step{900, orange}, step{3600, red})),
 		taskVital("Next attempt in", "Time to the next attempt, on the instance where it comes first; a dash while the task runs.", units.Seconds,
@@ -49,11 +52,12 @@ func taskVitals() []ready {
 func taskNow() ready {
 	return panel{
 		title: "Now, on each instance",
-		desc: "What each copy of the task is doing. “Running for” is the age of the current attempt: days are right for a resident task, " +
+		desc: "What each copy of the task is doing; where several share the label (kinds), the state that is worst, and how many they are. “Running for” is the age of the current attempt: days are right for a resident task, " +
 			"a hang for a periodic one.",
 		unit: units.Number, width: 24, height: 6,
 	}.table("Failures in a row",
 		column{"State", taskCode(), units.Number, nil, taskStates},
+		column{"Tasks", sum(ofTask("task_state"), identity), units.Number, nil, nil},
 		column{"Failures in a row", ofTask("task_consecutive_failures"), units.Number,
 			thresholds("transparent", step{1, orange}, step{5, red}), nil},
 		column{"Running for", since(ofTask("task_attempt_start_timestamp_seconds")), units.Seconds, nil, nil},
@@ -79,9 +83,9 @@ func taskTimeline() ready {
 func taskAttempts() []ready {
 	durations := ofTask("task_attempt_duration_seconds", judged)
 	return []ready{
-		panel{title: "Attempts by outcome", unit: units.OpsPerSecond, width: 8, height: 9,
+		panel{title: "Attempts by result", unit: units.OpsPerSecond, width: 8, height: 9,
 			desc:    "Attempts that ended per second. Grey ones were canceled by us and are no errors. A resident task adds nothing until an attempt ends.",
-			targets: []target{{expr: sum(rate(ofTask("task_attempts_total")), "outcome"), legend: "{{outcome}}"}},
+			targets: []target{{expr: sum(rate(ofTask("task_attempts_total")), "result"), legend: "{{result}}"}},
 		}.stacked(byState(outcomes)),
 		panel{title: "Attempt duration", unit: units.Seconds, width: 8, height: 9,
 			desc: "Quantiles of attempts that were not canceled. The diamonds are single attempts: click one, then “trace_id”, for its trace.",
@@ -90,9 +94,9 @@ func taskAttempts() []ready {
 				{expr: quantile(0.95, durations), legend: "p95"},
 				{expr: quantile(0.99, durations), legend: "p99"}},
 		}.lines(),
-		panel{title: "Duration by outcome, p95", unit: units.Seconds, width: 8, height: 9,
+		panel{title: "Duration by result, p95", unit: units.Seconds, width: 8, height: 9,
 			desc:    "Failures that take as long as the timeout point at something that hangs; failures that take nothing are refused connections or bad input.",
-			targets: []target{{expr: quantile(0.95, ofTask("task_attempt_duration_seconds"), "outcome"), legend: "{{outcome}}"}},
+			targets: []target{{expr: quantile(0.95, ofTask("task_attempt_duration_seconds"), "result"), legend: "{{result}}"}},
 		}.lines(byState(outcomes)),
 	}
 }
@@ -112,8 +116,8 @@ func taskRetries() []ready {
 			targets: []target{{expr: sum(rate(ofTask("task_restarts_total")), "cause"), legend: "{{cause}}"}},
 		}.stacked(byState(causes)),
 		panel{title: "Share of time in backoff", unit: units.PercentUnit, width: 8, height: 8,
-			desc:    "Planned backoff per second; a long delay is counted when it is planned, so short peaks above 100 % are possible.",
-			targets: []target{{expr: sum(rate(ofTask("task_backoff_seconds_total")), "task", "instance"), legend: "{{task}} {{instance}}"}},
+			desc:    "Time in backoff per second, as it passes; of tasks that share a label, all together.",
+			targets: []target{{expr: sum(rate(ofTask("task_backoff_seconds_total")), identity), legend: "{{task}} {{instance}}"}},
 		}.lines(percent),
 		panel{title: "Age of the running attempt", unit: units.Seconds, width: 8, height: 8, empty: "No attempt is running.",
 			desc:    "Saw-teeth are attempts; a line that only climbs is a resident task, or one that hangs.",
@@ -127,12 +131,13 @@ func taskRetries() []ready {
 }
 
 func surroundings() []ready {
-	where := []string{"instance", "supervisor"}
+	where := []string{oneOf}
 	return []ready{
 		panel{title: "Permits", unit: units.Number, width: 8, height: 8, decimals: cog.ToPtr(0.0),
-			desc: "If all permits are in use, this task may be pending because of others.",
+			desc:  "If all permits are in use, this task may be pending because of others.",
+			empty: "Its supervisor has no limit.",
 			targets: []target{
-				{expr: sum(of("concurrency_in_use"), where...), legend: "in use, {{instance}} {{supervisor}}"},
+				{expr: sum(of("concurrency_in_use")+" and "+of("concurrency_limit"), where...), legend: "in use, {{instance}} {{supervisor}}"},
 				{expr: sum(of("concurrency_limit"), where...), legend: "limit, {{instance}} {{supervisor}}"}},
 		}.lines(),
 		panel{title: "Stuck and abandoned attempts nearby", unit: units.Number, width: 8, height: 8, decimals: cog.ToPtr(0.0),
@@ -144,7 +149,31 @@ func surroundings() []ready {
 		panel{title: "State of its supervisor", unit: units.NoUnit, width: 8, height: 8,
 			desc: "Attempts canceled while it drains were stopped by a shutdown.",
 			targets: []target{{expr: code(func(m string) string { return of("supervisor_state", m) }, supervisorStates,
-				"instance, supervisor"), legend: "{{instance}} {{supervisor}}"}},
+				oneOf), legend: "{{instance}} {{supervisor}}"}},
 		}.timeline(supervisorStates),
+	}
+}
+
+// objective is for tasks that have one; see the rules of objectives.
+func objective() []ready {
+	failed := func(window string) string {
+		return fmt.Sprintf("job_supervisor_task:taskvisor_task_attempts_failed:ratio_rate%s{%s}", window, serviceFilters)
+	}
+	burn := func(window string) string {
+		return failed(window) + " / on (job, task) group_left () (1 - taskvisor_task_objective_ratio)"
+	}
+	const none = "No task chosen has an objective."
+	return []ready{
+		panel{title: "Error budget, burnt within three days", unit: units.PercentUnit, width: 8, height: 8, empty: none,
+			desc:    "How much of the budget of 30 days the last three have spent, on all instances together. A tenth is just what the objective allows.",
+			targets: []target{{expr: burn("3d") + " / 10", legend: taskOf}},
+		}.stat(thresholds(green, step{0.1, orange}, step{0.3, red})),
+		panel{title: "How fast the error budget burns", unit: units.Number, width: 16, height: 8, empty: none,
+			desc: "1 is what the objective allows. Above 14.4 within an hour somebody is paged; above 1 within three days there is a ticket. Alerts: TaskvisorTaskBudgetBurnsFast, TaskvisorTaskBudgetBurnsSlowly.",
+			targets: []target{
+				{expr: burn("1h"), legend: taskOf + ", 1 h"},
+				{expr: burn("6h"), legend: taskOf + ", 6 h"},
+				{expr: burn("3d"), legend: taskOf + ", 3 d"}},
+		}.lines(),
 	}
 }

@@ -9,75 +9,11 @@ import (
 	"testing"
 
 	"github.com/taskvisor/taskvisor-go/dashboards/internal/catalog"
+	"github.com/taskvisor/taskvisor-go/lease"
 	"github.com/taskvisor/taskvisor-go/taskvisor"
 )
 
 const repository = "../../.."
-
-// promsub writes the list of what it really exports; a test of its own holds
-// that list against a scrape.
-func TestMetricsAreWhatPromsubExports(t *testing.T) {
-	text, err := os.ReadFile(repository + "/subscribers/prom/testdata/metrics.golden")
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := strings.Split(strings.TrimSpace(string(text)), "\n")
-	var got []string
-	for _, m := range catalog.Metrics() {
-		labels := []string{"supervisor"}
-		for _, l := range m.Labels {
-			labels = append(labels, l.Name)
-		}
-		got = append(got, m.Name+" "+string(m.Type)+" "+strings.Join(labels, ","))
-	}
-	for _, line := range want {
-		if !slices.Contains(got, line) {
-			t.Errorf("promsub exports %q, the table does not have it", line)
-		}
-	}
-	for _, line := range got {
-		if !slices.Contains(want, line) {
-			t.Errorf("the table has %q, promsub does not export it", line)
-		}
-	}
-}
-
-// A scrape in promsub's tests has every value that a label can take, because
-// series begin at zero.
-func TestLabelValuesAreWhatPromsubExports(t *testing.T) {
-	text, err := os.ReadFile(repository + "/subscribers/prom/testdata/scrape.golden")
-	if err != nil {
-		t.Fatal(err)
-	}
-	seen := map[string]bool{} // metric, label and value
-	for _, m := range regexp.MustCompile(`(?m)^(\w+)\{(.*)\}`).FindAllSubmatch(text, -1) {
-		for _, l := range regexp.MustCompile(`(\w+)="([^"]*)"`).FindAllSubmatch(m[2], -1) {
-			seen[string(m[1])+" "+string(l[1])+" "+string(l[2])] = true
-		}
-	}
-	for _, m := range catalog.Metrics() {
-		if m.Type == catalog.Histogram {
-			continue // a histogram begins with its first observation
-		}
-		for _, l := range m.Labels {
-			for _, v := range l.Values {
-				if !seen[m.Name+" "+l.Name+" "+v] {
-					t.Errorf("promsub exports no %s{%s=%q}", m.Name, l.Name, v)
-				}
-				delete(seen, m.Name+" "+l.Name+" "+v)
-			}
-		}
-	}
-	for _, m := range catalog.Metrics() {
-		for _, l := range m.Labels {
-			for s := range seen {
-				if len(l.Values) > 0 && m.Type != catalog.Histogram && strings.HasPrefix(s, m.Name+" "+l.Name+" ") {
-					t.Errorf("the table does not have %s", s)
-				}
-			}
-		}
-	}
-}
 
 // otelsub's names are constants in its source.
 func TestAttributesAreOtelsubs(t *testing.T) {
@@ -91,7 +27,8 @@ func TestAttributesAreOtelsubs(t *testing.T) {
 			got[a] = true
 		}
 	}
-	delete(got, "error.type") // from the semantic conventions
+	delete(got, "error.type") // from the semantic conventions, like the next
+	delete(got, "process.runtime.version")
 	compare(t, "otelsub", got, literals(t, "otel", `"(taskvisor\.[a-z_.]+)"`))
 
 	links := map[string]bool{}
@@ -147,15 +84,18 @@ func literals(t *testing.T, subscriber, pattern string) map[string]bool {
 	return found
 }
 
-// The values of labels are the labels of the core's enums.
+// The values of labels are the labels of the core's enums, and those of leases.
 func TestLabelValuesAreTheCores(t *testing.T) {
 	known := map[string][]string{
-		"outcome": append(labels[taskvisor.ResultKind](t), labels[taskvisor.OutcomeKind](t)...),
-		"state":   labels[taskvisor.State](t),
+		"outcome": labels[taskvisor.OutcomeKind](t),
+		"state":   slices.Concat(labels[taskvisor.State](t), labels[taskvisor.SlotState](t), labels[taskvisor.SupervisorState](t)),
+		"kind":    labels[taskvisor.EventKind](t),
+		"restart": {"never", "on_failure", "always", "scheduled"},
 		"cause":   append(labels[taskvisor.Reason](t), labels[taskvisor.BackoffSource](t)...),
 		"policy":  labels[taskvisor.Admission](t),
-		"result":  labels[taskvisor.Verdict](t),
-		"reason":  labels[taskvisor.Reason](t),
+		"result":  append(labels[taskvisor.ResultKind](t), labels[taskvisor.Verdict](t)...),
+		"reason":  append(labels[taskvisor.Reason](t), labels[lease.LossReason](t)...),
+		"mode":    labels[lease.Mode](t),
 	}
 	for _, m := range catalog.Metrics() {
 		for _, l := range m.Labels {

@@ -13,15 +13,29 @@ func Attributes() []Attribute {
 	return []Attribute{
 		{"taskvisor.supervisor.name", "string", true, "name of the supervisor"},
 		{"taskvisor.task.name", "string", true, "name of the task"},
+		{"taskvisor.task.kind", "string", true, "kind of the task, if it has one"},
 		{"taskvisor.task.id", "int", true, "id of the task, never reused in one process"},
 		{"taskvisor.attempt.number", "int", true, "from 1, never reset"},
 		{"taskvisor.attempt.timeout", "float", true, "timeout of the attempt in seconds, if it has one"},
 		{"taskvisor.attempt.delay", "float", true, "delay before this attempt in seconds, from the second on"},
+		{"taskvisor.attempt.streak", "int", true, "failures in a row before this attempt, if it is a retry"},
+		{"taskvisor.attempt.previous_result", "string", true, "result of the attempt before, if there was one"},
+		{"taskvisor.attempt.gate_wait", "float", true, "seconds that the attempt waited at its gates"},
 		{"taskvisor.admission.policy", "string", true, "policy of the submission, if the task came from one"},
 		{"taskvisor.admission.wait", "float", true, "seconds that the submission waited for its slot, on the first attempt"},
-		{"taskvisor.attempt.outcome", "string", false, "success, failure, fatal, timeout, panic or canceled"},
+		{"taskvisor.lease.token", "int", true, "token of the lease that the attempt runs under; at the end, if the owner's subscriber comes behind otelsub"},
+		{"taskvisor.lease.wait", "float", true, "seconds that the attempt waited for that lease; likewise"},
+		{"taskvisor.attempt.result", "string", false, "success, failure, fatal, timeout, panic or canceled"},
 		{"taskvisor.backoff.delay", "float", false, "planned delay in seconds until the next attempt"},
-		{"taskvisor.cancel.cause", "string", false, "removed, replaced, shutdown or canceled"},
+		{"taskvisor.cancel.cause", "string", false, "removed, replaced, shutdown, interrupted or canceled"},
+		{"taskvisor.cancel.message", "string", false, "what the caller gave as cause"},
+		{"taskvisor.cancel.error", "string", false, "the error of a stopped body, where it is more than the cancellation"},
+		{"taskvisor.attempt.aborted", "bool", false, "a stop came before the body was called: no metric and no log knows of this attempt"},
+		{"taskvisor.attempt.note", "string", false, "the last note of Beat"},
+		{"taskvisor.attempt.stuck", "bool", false, "the attempt was reported as stuck"},
+		{"taskvisor.attempt.abandoned", "bool", false, "the attempt was given up and still ran when the span ended"},
+		{"taskvisor.attempt.outgrown", "bool", false, "the attempt went on beyond the span, which was ended for its length"},
+		{"taskvisor.task.outcome", "string", false, "how the task ended, on the span of its last attempt"},
 		{"error.type", "string", false, "on failures: timeout, panic, goexit, or the type of the error"},
 	}
 }
@@ -35,28 +49,7 @@ func LinkTypes() [][2]string {
 		{"submitter", "to the span that was active where the task was added or submitted"},
 		{"replaced_task", "to the last attempt of the owner that a Replace submission stopped"},
 		{"start", "from the end of a resident attempt to its start"},
-	}
-}
-
-// Instrument is an OpenTelemetry metric that otelsub makes if it is given a
-// meter provider.
-type Instrument struct {
-	Name       string
-	Kind       string
-	Attributes []string
-}
-
-// Instruments returns the OpenTelemetry metrics in the order of the docs.
-func Instruments() []Instrument {
-	const supervisor, task = "taskvisor.supervisor.name", "taskvisor.task.name"
-	return []Instrument{
-		{"taskvisor.task.attempts", "counter", []string{supervisor, task, "taskvisor.attempt.outcome"}},
-		{"taskvisor.task.attempt.duration", "histogram, seconds", []string{supervisor, task, "taskvisor.attempt.outcome"}},
-		{"taskvisor.task.restarts", "counter", []string{supervisor, task, "taskvisor.restart.cause"}},
-		{"taskvisor.task.count", "up-down counter, observed", []string{supervisor, "taskvisor.task.state"}},
-		{"taskvisor.admission.rejections", "counter", []string{supervisor, "taskvisor.admission.reason"}},
-		{"taskvisor.subscriber.events.dropped", "counter, observed",
-			[]string{supervisor, "taskvisor.subscriber.name", "taskvisor.event.kind"}},
+		{"abandoned_attempt", "from the return of an abandoned body to the span that ended when it was given up"},
 	}
 }
 
@@ -71,22 +64,33 @@ func LogKeys() []LogKey {
 	return []LogKey{
 		{"supervisor", "name of the supervisor"},
 		{"task", "name of the task"},
+		{"task_kind", "kind of the task, if it has one"},
 		{"task_id", "id of the task"},
 		{"attempt", "number of the attempt, from 1"},
-		{"outcome", "how the attempt or the task ended"},
+		{"result", "how the attempt ended"},
+		{"outcome", "how the task ended"},
 		{"duration", "how long the attempt or the wait took"},
 		{"delay", "time until the next attempt"},
-		{"timeout", "timeout of the attempt"},
 		{"error", "the error itself, so that handlers may look into it"},
 		{"stack", "goroutine stacks of a panic or of a stuck body"},
 		{"slot", "key of the slot"},
 		{"reason", "why a submission was refused or a task stopped"},
-		{"cause", "why the shutdown began, or what decided the delay"},
+		{"cause", "why the shutdown began, or what the caller gave as cause"},
+		{"source", "what decided the delay"},
+		{"gate", "what the attempt waits for"},
+		{"exit_code", "exit status that the error carries"},
+		{"stage", "stage of an ordered shutdown"},
+		{"stages", "how many there are"},
+		{"tasks", "tasks of the stage"},
 		{"subscriber", "which subscriber lost events or panicked"},
 		{"dropped", "how many events it lost"},
 		{"suppressed", "how many like it were left out since the last line"},
 		{"from", "state of a slot before"},
 		{"to", "state of a slot after"},
+		{"lease", "key of the lease, of what slogsub.Lease writes"},
+		{"owner", "id of the owner of leases in this process"},
+		{"token", "token of the lease"},
+		{"margin", "least time that a lease had left when it was renewed"},
 	}
 }
 
@@ -99,9 +103,9 @@ type LogLevel struct {
 // LogLevels returns the default levels.
 func LogLevels() []LogLevel {
 	return []LogLevel{
-		{"Debug", "attempt started, stopped; delay after success"},
-		{"Info", "task added, finished (completed, canceled), removed; shutdown requested, complete; submission queued, replaced"},
-		{"Warn", "attempt failed or timed out and will be retried; submission rejected; events dropped (aggregated)"},
-		{"Error", "panic; fatal; retries exhausted; stuck; grace exceeded; abandoned; subscriber panicked"},
+		{"Debug", "attempt started, stopped; delay after success; leases renewed"},
+		{"Info", "task added, finished (completed, canceled), removed; shutdown requested, complete; submission queued, replaced; lease acquired, released"},
+		{"Warn", "attempt failed or timed out and will be retried; submission rejected; events dropped (aggregated); lease lost, not renewed, left to expire"},
+		{"Error", "panic; fatal; retries exhausted; stuck; grace exceeded; abandoned; subscriber panicked; lease overrun, refused"},
 	}
 }

@@ -98,9 +98,13 @@ func links() string {
 func instruments() string {
 	var rows [][]string
 	for _, i := range catalog.Instruments() {
-		rows = append(rows, []string{quoted(i.Name), i.Kind, "`" + strings.Join(i.Attributes, "`, `") + "`"})
+		attributes := "–"
+		if len(i.Attributes) > 0 {
+			attributes = "`" + strings.Join(i.Attributes, "`, `") + "`"
+		}
+		rows = append(rows, []string{quoted(i.Name), quoted(i.Unit), attributes, quoted(i.Metric)})
 	}
-	return table([]string{"Metric", "Kind", "Attributes"}, rows)
+	return table([]string{"Metric", "Unit", "Attributes beside `taskvisor.supervisor.name`", "What Prometheus calls it"}, rows)
 }
 
 func logKeys() string {
@@ -140,15 +144,29 @@ func alerts(all []rules.Rule) (string, error) {
 // meanings says what each alert means, in half a sentence.
 var meanings = map[string]string{
 	"TaskvisorTaskCrashLooping":   "a task fails again and again without a success in between",
+	"TaskvisorTaskFailing":        "more attempts of a task fail than succeed, whatever lies between the failures",
 	"TaskvisorTaskGaveUp":         "a task ended for good, its retries exhausted or its error fatal",
 	"TaskvisorTaskPanicking":      "attempts of a task panic",
-	"TaskvisorTaskNotSucceeding":  "a task that used to succeed fails, hangs or waits for a permit",
+	"TaskvisorTaskNotSucceeding":  "a task has not succeeded for long, or never: it fails, hangs or is not let in",
+	"TaskvisorTaskSlow":           "a task takes ten times as long as before",
 	"TaskvisorAttemptStuck":       "a body runs on although its context was cancelled",
 	"TaskvisorAttemptsAbandoned":  "a body outlived its grace; its goroutine leaks until it returns",
 	"TaskvisorAdmissionQueueFull": "submissions were rejected because the queue of their slot was full",
 	"TaskvisorQueueStalled":       "a submission has waited for its slot for more than ten minutes",
+	"TaskvisorGateSaturated":      "attempts wait for long at a limit or another gate, or are not let in",
 	"TaskvisorEventsDropped":      "a slow subscriber lost events; its logs have gaps",
+	"TaskvisorSubscriberFailing":  "a subscriber panics, or cannot deal with events",
+	"TaskvisorMetricsOverflow":    "there are more tasks than may have series of their own",
 	"TaskvisorShutdownStuck":      "a shutdown has lasted for more than two minutes",
+	"TaskvisorSupervisorStopped":  "a supervisor has ended in a process that lives on",
+	"TaskvisorProcessRestarting":  "a process ends and is started anew, again and again",
+	"TaskvisorLeaseNotOwned":      "instances wait for the lease of a task, and none has it",
+	"TaskvisorLeaseOwnedTwice":    "more instances have the lease of a task than there are leases",
+	"TaskvisorLeaseMarginLow":     "leases are renewed late, again and again",
+	"TaskvisorTargetDown":         "a target with supervisors is not scraped",
+
+	"TaskvisorTaskBudgetBurnsFast":   "a task with an objective fails far more than it allows",
+	"TaskvisorTaskBudgetBurnsSlowly": "a task with an objective has failed more than it allows for a day or more",
 }
 
 func recordings(all []rules.Rule) string {

@@ -10,9 +10,12 @@ import (
 	"github.com/taskvisor/taskvisor-go/dashboards/internal/catalog"
 )
 
-// scrapeLabels are on every series: the first two come from Prometheus, the
-// third from promsub.
-var scrapeLabels = []string{"job", "instance", "supervisor"}
+// scrapeLabels are on every series: the first come from Prometheus, some of them only
+// where an operator adds them, and the last from promsub.
+var scrapeLabels = []string{"cluster", "namespace", "job", "instance", "pod", "supervisor"}
+
+// attempts is the one histogram whose observations have a counter of their own.
+const attempts = "taskvisor_task_attempt_duration_seconds"
 
 // series is what an expression may select: one metric name with its labels.
 type series struct {
@@ -28,8 +31,8 @@ type Vocabulary struct {
 }
 
 // NewVocabulary returns the vocabulary of the exported metrics. A histogram can
-// be selected by its name (native) and as _bucket and _sum (classic), but not
-// as _count: the number of attempts is a counter of its own, which survives
+// be selected by its name (native) and as _bucket and _sum (classic), and
+// as _count, except for attempts: their number is a counter of its own, which survives
 // every way of scraping.
 func NewVocabulary(metrics []catalog.Metric) *Vocabulary {
 	v := &Vocabulary{byName: map[string]series{}}
@@ -55,13 +58,16 @@ func (v *Vocabulary) addClassic(name string, labels map[string][]string) {
 		bucket[l] = values
 	}
 	v.byName[name+"_bucket"] = series{family: name, typ: catalog.Counter, labels: bucket}
+	if name != attempts {
+		v.byName[name+"_count"] = series{family: name, typ: catalog.Counter, labels: labels}
+	}
 	v.byName[name+"_sum"] = series{family: name, typ: catalog.Counter, labels: labels}
 }
 
 // AddForeign admits a series that promsub does not export, such as up, with the
 // labels that it has beside job and instance.
 func (v *Vocabulary) AddForeign(name string, labels ...string) {
-	all := map[string][]string{"job": nil, "instance": nil}
+	all := map[string][]string{"cluster": nil, "namespace": nil, "job": nil, "instance": nil, "pod": nil}
 	for _, l := range labels {
 		all[l] = nil
 	}
@@ -73,6 +79,7 @@ func (v *Vocabulary) AddForeign(name string, labels ...string) {
 var grafana = strings.NewReplacer(
 	"$__rate_interval", "1m", "$__interval", "15s", "$__range", "1h",
 	"$supervisor", ".+", "$instance", ".+", "$task", ".+", "$job", ".+",
+	"$cluster", ".*", "$namespace", ".*", "$pod", ".*",
 )
 
 // Substitute replaces Grafana's variables by values that make the expression

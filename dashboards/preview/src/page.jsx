@@ -21,7 +21,7 @@ function context() {
   const window = seconds(params.get('range'));
   const end = Number(params.get('end')) || Math.floor(Date.now() / 1000);
   const step = Math.max(5, Math.ceil(window / 200 / 5) * 5);
-  return { window, end, start: end - window, step, rate: Math.max(4 * 5, step + 5), task: params.get('task') };
+  return { window, end, start: end - window, step, rate: Math.max(4 * 5, step + 5), task: params.get('task'), job: params.get('job') };
 }
 
 async function load() {
@@ -81,7 +81,7 @@ function Header({ board, timeRange }) {
       <span style={{ fontSize: 18, fontWeight: 500 }}>{board.title}</span>
       {board.templating.list.filter((v) => v.name !== 'datasource').map((v) => (
         <span key={v.name} style={muted}>
-          {v.name} <b style={{ color: theme.colors.text.primary }}>{v.name === 'task' && params.get('task') !== '.+' ? params.get('task') : 'All'}</b>
+          {v.name} <b style={{ color: theme.colors.text.primary }}>{['task', 'job'].includes(v.name) && params.get(v.name) !== '.+' ? params.get(v.name) : 'All'}</b>
         </span>
       ))}
       <span style={muted}>last {params.get('range')}, until {timeRange.to.toISOString().slice(0, 19).replace('T', ' ')} UTC</span>

@@ -33,7 +33,9 @@ export function expand(expr, context) {
     .replaceAll('$__interval', `${context.step}s`)
     .replaceAll('$__range', `${context.window}s`)
     .replaceAll('$task', context.task)
-    .replaceAll(/\$(supervisor|instance|job)/g, '.+');
+    .replaceAll('$job', context.job)
+    .replaceAll(/\$(cluster|namespace|pod)/g, '.*') // which targets may lack
+    .replaceAll(/\$(supervisor|instance)/g, '.+');
 }
 
 function legend(format, labels) {
