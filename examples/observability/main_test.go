@@ -5,9 +5,12 @@ import (
 	"context"
 	"encoding/json"
 	"os"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/taskvisor/taskvisor-go/examples/internal/readme"
 )
 
 func TestAllThreeTellTheSame(t *testing.T) {
@@ -18,9 +21,9 @@ func TestAllThreeTellTheSame(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, want := range []string{
-		`taskvisor_task_attempts_total{outcome="failure",supervisor="demo",task="flaky"} 3`,
-		`taskvisor_task_attempts_total{outcome="success",supervisor="demo",task="flaky"} 1`,
-		`taskvisor_task_attempts_total{outcome="panic",supervisor="demo",task="panicking"} 1`,
+		`taskvisor_task_attempts_total{result="failure",supervisor="demo",task="flaky"} 3`,
+		`taskvisor_task_attempts_total{result="success",supervisor="demo",task="flaky"} 1`,
+		`taskvisor_task_attempts_total{result="panic",supervisor="demo",task="panicking"} 1`,
 		"run panicking (Error)",
 	} {
 		if !strings.Contains(out.String(), want) {
@@ -36,6 +39,7 @@ func TestAllThreeTellTheSame(t *testing.T) {
 			t.Errorf("not JSON: %s", line)
 		}
 	}
+	readme.CheckLines(t, regexp.MustCompile(`(task="good"}) \d+`).ReplaceAllString(out.String(), "$1 7")) // as fast as the machine is
 	if !strings.Contains(logs.String(), "no such luck") {
 		t.Errorf("the panic is not in the log:\n%s", &logs)
 	}
@@ -44,7 +48,7 @@ func TestAllThreeTellTheSame(t *testing.T) {
 // TestReadmeShowsThisWiring keeps the README's second block of code true: it is
 // a function of this program.
 func TestReadmeShowsThisWiring(t *testing.T) {
-	readme, err := os.ReadFile("../../README.md")
+	page, err := os.ReadFile("../../README.md")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,7 +56,7 @@ func TestReadmeShowsThisWiring(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	blocks := strings.Split(string(readme), "```go\n")
+	blocks := strings.Split(string(page), "```go\n")
 	if len(blocks) < 3 {
 		t.Fatalf("the README has %d blocks of code", len(blocks)-1)
 	}

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+
+	"github.com/taskvisor/taskvisor-go/examples/internal/readme"
 )
 
 func TestSecondRevisionReplacesTheFirst(t *testing.T) {
@@ -15,16 +17,13 @@ func TestSecondRevisionReplacesTheFirst(t *testing.T) {
 		if err := run(context.Background(), &out); err != nil {
 			t.Fatal(err)
 		}
-		want := "up: acme r1\nup: globex r1\nup: acme r2\nacme r1 ended: canceled, taskvisor: task replaced\nglobex r1: running\n"
-		if out.String() != want {
-			t.Errorf("output:\n%s\nwant:\n%s", &out, want)
-		}
+		readme.Check(t, out.String())
 	})
 }
 
 // TestReadmeShowsThisSubmission keeps the README's chapter on admission true.
 func TestReadmeShowsThisSubmission(t *testing.T) {
-	readme, err := os.ReadFile("../../README.md")
+	page, err := os.ReadFile("../../README.md")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -32,7 +31,7 @@ func TestReadmeShowsThisSubmission(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, chapter, _ := strings.Cut(string(readme), "\n## Admission")
+	_, chapter, _ := strings.Cut(string(page), "\n## Admission")
 	_, block, found := strings.Cut(chapter, "```go\n")
 	block, _, _ = strings.Cut(block, "```")
 	if !found || !strings.Contains(block, "sup.Submit(") || !strings.Contains(string(program), block) {

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"os/signal"
+	runtimetrace "runtime/trace"
 	"syscall"
 	"time"
 
@@ -17,6 +18,10 @@ import (
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/taskvisor/taskvisor-go/examples/internal/tally"
+	flightsub "github.com/taskvisor/taskvisor-go/subscribers/flight"
+	healthsub "github.com/taskvisor/taskvisor-go/subscribers/health"
+	livesub "github.com/taskvisor/taskvisor-go/subscribers/live"
 	otelsub "github.com/taskvisor/taskvisor-go/subscribers/otel"
 	promsub "github.com/taskvisor/taskvisor-go/subscribers/prom"
 	slogsub "github.com/taskvisor/taskvisor-go/subscribers/slog"
@@ -35,15 +40,19 @@ var errServer = errors.New("status page")
 // app is one run of the program. Its fields are set by newApp and only read
 // afterwards.
 type app struct {
-	cfg      config
-	targets  map[string]target
-	order    []string // the targets' names as they were given
-	registry *prometheus.Registry
-	tracer   trace.TracerProvider
-	prober   *prober
-	tally    *tally
-	sup      *taskvisor.Supervisor
-	say      func(ctx context.Context, level slog.Level, what, detail string) // one line of our own
+	cfg       config
+	targets   map[string]target
+	order     []string // the targets' names as they were given
+	registry  *prometheus.Registry
+	tracer    trace.TracerProvider
+	prober    *prober
+	tally     *tally.Tally
+	page      *livesub.Page
+	health    *healthsub.Health
+	incidents *flightsub.Recorder
+	sup       *taskvisor.Supervisor
+	term      *terminal                                                        // nil: lines are JSON
+	say       func(ctx context.Context, level slog.Level, what, detail string) // one line of our own
 }
 
 // watch runs the monitor until ctx, -for or a signal ends it. The order of the
@@ -70,6 +79,11 @@ func watch(ctx context.Context, cfg config, stdout io.Writer) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, flush()) }()
+	cfg.recorder = runtimetrace.NewFlightRecorder(runtimetrace.FlightRecorderConfig{MinAge: 5 * time.Second})
+	if err := cfg.recorder.Start(); err != nil {
+		return err
+	}
+	defer cfg.recorder.Stop()
 	a, err := newApp(cfg, tracer, stdout)
 	if err != nil {
 		return err
@@ -103,12 +117,17 @@ func (c *config) useDemo(d *demo) error {
 func newApp(cfg config, tracer trace.TracerProvider, stdout io.Writer) (*app, error) {
 	a := &app{
 		cfg: cfg, targets: map[string]target{}, registry: newRegistry(), tracer: tracer,
-		prober: newProber(tracer), tally: newTally(),
+		prober: newProber(tracer), tally: tally.New(), health: healthsub.New(),
+	}
+	var err error
+	if a.incidents, err = newIncidents(cfg.recorder); err != nil {
+		return nil, err
 	}
 	for _, t := range cfg.targets {
 		a.targets[t.name] = t
 		a.order = append(a.order, t.name)
 	}
+	a.page = a.newPage()
 	journal := a.journal(stdout)
 	notifier := newNotifier(cfg.targets, cfg.downAfter, a.delivery(cfg.webhook), func(err error) {
 		a.say(context.Background(), slog.LevelWarn, "not sent", err.Error())
@@ -117,6 +136,9 @@ func newApp(cfg config, tracer trace.TracerProvider, stdout io.Writer) (*app, er
 		taskvisor.WithSubscriber(promsub.New(a.registry, promsub.WithExemplars(otelsub.TraceLabels))),
 		taskvisor.WithSubscriber(otelsub.New(otelsub.WithTracerProvider(tracer))),
 		taskvisor.WithSubscriber(a.tally),
+		taskvisor.WithSubscriber(a.page),
+		taskvisor.WithSubscriber(a.health),
+		taskvisor.WithSubscriber(a.incidents),
 		taskvisor.WithSubscriber(notifier),
 		taskvisor.WithSubscriber(journal),
 	)...)
@@ -135,8 +157,8 @@ func (a *app) options() []taskvisor.Option {
 		taskvisor.WithTimeout(c.timeout),
 		taskvisor.ExponentialBackoff(c.backoff, c.backoffMax),
 	}
-	if !c.retries.unlimited {
-		defaults = append(defaults, taskvisor.WithMaxRetries(c.retries.n))
+	if c.retries >= 0 {
+		defaults = append(defaults, taskvisor.WithMaxRetries(c.retries))
 	}
 	opts := []taskvisor.Option{
 		taskvisor.WithName("uptime"),
@@ -154,17 +176,17 @@ func (a *app) options() []taskvisor.Option {
 // journal returns the subscriber that writes events to w, and sets a.say.
 func (a *app) journal(w io.Writer) taskvisor.Subscribe {
 	if a.cfg.format == "json" {
-		logger := newLogger(w, a.cfg.level)
+		logger := slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: a.cfg.level}))
 		a.say = func(ctx context.Context, level slog.Level, what, detail string) {
 			logger.LogAttrs(ctx, level, what, slog.String("detail", detail))
 		}
-		return slogsub.New(logger)
+		return slogsub.New(logger, slogsub.WithContextLabels(otelsub.TraceLabels))
 	}
-	term := newTerminal(w, a.cfg.level)
+	a.term = newTerminal(w, a.cfg.level)
 	a.say = func(_ context.Context, level slog.Level, what, detail string) {
-		term.print(level, time.Now(), "", plain, what, detail)
+		a.term.print(level, time.Now(), plain, what, detail)
 	}
-	return term
+	return a.term
 }
 
 // delivery returns what a notification does: it is printed, and posted if there
@@ -185,11 +207,15 @@ func (a *app) delivery(webhook *url.URL) func(context.Context, message) error {
 
 // run supervises the targets, reports how it ended, and lingers.
 func (a *app) run(ctx context.Context, addr net.Addr) error {
-	a.say(ctx, slog.LevelInfo, "watching", fmt.Sprintf("%d targets, status at http://%s/", len(a.order), localAddr(addr.String())))
+	a.say(ctx, slog.LevelInfo, "watching", fmt.Sprintf("%s, status at http://%s/", several(len(a.order), "target"), localAddr(addr.String())))
 	specs := make([]taskvisor.TaskSpec, 0, len(a.order))
 	for _, name := range a.order {
 		t := a.targets[name]
 		specs = append(specs, taskvisor.Periodic(name, a.cfg.interval, a.prober.check(t), t.opts...))
+	}
+	tasks, err := a.sup.AddAll(ctx, specs...) // they wait for Run
+	if err != nil {
+		return err
 	}
 	supervised := ctx
 	if a.cfg.runFor > 0 {
@@ -197,24 +223,39 @@ func (a *app) run(ctx context.Context, addr net.Addr) error {
 		supervised, cancel = context.WithTimeoutCause(ctx, a.cfg.runFor, fmt.Errorf("the time given by -for, %s, is over", a.cfg.runFor))
 		defer cancel()
 	}
-	err := a.sup.Run(supervised, specs...)
-	a.report(ctx, err)
-	err = errors.Join(err, a.whatWentWrong(ctx))
-	return errors.Join(err, a.finish(ctx))
+	stop := func() {}
+	if a.term != nil {
+		stop = a.term.watch(tasks)
+	}
+	err = a.sup.Run(supervised)
+	stop()
+	return errors.Join(err, a.report(ctx, tasks, err), a.finish(ctx))
 }
 
-// whatWentWrong returns the reason if the run ended otherwise than by the
-// user's wish.
-func (a *app) whatWentWrong(ctx context.Context) error {
+// report says who was stuck and how each target did, and returns the reason if the
+// run ended otherwise than by the user's wish.
+func (a *app) report(ctx context.Context, tasks []*taskvisor.Handle, err error) error {
+	var grace *taskvisor.GraceExceededError
+	if errors.As(err, &grace) {
+		for _, t := range grace.Tasks {
+			a.say(ctx, slog.LevelError, "stuck", fmt.Sprintf("%s, attempt %d, %s",
+				t.Name, t.Attempt, whereabouts(t.Stack)))
+		}
+	}
+	left := false // somebody watched to the end
+	for _, h := range tasks {
+		good, all := goodOf(h.Status().Results)
+		a.say(ctx, slog.LevelInfo, "result", fmt.Sprintf("%s: %d of %s good", h.Name(), good, several(all, "check")))
+		end, _ := h.Outcome()
+		left = left || end.Kind == taskvisor.OutcomeCanceled || end.Kind == taskvisor.OutcomeAbandoned
+	}
 	if cause := context.Cause(ctx); errors.Is(cause, errServer) {
 		return cause
 	}
-	for _, name := range a.order {
-		if e, ok := a.tally.ending(name); !ok || e.Outcome == taskvisor.OutcomeCanceled.String() || e.Outcome == taskvisor.OutcomeAbandoned.String() {
-			return nil
-		}
+	if !left {
+		return errors.New("no target is left to watch: all were given up")
 	}
-	return errors.New("no target is left to watch: all were given up")
+	return nil
 }
 
 // finish writes the summary and keeps the program up for a last scrape. The
@@ -224,7 +265,7 @@ func (a *app) finish(ctx context.Context) error {
 	ctx, release := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
 	defer release()
 	if a.cfg.summary != "" {
-		if err := a.tally.summary(a.sup.Snapshot()).write(a.cfg.summary); err != nil {
+		if err := a.tally.Summary(a.sup.Snapshot()).Write(a.cfg.summary); err != nil {
 			return err
 		}
 	}
@@ -238,21 +279,6 @@ func (a *app) finish(ctx context.Context) error {
 		}
 	}
 	return nil
-}
-
-// report says who was stuck, and how each target did.
-func (a *app) report(ctx context.Context, err error) {
-	var grace *taskvisor.GraceExceededError
-	if errors.As(err, &grace) {
-		for _, t := range grace.Tasks {
-			a.say(ctx, slog.LevelError, "stuck", fmt.Sprintf("%s, attempt %d, since %s, %s",
-				t.Name, t.Attempt, t.AttemptStart.Format(time.TimeOnly), whereabouts(t.Stack)))
-		}
-	}
-	for _, name := range a.order {
-		good, all := a.tally.good(name)
-		a.say(ctx, slog.LevelInfo, "result", fmt.Sprintf("%s: %d of %d checks were good", name, good, all))
-	}
 }
 
 // serve answers HTTP until the returned function is called. A server that ends

@@ -20,6 +20,8 @@ import (
 
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
+
+	"github.com/taskvisor/taskvisor-go/examples/internal/tally"
 )
 
 // watched is a writer that tells when a text was written.
@@ -81,13 +83,13 @@ func TestThreeSecondsOfTheDemo(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var sum summary
+	var sum tally.Summary
 	if err := json.Unmarshal(text, &sum); err != nil {
 		t.Fatal(err)
 	}
 	base := "http://" + regexp.MustCompile(`127\.0\.0\.1:\d+`).FindString(out.String())
 	compareWithMetrics(t, sum, fetch(t, base+"/metrics"))
-	if page := fetch(t, base+"/"); !strings.Contains(page, "supervisor uptime stopped") {
+	if page := fetch(t, base+"/"); !strings.Contains(page, `<h2>uptime</h2><span class="st stopped">`) {
 		t.Errorf("the page of a stopped program:\n%s", page)
 	}
 	cancel()
@@ -104,7 +106,7 @@ func TestThreeSecondsOfTheDemo(t *testing.T) {
 
 // checkCounts holds the conservation laws and sees that every kind of trouble
 // showed.
-func checkCounts(t *testing.T, sum summary) {
+func checkCounts(t *testing.T, sum tally.Summary) {
 	t.Helper()
 	seen := map[string]uint64{}
 	var attempts uint64
@@ -136,9 +138,9 @@ func checkCounts(t *testing.T, sum summary) {
 	}
 }
 
-var attemptsLine = regexp.MustCompile(`(?m)^taskvisor_task_attempts_total\{outcome="(\w+)",supervisor="uptime",task="([^"]+)"\} (\d+)`)
+var attemptsLine = regexp.MustCompile(`(?m)^taskvisor_task_attempts_total\{result="(\w+)",supervisor="uptime",task="([^"]+)"\} (\d+)`)
 
-func compareWithMetrics(t *testing.T, sum summary, metrics string) {
+func compareWithMetrics(t *testing.T, sum tally.Summary, metrics string) {
 	t.Helper()
 	lines := attemptsLine.FindAllStringSubmatch(metrics, -1)
 	if len(lines) < 6*11 {
@@ -189,7 +191,7 @@ func TestInterruptSaysWhoWasStuck(t *testing.T) {
 	lines := bufio.NewScanner(stdout)
 	for lines.Scan() {
 		fmt.Fprintln(&text, lines.Text())
-		if interrupted.IsZero() && strings.Contains(lines.Text(), "stubborn         stuck") {
+		if interrupted.IsZero() && strings.Contains(lines.Text(), "stuck     stubborn: ") {
 			interrupted = time.Now()
 			if err := cmd.Process.Signal(os.Interrupt); err != nil {
 				t.Fatal(err)
@@ -204,7 +206,7 @@ func TestInterruptSaysWhoWasStuck(t *testing.T) {
 	if !strings.Contains(stderr.String(), `grace of 300ms exceeded by "stubborn"`) {
 		t.Errorf("standard error: %s", &stderr)
 	}
-	if !regexp.MustCompile(`stuck +stubborn, attempt \d+, since .*stubborn\.func`).MatchString(text.String()) {
+	if !regexp.MustCompile(`stuck +stubborn, attempt \d+, in .*stubborn\.func`).MatchString(text.String()) {
 		t.Errorf("it does not say who was stuck, and where:\n%s", &text)
 	}
 	if took > 3*time.Second {
@@ -212,10 +214,34 @@ func TestInterruptSaysWhoWasStuck(t *testing.T) {
 	}
 }
 
+// TestNobodyLeft: the program fails when it has given all targets up, and only then.
+func TestNobodyLeft(t *testing.T) {
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/gone" {
+			w.WriteHeader(http.StatusGone)
+		}
+	}))
+	defer srv.Close()
+	for targets, want := range map[string]struct {
+		code int
+		says string
+	}{
+		"a=" + srv.URL + "/gone":                        {1, "no target is left to watch"},
+		"a=" + srv.URL + "/good b=" + srv.URL + "/gone": {0, ""},
+		"b=" + srv.URL + "/gone a=" + srv.URL + "/good": {0, ""},
+	} {
+		var stderr watched
+		code := run(context.Background(), strings.Fields("-for 1s -listen 127.0.0.1:0 "+targets), io.Discard, &stderr)
+		if code != want.code || !strings.Contains(stderr.String(), want.says) {
+			t.Errorf("%s: exit status %d, %q, want %d and %q", targets, code, &stderr, want.code, want.says)
+		}
+	}
+}
+
 // TestHealthcheck asks a running program, and one that is not there.
 func TestHealthcheck(t *testing.T) {
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path != "/healthz" {
+		if r.URL.Path != "/readyz" {
 			w.WriteHeader(http.StatusServiceUnavailable)
 		}
 	}))
@@ -226,6 +252,41 @@ func TestHealthcheck(t *testing.T) {
 	srv.Close()
 	if code := run(context.Background(), []string{"-healthcheck", "-listen", addr}, io.Discard, io.Discard); code != 1 {
 		t.Errorf("no program: exit status %d", code)
+	}
+}
+
+// linesNameTheirSpans demands that log lines about an attempt lead to its span.
+func linesNameTheirSpans(t *testing.T, log string, spans tracetest.SpanStubs) {
+	t.Helper()
+	known := map[string]string{} // "task attempt" by trace and span
+	for _, s := range spans {
+		attrs := map[string]string{}
+		for _, kv := range s.Attributes {
+			attrs[string(kv.Key)] = kv.Value.String()
+		}
+		known[s.SpanContext.TraceID().String()+s.SpanContext.SpanID().String()] = attrs["taskvisor.task.name"] + " " + attrs["taskvisor.attempt.number"]
+	}
+	seen := 0
+	for text := range strings.Lines(log) {
+		var l struct {
+			Task    string `json:"task"`
+			Attempt int    `json:"attempt"`
+			Trace   string `json:"trace_id"`
+			Span    string `json:"span_id"`
+		}
+		if err := json.Unmarshal([]byte(text), &l); err != nil {
+			t.Fatal(err)
+		}
+		if l.Task == "" || l.Attempt == 0 {
+			continue
+		}
+		seen++
+		if want := fmt.Sprint(l.Task, " ", l.Attempt); known[l.Trace+l.Span] != want {
+			t.Errorf("the span of the line is that of %q: %s", known[l.Trace+l.Span], text)
+		}
+	}
+	if seen < 3 {
+		t.Errorf("%d lines about attempts:\n%s", seen, log)
 	}
 }
 
@@ -268,12 +329,15 @@ func TestSecretsStayInside(t *testing.T) {
 		}
 		spans := exporter.GetSpans()
 		for what, text := range map[string]string{
-			"log": out.String(), "page": ask(a, "GET", "/").Body.String(), "counts": ask(a, "GET", "/summary").Body.String(),
+			"log": out.String(), "page": ask(a, "GET", "/").Body.String(), "incidents": incidents(t, a), "counts": ask(a, "GET", "/summary").Body.String(),
 			"metrics": ask(a, "GET", "/metrics").Body.String(), "spans": fmt.Sprintf("%+v", spans),
 		} {
 			if i := strings.Index(text, secret); i >= 0 {
 				t.Errorf("%s, %s: a secret came out: …%s…", format, what, text[max(0, i-80):i+20])
 			}
+		}
+		if format == "json" {
+			linesNameTheirSpans(t, out.String(), spans)
 		}
 		if len(spans) < 10 || !strings.Contains(out.String(), mask) {
 			t.Errorf("%d spans and the log\n%s\nprove nothing", len(spans), &out)

@@ -6,10 +6,9 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"math"
 	"net"
 	"net/url"
-	"strconv"
+	"runtime/trace"
 	"time"
 )
 
@@ -23,7 +22,7 @@ type config struct {
 
 	interval, timeout       time.Duration
 	backoff, backoffMax     time.Duration
-	retries                 retryLimit
+	retries                 int // less than 0: no limit
 	concurrent              int // 0: no limit
 	downAfter               int
 	grace, runFor, linger   time.Duration
@@ -31,12 +30,13 @@ type config struct {
 	level                   slog.Level
 	webhook                 *url.URL // nil: notifications are printed only
 	healthcheck             bool
+	recorder                *trace.FlightRecorder // nil: none; the process has one
 }
 
 // parseFlags reads args. What it has to say about their use goes to w; its
 // errors never repeat a URL, which may hold a password.
 func parseFlags(args []string, w io.Writer) (config, error) {
-	c := config{retries: retryLimit{unlimited: true}}
+	var c config
 	fs := flag.NewFlagSet("uptime", flag.ContinueOnError)
 	fs.SetOutput(w)
 	fs.Usage = func() { usage(fs) }
@@ -72,7 +72,7 @@ func (c *config) bind(fs *flag.FlagSet) {
 	fs.DurationVar(&c.timeout, "timeout", 5*time.Second, "longest time a check may take")
 	fs.DurationVar(&c.backoff, "backoff", time.Second, "delay before the first retry of a failed check; it doubles with each further one")
 	fs.DurationVar(&c.backoffMax, "backoff-max", 30*time.Second, "longest delay between retries")
-	fs.Var(&c.retries, "retries", "give a target up after `N` failed retries in a row, or \"unlimited\"")
+	fs.IntVar(&c.retries, "retries", -1, "give a target up after `N` failed retries in a row; -1 for never")
 	fs.IntVar(&c.concurrent, "concurrent", 0, "checks at the same time, 0 for no limit")
 	fs.IntVar(&c.downAfter, "down-after", 2, "failed checks in a row that make a target down")
 	fs.DurationVar(&c.grace, "grace", 10*time.Second, "time that running checks get to return when the program stops")
@@ -114,6 +114,8 @@ func (c *config) validate() error {
 		return fmt.Errorf("-backoff-max %s is less than -backoff %s", c.backoffMax, c.backoff)
 	case c.concurrent < 0:
 		return fmt.Errorf("-concurrent %d is negative", c.concurrent)
+	case c.retries < -1:
+		return fmt.Errorf("-retries %d is less than -1", c.retries)
 	case c.downAfter < 1:
 		return fmt.Errorf("-down-after %d is less than 1", c.downAfter)
 	case c.grace < 0:
@@ -141,32 +143,4 @@ show none of it.
 
 `)
 	fs.PrintDefaults()
-}
-
-// retryLimit is a flag: a number of retries, or "unlimited".
-type retryLimit struct {
-	unlimited bool
-	n         int
-}
-
-// String returns what Set accepts.
-func (r *retryLimit) String() string {
-	if r.unlimited {
-		return "unlimited"
-	}
-	return strconv.Itoa(r.n)
-}
-
-// Set implements [flag.Value].
-func (r *retryLimit) Set(s string) error {
-	if s == "unlimited" {
-		*r = retryLimit{unlimited: true}
-		return nil
-	}
-	n, err := strconv.Atoi(s)
-	if err != nil || n < 0 || n > math.MaxInt32 {
-		return errors.New("neither a number of retries nor \"unlimited\"")
-	}
-	*r = retryLimit{n: n}
-	return nil
 }

@@ -20,7 +20,7 @@ func TestFlagsThatAreRefused(t *testing.T) {
 		"-linger -1s":                       "-linger -1s is negative",
 		"-log xml":                          `-log "xml" is neither text nor json`,
 		"-listen localhost":                 `-listen "localhost" is not host:port`,
-		"-retries -1":                       "wrong usage",
+		"-retries -2":                       "-retries -2 is less than -1",
 		"-retries many":                     "wrong usage",
 		"-interval soon":                    "wrong usage",
 		"-nonsense":                         "wrong usage",
@@ -46,7 +46,7 @@ func TestFlagsOfTargetsAndDemo(t *testing.T) {
 	if len(c.targets) != 2 || c.targets[0].name != "eu" || c.targets[1].name != "https://b.test" {
 		t.Errorf("targets %+v", c.targets)
 	}
-	if c.retries.unlimited || c.retries.n != 3 || c.timeout != time.Second || c.interval != 30*time.Second {
+	if c.retries != 3 || c.timeout != time.Second || c.interval != 30*time.Second {
 		t.Errorf("config %+v", c)
 	}
 
@@ -54,7 +54,7 @@ func TestFlagsOfTargetsAndDemo(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.interval != 7*time.Second || c.timeout != 2*time.Second || !c.retries.unlimited {
+	if c.interval != 7*time.Second || c.timeout != 2*time.Second || c.retries != -1 {
 		t.Errorf("the demo's config %+v: what is set is kept, the rest is short", c)
 	}
 	if c, err = parseFlags(strings.Fields("-backoff 5s"), io.Discard); err != nil || c.backoffMax != 5*time.Second {
@@ -68,14 +68,14 @@ func FuzzParseFlags(f *testing.F) {
 	f.Add("-interval 1s -retries 2 http://a.test eu=https://u:p@b.test/?k=v")
 	f.Add("-for 1m -listen :0 -log json -level debug")
 	f.Add("-backoff 1h -webhook http://h/secret")
-	f.Add("-retries unlimited -- -h")
+	f.Add("-retries -1 -- -h")
 	f.Fuzz(func(t *testing.T, line string) {
 		c, err := parseFlags(strings.Fields(line), io.Discard)
 		if err != nil {
 			return
 		}
 		if c.interval <= 0 || c.timeout <= 0 || c.backoff < 0 || c.backoffMax < c.backoff || c.grace < 0 ||
-			c.runFor < 0 || c.linger < 0 || c.downAfter < 1 || c.concurrent < 0 || c.retries.n < 0 {
+			c.runFor < 0 || c.linger < 0 || c.downAfter < 1 || c.concurrent < 0 || c.retries < -1 {
 			t.Errorf("accepted %+v", c)
 		}
 		names := map[string]bool{}

@@ -8,8 +8,8 @@
 // Without an argument it starts endpoints of its own, good and bad ones, and
 // watches those. While it runs it serves, on a loopback address unless -listen
 // says otherwise, a status page at /, metrics for Prometheus at /metrics, its
-// counts as JSON at /summary, /healthz, and POST /check?target=NAME, which
-// checks a target now. It sends its traces to OTEL_EXPORTER_OTLP_ENDPOINT if
+// counts as JSON at /summary, /livez and /readyz for probes, and POST
+// /check?target=NAME, which checks a target now. It sends its traces to OTEL_EXPORTER_OTLP_ENDPOINT if
 // that is set.
 package main
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -20,20 +21,29 @@ const (
 	notifyRetries = 4
 )
 
+// notifyPrefix is what the name of a notification's task begins with.
+const notifyPrefix = "notify "
+
 // message is what a notification says.
 type message struct {
 	Target string    `json:"target"`
 	State  string    `json:"state"` // up, down, or ended: nobody watches it any more
 	At     time.Time `json:"at"`
 	Error  string    `json:"error,omitempty"`
+
+	brief string // the error, for one line
 }
 
 // String is the message for people.
 func (m message) String() string {
-	if m.Error == "" {
-		return fmt.Sprintf("%s is %s", m.Target, m.State)
+	state := m.State
+	if state == "ended" {
+		state = "no longer watched"
 	}
-	return fmt.Sprintf("%s is %s: %s", m.Target, m.State, m.Error)
+	if m.Error == "" {
+		return fmt.Sprintf("%s is %s", m.Target, state)
+	}
+	return fmt.Sprintf("%s is %s: %s", m.Target, state, cmp.Or(m.brief, m.Error))
 }
 
 // notifier watches the events of the targets and, when one goes down or comes
@@ -85,9 +95,9 @@ func (n *notifier) OnEvent(ctx context.Context, e taskvisor.Event) {
 			return
 		}
 		n.down[e.Task] = true
-		m.State, m.Error = "down", text(e.Err)
+		m.State, m.Error, m.brief = "down", reason(e.Err), brief(e.Err)
 	case taskvisor.ActorExhausted, taskvisor.ActorDead:
-		m.State, m.Error = "ended", text(e.Err)
+		m.State, m.Error, m.brief = "ended", reason(e.Err), brief(e.Err)
 	default:
 		return
 	}
@@ -95,7 +105,7 @@ func (n *notifier) OnEvent(ctx context.Context, e taskvisor.Event) {
 }
 
 func (n *notifier) send(ctx context.Context, m message) {
-	name := "notify " + m.Target
+	name := notifyPrefix + m.Target
 	_, err := n.submit(ctx, taskvisor.Submission{
 		Slot:      name,
 		Admission: taskvisor.Queue,
@@ -107,7 +117,7 @@ func (n *notifier) send(ctx context.Context, m message) {
 	}
 }
 
-func text(err error) string {
+func reason(err error) string {
 	if err == nil {
 		return ""
 	}

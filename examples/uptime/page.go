@@ -1,137 +1,54 @@
 package main
 
 import (
-	"bytes"
-	_ "embed"
-	"fmt"
-	"html/template"
 	"net/http"
-	"time"
+	"net/netip"
+	"runtime/trace"
 
-	"github.com/taskvisor/taskvisor-go/taskvisor"
+	flightsub "github.com/taskvisor/taskvisor-go/subscribers/flight"
+	livesub "github.com/taskvisor/taskvisor-go/subscribers/live"
+	otelsub "github.com/taskvisor/taskvisor-go/subscribers/otel"
 )
 
-//go:embed page.html
-var pageText string
-
-// pageTemplate escapes whatever it is given by the place where it stands.
-var pageTemplate = template.Must(template.New("page").Parse(pageText))
-
-// view is what the page shows.
-type view struct {
-	Supervisor, State, Events string
-	Up, Down                  int
-	Targets                   []row // in the order of the command line
-	Others                    []row // checks and notifications that exist now
-	Slots                     []taskvisor.SlotStatus
-	Subscribers               []subscriberSummary
+// newPage returns the status page: the live page, with what it cannot know of the
+// targets in a section of its own. "Run now" is a check now.
+func (a *app) newPage() *livesub.Page {
+	return livesub.New(
+		livesub.WithActions(operator),
+		livesub.WithTraceLabels(otelsub.TraceLabels),
+		livesub.WithSection("targets", a.section),
+		livesub.WithIncidents(a.listIncidents, a.incidents.Handler()),
+	)
 }
 
-// row is one task.
-type row struct {
-	Name, Shown, Class    string
-	State, Since          string
-	Attempt, Streak       int
-	Good, Error           string
-	LastSuccess, Next     string
-	Policy                string
-	Stuck, Ended, Watched bool
+// newIncidents keeps evidence of panics and hangs in memory, with what the flight
+// recorder has, if there is one. A target that is given up is no fault of the program's.
+func newIncidents(recorder *trace.FlightRecorder) (*flightsub.Recorder, error) {
+	return flightsub.New(
+		flightsub.WithFlightRecorder(recorder), flightsub.WithLogger(nil), // the page lists them
+		flightsub.WithTriggers(flightsub.Panic, flightsub.Stuck, flightsub.Abandoned, flightsub.GraceExceeded),
+	)
 }
 
-// page serves the status page.
-func (a *app) page(w http.ResponseWriter, _ *http.Request) {
-	var b bytes.Buffer
-	if err := pageTemplate.Execute(&b, a.view(a.sup.Snapshot())); err != nil {
-		http.Error(w, "the page could not be made", http.StatusInternalServerError)
-		return
+func (a *app) listIncidents() (list []livesub.Incident) {
+	for _, in := range a.incidents.List() {
+		list = append(list, livesub.Incident(in))
 	}
-	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	w.Header().Set("Cache-Control", "no-store")
-	_, _ = w.Write(b.Bytes())
+	return list
 }
 
-func (a *app) view(s taskvisor.Snapshot) view {
-	v := view{Supervisor: s.Supervisor, State: s.State.String(), Events: fmt.Sprint(s.Seq), Slots: s.Slots}
-	v.Subscribers = a.tally.summary(s).Subscribers
-	live := map[string]taskvisor.TaskStatus{}
-	for _, t := range s.Tasks {
-		if _, watched := a.targets[t.Name]; watched {
-			live[t.Name] = t
-		} else {
-			v.Others = append(v.Others, statusRow(t, s.Time))
-		}
-	}
+// operator lets those act who ask from this machine: there is no password on the
+// page, and it can be made to listen elsewhere.
+func operator(r *http.Request) (actor string, ok bool) {
+	addr, err := netip.ParseAddrPort(r.RemoteAddr)
+	return "somebody on this machine", err == nil && addr.Addr().Unmap().IsLoopback()
+}
+
+// section is what the page cannot know of the targets: where they are.
+func (a *app) section() livesub.Section {
+	s := livesub.Section{Columns: []string{"target", "address"}}
 	for _, name := range a.order {
-		var r row
-		if t, ok := live[name]; ok {
-			r = statusRow(t, s.Time)
-		} else {
-			r = a.endedRow(name, s.Time)
-		}
-		r.Watched, r.Shown = true, a.targets[name].shown.String()
-		if good, all := a.tally.good(name); all > 0 {
-			r.Good = fmt.Sprintf("%.1f %% of %d", 100*float64(good)/float64(all), all)
-		}
-		if r.Class == "up" {
-			v.Up++
-		} else if r.Class == "down" {
-			v.Down++
-		}
-		v.Targets = append(v.Targets, r)
+		s.Rows = append(s.Rows, []string{name, a.targets[name].shown.String()})
 	}
-	return v
-}
-
-// statusRow describes a registered task as of now.
-func statusRow(t taskvisor.TaskStatus, now time.Time) row {
-	r := row{
-		Name: t.Name, State: t.State.String(), Since: ago(now, t.Since), Attempt: t.Attempt, Streak: t.Streak,
-		Error: text(t.LastErr), LastSuccess: ago(now, t.LastSuccess), Policy: policyText(t.Spec), Stuck: t.Stuck,
-	}
-	if !t.NextStart.IsZero() {
-		r.Next = "in " + round(t.NextStart.Sub(now)).String()
-	}
-	switch {
-	case t.Streak > 0 || t.Stuck || t.State == taskvisor.StateAbandoned:
-		r.Class = "down"
-	case !t.LastSuccess.IsZero():
-		r.Class = "up"
-	}
-	return r
-}
-
-// endedRow describes a target that has no task any more.
-func (a *app) endedRow(name string, now time.Time) row {
-	r := row{Name: name, State: "not started", Ended: true}
-	if e, ok := a.tally.ending(name); ok {
-		r.State, r.Since, r.Attempt, r.Error = e.Outcome, ago(now, e.At), e.Attempts, e.Error
-		if e.Outcome != taskvisor.OutcomeCanceled.String() {
-			r.Class = "down"
-		}
-	}
-	return r
-}
-
-// policyText is the spec without the name, which the page shows elsewhere.
-func policyText(s taskvisor.TaskSpec) string {
-	return s.String()[len(s.Name())+len(": "):]
-}
-
-func ago(now, then time.Time) string {
-	if then.IsZero() {
-		return ""
-	}
-	return round(now.Sub(then)).String() + " ago"
-}
-
-// round cuts a duration to what a person reads at a glance.
-func round(d time.Duration) time.Duration {
-	switch d = max(d, 0); {
-	case d >= time.Minute:
-		return d.Round(time.Second)
-	case d >= time.Second:
-		return d.Round(100 * time.Millisecond)
-	default:
-		return d.Round(time.Millisecond)
-	}
+	return s
 }

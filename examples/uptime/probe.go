@@ -124,7 +124,7 @@ func (d disclose) RoundTrip(req *http.Request) (*http.Response, error) {
 func healthcheck(ctx context.Context, addr string) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+localAddr(addr)+"/healthz", nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+localAddr(addr)+"/readyz", nil)
 	if err != nil {
 		return errors.New("-listen is not an address to ask")
 	}

@@ -56,8 +56,8 @@ func TestAnswersAndWhatTheyMean(t *testing.T) {
 		"/gone":    {taskvisor.OutcomeFatal, "HTTP 410 Gone", 1},
 	} {
 		o, _ := outcomeOf(t, srv.URL+path, taskvisor.WithMaxRetries(1), taskvisor.ConstantBackoff(0))
-		if o.Kind != want.kind || text(o.Err) != want.text || o.Attempts != want.attempts {
-			t.Errorf("%s: %s, %q, %d attempts, want %+v", path, o.Kind, text(o.Err), o.Attempts, want)
+		if o.Kind != want.kind || reason(o.Err) != want.text || o.Attempts != want.attempts {
+			t.Errorf("%s: %s, %q, %d attempts, want %+v", path, o.Kind, reason(o.Err), o.Attempts, want)
 		}
 	}
 }
@@ -135,7 +135,7 @@ func TestBadEndpoints(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !strings.Contains(text(o.Err), want) || o.Attempts != attempts {
+		if !strings.Contains(reason(o.Err), want) || o.Attempts != attempts {
 			t.Errorf("%s: %v after %d attempts, want %q after %d", path, o.Err, o.Attempts, want, attempts)
 		}
 	}

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"net"
 	"net/http"
-	"strings"
 	"time"
 
 	"go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp"
@@ -39,38 +38,30 @@ func limited(h http.Handler) *http.Server {
 func (a *app) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", metricsHandler(a.registry))
-	mux.HandleFunc("GET /healthz", a.healthz)
+	mux.Handle("/livez", a.health.Live())
+	mux.Handle("/readyz", a.health.Ready())
 	mux.HandleFunc("GET /summary", a.summarize)
-	mux.HandleFunc("GET /{$}", a.page)
+	mux.Handle("/", a.page)
 	// A page of another site must not make a visitor's browser start checks.
 	check := http.NewCrossOriginProtection().Handler(http.HandlerFunc(a.check))
 	mux.Handle("POST /check", otelhttp.NewHandler(check, "check now", otelhttp.WithTracerProvider(a.tracer)))
 	return secured(mux)
 }
 
-// secured forbids browsers to run or embed anything but the page's own style.
+// secured forbids browsers to make anything of what is no page; the page has a policy
+// of its own.
 func secured(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		head := w.Header()
 		head.Set("X-Content-Type-Options", "nosniff")
 		head.Set("Referrer-Policy", "no-referrer")
-		head.Set("Content-Security-Policy",
-			"default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'")
+		head.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'; base-uri 'none'")
 		h.ServeHTTP(w, r)
 	})
 }
 
-// healthz answers 200 while the supervisor runs, and 503 before and after.
-func (a *app) healthz(w http.ResponseWriter, _ *http.Request) {
-	state := a.sup.Snapshot().State
-	if state != taskvisor.StateRunning {
-		w.WriteHeader(http.StatusServiceUnavailable)
-	}
-	_, _ = w.Write([]byte(state.String() + "\n"))
-}
-
 func (a *app) summarize(w http.ResponseWriter, _ *http.Request) {
-	reply(w, http.StatusOK, a.tally.summary(a.sup.Snapshot()))
+	reply(w, http.StatusOK, a.tally.Summary(a.sup.Snapshot()))
 }
 
 // checkReply is the answer to POST /check. Outcome and Error are empty while
@@ -91,7 +82,7 @@ type checkReply struct {
 func (a *app) check(w http.ResponseWriter, r *http.Request) {
 	t, ok := a.targets[r.FormValue("target")]
 	if !ok {
-		reply(w, http.StatusNotFound, checkReply{Target: clip(r.FormValue("target")), Error: "no such target"})
+		reply(w, http.StatusNotFound, checkReply{Error: "no such target"})
 		return
 	}
 	policy := taskvisor.Coalesce
@@ -113,10 +104,6 @@ func (a *app) check(w http.ResponseWriter, r *http.Request) {
 		defer cancel()
 		_, _ = h.Wait(ctx) // a wait that was too short shows as an answer without outcome
 	}
-	if strings.Contains(r.Header.Get("Accept"), "text/html") {
-		http.Redirect(w, r, "/", http.StatusSeeOther)
-		return
-	}
 	a.replyOutcome(w, t, h)
 }
 
@@ -125,7 +112,7 @@ func (a *app) replyOutcome(w http.ResponseWriter, t target, h *taskvisor.Handle)
 	code := http.StatusAccepted
 	if o, done := h.Outcome(); done {
 		code = http.StatusOK
-		answer.Outcome, answer.Error = o.Kind.String(), text(o.Err)
+		answer.Outcome, answer.Error = o.Kind.String(), reason(o.Err)
 		if o.Kind == taskvisor.OutcomeRejected {
 			code = http.StatusConflict
 		}
@@ -139,14 +126,6 @@ func reply(w http.ResponseWriter, code int, v any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(code)
 	_ = json.NewEncoder(w).Encode(v) // the client may be gone
-}
-
-// clip keeps what a client sent from filling the answer.
-func clip(s string) string {
-	if len(s) > maxTargetName {
-		return strings.ToValidUTF8(s[:maxTargetName], "") + "…"
-	}
-	return s
 }
 
 // localAddr turns an address to listen on into one to ask.

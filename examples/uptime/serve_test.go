@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -42,24 +43,27 @@ func started(t *testing.T, f func(t *testing.T, a *app), targets ...target) {
 	})
 }
 
-func TestHealthzFollowsTheSupervisor(t *testing.T) {
+func TestReadyzFollowsTheSupervisor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newTestApp(t, io.Discard, "")
 		want := func(code int, body string) {
 			t.Helper()
-			if w := ask(a, "GET", "/healthz"); w.Code != code || w.Body.String() != body+"\n" {
+			if w := ask(a, "GET", "/readyz"); w.Code != code || !strings.Contains(w.Body.String(), body) {
 				t.Errorf("%d %q, want %d %q", w.Code, w.Body, code, body)
 			}
+			if w := ask(a, "GET", "/livez"); w.Code != 200 {
+				t.Errorf("not live: %d %q", w.Code, w.Body)
+			}
 		}
-		want(503, "new")
+		want(503, "uptime: not started")
 		if err := a.sup.Start(context.Background()); err != nil {
 			t.Fatal(err)
 		}
-		want(200, "running")
+		want(200, "ready\n")
 		if err := a.sup.Shutdown(context.Background()); err != nil {
 			t.Fatal(err)
 		}
-		want(503, "stopped")
+		want(503, "uptime: ended")
 		if w := ask(a, "GET", "/metrics"); w.Code != 200 || !strings.Contains(w.Body.String(), `state="stopped"`) {
 			t.Errorf("/metrics does not outlive the supervisor: %d", w.Code)
 		}
@@ -90,14 +94,11 @@ func TestCheckNow(t *testing.T) {
 				t.Errorf("%s: %d %+v, want %+v", path, w.Code, got, want)
 			}
 		}
-		if w := ask(a, "GET", "/check?target=good"); w.Code != http.StatusMethodNotAllowed {
+		if w := ask(a, "GET", "/check?target=good"); w.Code != http.StatusNotFound {
 			t.Errorf("GET: %d", w.Code)
 		}
 		if w := ask(a, "POST", "/check?target=good", "Sec-Fetch-Site", "cross-site"); w.Code != http.StatusForbidden {
 			t.Errorf("from a page of another site: %d", w.Code)
-		}
-		if w := ask(a, "POST", "/check?target=good", "Accept", "text/html"); w.Code != http.StatusSeeOther {
-			t.Errorf("from the page's button: %d", w.Code)
 		}
 	}, good, bad)
 }
@@ -129,7 +130,7 @@ func TestChecksCoalesce(t *testing.T) {
 			t.Errorf("replace: %d %s", w.Code, w.Body)
 		}
 		synctest.Wait()
-		s := a.tally.summary(a.sup.Snapshot())
+		s := a.tally.Summary(a.sup.Snapshot())
 		if s.Rejections["superseded"] != 2 || s.Rejections["slot_busy"] != 1 || runs != 2 {
 			t.Errorf("rejections %v, %d runs: want two superseded, one slot_busy, two runs", s.Rejections, runs)
 		}
@@ -142,7 +143,7 @@ func TestChecksCoalesce(t *testing.T) {
 func TestCheckAfterTheEndIsRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newTestApp(t, io.Discard, "", probed("good", func(context.Context) error { return nil }))
-		if w := ask(a, "POST", "/check?target=good"); w.Code != http.StatusServiceUnavailable {
+		if w := ask(a, "POST", "/check?target=good"); w.Code != http.StatusAccepted { // it waits for the start
 			t.Errorf("before the start: %d", w.Code)
 		}
 		if err := a.sup.Shutdown(context.Background()); err != nil {
@@ -203,7 +204,7 @@ func FuzzHTTP(f *testing.F) {
 	f.Add("POST", "/check", "target=good&policy=replace", "target=bad")
 	f.Add("POST", "/check", "", "target=bad&policy=\x00")
 	f.Add("GET", "/metrics", "name[]=x", "")
-	f.Add("DELETE", "/summary/../healthz", "%zz&;", "\xff")
+	f.Add("DELETE", "/summary/../readyz", "%zz&;", "\xff")
 	a := newTestApp(f, io.Discard, "",
 		probed("good", func(context.Context) error { return nil }),
 		probed("<bad>", func(context.Context) error { return errors.New("<script>alert(1)</script>") }))
@@ -225,7 +226,7 @@ func FuzzHTTP(f *testing.F) {
 		if w.Code >= 500 && w.Code != http.StatusServiceUnavailable {
 			t.Errorf("HTTP %d: %s", w.Code, w.Body)
 		}
-		if strings.Contains(w.Body.String(), "<script") {
+		if strings.Contains(w.Body.String(), "<script>") {
 			t.Errorf("a script came through: %s", w.Body)
 		}
 		if strings.HasPrefix(w.Header().Get("Content-Type"), "application/json") && !json.Valid(w.Body.Bytes()) {
@@ -234,32 +235,10 @@ func FuzzHTTP(f *testing.F) {
 	})
 }
 
-// TestPageEscapes: names and errors cannot put markup on the page.
-func TestPageEscapes(t *testing.T) {
+// TestPage: the live page stands at the root, with the targets' addresses, and its
+// button checks now.
+func TestPage(t *testing.T) {
 	const evil = `"><script>alert(1)</script><img src=x onerror='a'>&{{.State}}`
-	started(t, func(t *testing.T, a *app) {
-		if _, err := a.sup.Add(context.Background(), taskvisor.Periodic(evil, time.Hour, a.targets[evil].probe)); err != nil {
-			t.Fatal(err)
-		}
-		synctest.Wait()
-		w := ask(a, "GET", "/")
-		body := w.Body.String()
-		if w.Code != 200 || !strings.Contains(w.Header().Get("Content-Type"), "text/html") {
-			t.Fatalf("%d %s", w.Code, w.Header())
-		}
-		for _, markup := range []string{"<script", "<img", "onerror='"} {
-			if strings.Contains(body, markup) {
-				t.Errorf("%s is on the page", markup)
-			}
-		}
-		if n := strings.Count(body, "&lt;script&gt;alert(1)"); n < 3 { // name, button, error
-			t.Errorf("the text shows %d times", n)
-		}
-	}, probed(evil, func(context.Context) error { return errors.New(evil) }))
-}
-
-// TestPageShowsTheSnapshot: what fails, what waits and what was given up.
-func TestPageShowsTheSnapshot(t *testing.T) {
 	started(t, func(t *testing.T, a *app) {
 		for _, name := range a.order {
 			target := a.targets[name]
@@ -268,22 +247,75 @@ func TestPageShowsTheSnapshot(t *testing.T) {
 			}
 		}
 		synctest.Wait()
-		v := a.view(a.sup.Snapshot())
-		if v.Up != 1 || v.Down != 2 || v.State != "running" || len(v.Targets) != 3 {
-			t.Fatalf("view %+v", v)
+		w := ask(a, "GET", "/")
+		body := w.Body.String()
+		if w.Code != 200 || !strings.Contains(w.Header().Get("Content-Type"), "text/html") {
+			t.Fatalf("%d %s", w.Code, w.Header())
 		}
-		good, failing, gone := v.Targets[0], v.Targets[1], v.Targets[2]
-		if good.State != "waiting" || good.Class != "up" || good.Next != "in 1h0m0s" || good.Good != "100.0 % of 1" {
-			t.Errorf("good: %+v", good)
+		for _, markup := range []string{"<script>", "<img", "onerror='"} {
+			if strings.Contains(body, markup) {
+				t.Errorf("%s is on the page", markup)
+			}
 		}
-		if failing.State != "backoff" || failing.Class != "down" || failing.Error != "no answer" || failing.Streak != 1 {
-			t.Errorf("failing: %+v", failing)
+		for _, part := range []string{"&lt;script&gt;alert(1)", "gave up", "HTTP 410 Gone", a.targets["good"].shown.String()} {
+			if !strings.Contains(body, part) {
+				t.Errorf("no %s on the page", part)
+			}
 		}
-		if gone.State != "fatal" || gone.Class != "down" || gone.Error != "HTTP 410 Gone" || !gone.Ended {
-			t.Errorf("gone: %+v", gone)
+		h, _ := a.sup.Lookup("good")
+		post := func(remote string) int {
+			r := httptest.NewRequest(http.MethodPost, "/action", strings.NewReader(fmt.Sprintf("run=%d", h.ID())))
+			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+			r.RemoteAddr = remote
+			w := httptest.NewRecorder()
+			a.handler().ServeHTTP(w, r)
+			time.Sleep(time.Millisecond) // no two attempts start within one
+			synctest.Wait()
+			return w.Code
+		}
+		if code := post("127.0.0.1:1234"); code != http.StatusOK || h.Status().Attempt != 2 {
+			t.Errorf("check now: %d, attempt %d", code, h.Status().Attempt)
+		}
+		if code := post("192.0.2.1:1234"); code != http.StatusForbidden || h.Status().Attempt != 2 {
+			t.Errorf("check now from elsewhere: %d, attempt %d", code, h.Status().Attempt)
 		}
 	},
 		probed("good", func(context.Context) error { return nil }),
-		probed("failing", func(context.Context) error { return errors.New("no answer") }),
+		probed(evil, func(context.Context) error { return errors.New(evil) }),
 		probed("gone", func(context.Context) error { return taskvisor.Fatal(statusError(410)) }))
+}
+
+// TestIncidents: a probe that panics leaves one, which the page lists and hands out.
+func TestIncidents(t *testing.T) {
+	broken := probed("broken", func(context.Context) error { panic("no such header") })
+	started(t, func(t *testing.T, a *app) {
+		ask(a, "POST", "/check?target=broken&wait=1")
+		synctest.Wait()
+		list := a.listIncidents()
+		if len(list) != 1 || list[0].Task != "check broken" || list[0].Kind != "panic" {
+			t.Errorf("%+v", list)
+			return
+		}
+		if page := ask(a, "GET", "/").Body.String(); !strings.Contains(page, `href="./incident?id=`+list[0].ID) {
+			t.Errorf("the page does not list it:\n%s", page)
+		}
+		if text := incidents(t, a); !strings.Contains(text, "no such header") || !strings.Contains(text, "TestIncidents") {
+			t.Errorf("%s", text)
+		}
+		if w := ask(a, "GET", "/incident?id="+list[0].ID); w.Code != 200 || w.Header().Get("Content-Type") != "application/zip" {
+			t.Errorf("%d %v", w.Code, w.Header())
+		}
+	}, broken)
+}
+
+// incidents is the text of all incidents, as one who downloads them reads it.
+func incidents(t *testing.T, a *app) string {
+	t.Helper()
+	var b strings.Builder
+	for _, in := range a.listIncidents() {
+		for _, part := range []string{"incident.json", "stacks.txt"} {
+			b.WriteString(ask(a, "GET", "/incident?part="+part+"&id="+in.ID).Body.String())
+		}
+	}
+	return b.String()
 }

@@ -48,7 +48,7 @@ func admissionVariety(_ context.Context, e *env) error {
 }
 
 func admissionWaits(ctx context.Context, e *env) error {
-	v, err := e.scalar(ctx, `taskvisor_admission_wait_seconds_count`)
+	v, err := e.prometheus.Scalar(ctx, `taskvisor_admission_wait_seconds_count`)
 	if err == nil && uint64(v) != e.summary.Totals["from_slots"] {
 		err = fmt.Errorf("%v observed, %d tasks from slots", v, e.summary.Totals["from_slots"])
 	}
@@ -64,8 +64,8 @@ func linked(ctx context.Context, e *env, task, kind, to string) error {
 	}
 	attempts := found.attempts(task)
 	for _, s := range attempts {
-		for _, l := range s.links {
-			if end, ok := found.byID[l.id]; ok && l.kind == kind && end.trace == l.trace && end.name == to {
+		for _, l := range s.Links {
+			if end, ok := found.byID[l.ID]; ok && l.Attrs[attrLink] == kind && end.Trace == l.Trace && end.Name == to {
 				return nil
 			}
 		}
@@ -85,7 +85,7 @@ func notificationsInOrder(ctx context.Context, e *env) error {
 		return errors.New("fewer than two notifications about flaky")
 	}
 	for i, s := range attempts[1:] {
-		if before := attempts[i]; s.began.Before(before.ended) {
+		if before := attempts[i]; s.Began.Before(before.Ended) {
 			return fmt.Errorf("%s began before %s had ended", s.describe(), before.describe())
 		}
 	}

@@ -61,7 +61,7 @@ func tracedLines(ctx context.Context, e *env) error {
 			continue
 		}
 		s, ok := found.byID[l.SpanID]
-		if !ok || s.trace != l.TraceID {
+		if !ok || s.Trace != l.TraceID {
 			return fmt.Errorf("%q of %s, attempt %d: trace %q and span %q are not in Jaeger", l.Msg, l.Task, l.Attempt, l.TraceID, l.SpanID)
 		}
 		if s.task() != l.Task || s.attempt() != l.Attempt {

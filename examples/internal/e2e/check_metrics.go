@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 )
 
 // present are the families that must have had a sample during the run. The two
@@ -28,12 +29,12 @@ var metricChecks = []check{
 	// compared below are of that scrape, and nothing changes any more.
 	{"Prometheus has scraped the final values", finalScrape},
 	{"every metric of the table was there", everyMetric},
-	{"attempts by task and outcome agree exactly", exactly(`taskvisor_task_attempts_total`,
-		func(s summary) map[string]uint64 { return flat(s.Attempts) }, "task", "outcome")},
+	{"attempts by task and result agree exactly", exactly(`taskvisor_task_attempts_total`,
+		func(s summary) map[string]uint64 { return flat(s.Attempts) }, "task", labelResult)},
 	{"the durations' histograms counted the same attempts (classic)", exactly(`taskvisor_task_attempt_duration_seconds_count`,
-		func(s summary) map[string]uint64 { return flat(s.Attempts) }, "task", "outcome")},
+		func(s summary) map[string]uint64 { return flat(s.Attempts) }, "task", labelResult)},
 	{"the durations' histograms counted the same attempts (native)", exactly(`histogram_count(taskvisor_task_attempt_duration_seconds)`,
-		func(s summary) map[string]uint64 { return flat(s.Attempts) }, "task", "outcome")},
+		func(s summary) map[string]uint64 { return flat(s.Attempts) }, "task", labelResult)},
 	{"attempts agree with the supervisor's own total", attemptsTotal},
 	{"restarts by task and cause agree exactly", exactly(`taskvisor_task_restarts_total`,
 		func(s summary) map[string]uint64 { return flat(s.Restarts) }, "task", "cause")},
@@ -56,13 +57,13 @@ var metricChecks = []check{
 }
 
 func finalScrape(ctx context.Context, e *env) error {
-	samples, err := e.query(ctx, `timestamp(taskvisor_supervisor_state{state="stopped"} == 1)`)
+	samples, err := e.prometheus.Query(ctx, `timestamp(taskvisor_supervisor_state{state="stopped"} == 1)`)
 	switch {
 	case err != nil:
 		return err
 	case len(samples) != 1:
 		return errors.New("no scrape since the supervisor stopped")
-	case samples[0].value <= float64(e.summary.Time.UnixMilli())/1000:
+	case samples[0].Value <= float64(e.summary.Time.UnixMilli())/1000:
 		return errors.New("no scrape since the counts were written")
 	}
 	return nil
@@ -71,7 +72,7 @@ func finalScrape(ctx context.Context, e *env) error {
 func everyMetric(ctx context.Context, e *env) error {
 	var missing []string
 	for _, name := range present {
-		samples, err := e.query(ctx, "count(present_over_time(taskvisor_"+name+"[10m]))")
+		samples, err := e.prometheus.Query(ctx, "count(present_over_time(taskvisor_"+name+"[10m]))")
 		if err != nil {
 			return err
 		}
@@ -92,7 +93,7 @@ func exactly(expr string, counted func(summary) map[string]uint64, labels ...str
 		if len(want) == 0 {
 			return errors.New("the program counted nothing")
 		}
-		got, err := e.counts(ctx, expr, labels...)
+		got, err := e.prometheus.Counts(ctx, expr, labels...)
 		if err != nil {
 			return err
 		}
@@ -103,7 +104,7 @@ func exactly(expr string, counted func(summary) map[string]uint64, labels ...str
 // holds checks that a PromQL condition returns something.
 func holds(condition string) func(context.Context, *env) error {
 	return func(ctx context.Context, e *env) error {
-		samples, err := e.query(ctx, condition)
+		samples, err := e.prometheus.Query(ctx, condition)
 		if err == nil && len(samples) == 0 {
 			err = fmt.Errorf("does not hold: %s", condition)
 		}
@@ -116,7 +117,7 @@ func attemptsTotal(ctx context.Context, e *env) error {
 	for _, n := range flat(e.summary.Attempts) {
 		counted += n
 	}
-	total, err := e.scalar(ctx, `sum(taskvisor_task_attempts_total)`)
+	total, err := e.prometheus.Scalar(ctx, `sum(taskvisor_task_attempts_total)`)
 	if err != nil {
 		return err
 	}
@@ -155,14 +156,14 @@ func subscribersAgree(ctx context.Context, e *env) error {
 			return fmt.Errorf("%s lost %d events and panicked %d times", s.Name, s.Dropped, s.Panics)
 		}
 	}
-	got, err := e.counts(ctx, `taskvisor_subscriber_events_total`, "subscriber")
+	got, err := e.prometheus.Counts(ctx, `taskvisor_subscriber_events_total`, "subscriber")
 	if err != nil {
 		return err
 	}
 	if err := same(got, want); err != nil {
 		return err
 	}
-	dropped, err := e.counts(ctx, `taskvisor_subscriber_events_dropped_total`, "subscriber", "kind")
+	dropped, err := e.prometheus.Counts(ctx, `taskvisor_subscriber_events_dropped_total`, "subscriber", "kind")
 	if err == nil && len(dropped) > 0 {
 		err = fmt.Errorf("dropped: %v", dropped)
 	}
@@ -171,7 +172,7 @@ func subscribersAgree(ctx context.Context, e *env) error {
 
 // exemplarsLead follows the exemplars from Prometheus to Jaeger.
 func exemplarsLead(ctx context.Context, e *env) error {
-	list, err := e.exemplars(ctx, `taskvisor_task_attempt_duration_seconds_bucket`)
+	list, err := e.prometheus.Exemplars(ctx, `taskvisor_task_attempt_duration_seconds_bucket`, e.began.Add(-time.Minute), time.Now())
 	if err != nil {
 		return err
 	}
@@ -181,15 +182,15 @@ func exemplarsLead(ctx context.Context, e *env) error {
 	}
 	outcomes := map[string]bool{}
 	for _, x := range list {
-		s, ok := found.byID[x.labels["span_id"]]
-		if !ok || s.trace != x.labels["trace_id"] {
-			return fmt.Errorf("the exemplar %v of %s leads to no span", x.labels, x.series["task"])
+		s, ok := found.byID[x.Labels["span_id"]]
+		if !ok || s.Trace != x.Labels["trace_id"] {
+			return fmt.Errorf("the exemplar %v of %s leads to no span", x.Labels, x.Series["task"])
 		}
-		if s.task() != x.series["task"] || s.outcome() != x.series["outcome"] {
+		if s.task() != x.Series["task"] || s.result() != x.Series[labelResult] {
 			return fmt.Errorf("an exemplar of %s/%s leads to the span of %s/%s",
-				x.series["task"], x.series["outcome"], s.task(), s.outcome())
+				x.Series["task"], x.Series[labelResult], s.task(), s.result())
 		}
-		outcomes[s.outcome()] = true
+		outcomes[s.result()] = true
 	}
 	for _, want := range []string{"success", "failure", "timeout", "panic"} {
 		if !outcomes[want] {

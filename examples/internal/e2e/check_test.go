@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/taskvisor/taskvisor-go/examples/internal/ask"
 )
 
 // story builds spans as a good run leaves them, so that tests can spoil one
@@ -15,22 +17,22 @@ type story struct {
 	clock time.Time
 }
 
-func (s *story) add(task, trace, parent, outcome string) *span {
+func (s *story) add(task, trace, parent, result string) *span {
 	s.clock = s.clock.Add(time.Second)
 	n := len(s.spans) + 1
-	x := span{
-		trace: trace, id: fmt.Sprintf("s%d", n), parent: parent, name: "run " + task,
-		began: s.clock, ended: s.clock.Add(500 * time.Millisecond),
-		attrs: map[string]string{"taskvisor.task.name": task, "taskvisor.attempt.number": fmt.Sprint(n), "taskvisor.attempt.outcome": outcome},
+	x := span{ask.Span{
+		Trace: trace, ID: fmt.Sprintf("s%d", n), Parent: parent, Name: "run " + task,
+		Began: s.clock, Ended: s.clock.Add(500 * time.Millisecond),
+		Attrs: map[string]string{"taskvisor.task.name": task, "taskvisor.attempt.number": fmt.Sprint(n), attrResult: result},
+	}}
+	if result == "failure" || result == "panic" {
+		x.IsError, x.StatusText, x.Attrs["error.type"] = true, "why", result
 	}
-	if outcome == "failure" || outcome == "panic" {
-		x.isError, x.statusText, x.attrs["error.type"] = true, "why", outcome
+	if result == "panic" {
+		x.Events = []ask.SpanEvent{{Name: "exception", Attrs: map[string]string{"exception.stacktrace": "main.panicking.func1(...)"}}}
 	}
-	if outcome == "panic" {
-		x.events = []spanEvent{{"exception", map[string]string{"exception.stacktrace": "main.panicking.func1(...)"}}}
-	}
-	if outcome == "canceled" {
-		x.attrs["taskvisor.cancel.cause"] = "shutdown"
+	if result == "canceled" {
+		x.Attrs["taskvisor.cancel.cause"] = "shutdown"
 	}
 	s.spans = append(s.spans, x)
 	return &s.spans[len(s.spans)-1]
@@ -38,42 +40,41 @@ func (s *story) add(task, trace, parent, outcome string) *span {
 
 // index makes what the checks read.
 func (s *story) index() spans {
-	found := spans{all: s.spans, byID: map[string]span{}, traces: map[string][]span{}}
+	var all []ask.Span
 	for _, x := range s.spans {
-		found.byID[x.id] = x
-		found.traces[x.trace] = append(found.traces[x.trace], x)
+		all = append(all, x.Span)
 	}
-	return found
+	return index(all)
 }
 
 func goodStory() *story {
 	s := &story{clock: time.Unix(1000, 0)}
 	for i := range 12 {
 		trace := fmt.Sprintf("flaky%d", i)
-		first := s.add("flaky", trace, "", "failure").id
+		first := s.add("flaky", trace, "", "failure").ID
 		s.add("flaky", trace, first, "failure")
 		s.add("flaky", trace, first, "success")
 	}
-	first := s.add("failing", "full", "", "failure").id
+	first := s.add("failing", "full", "", "failure").ID
 	for range maxTraceAttempts - 1 {
 		s.add("failing", "full", first, "failure")
 	}
-	s.add("failing", "more", "", "failure").links = []spanLink{{"full", first, "previous_trace"}}
+	s.add("failing", "more", "", "failure").Links = []ask.Link{{Trace: "full", ID: first, Attrs: map[string]string{attrLink: "previous_trace"}}}
 	s.add("panicking", "p", "", "panic")
 	s.add("hanging", "h", "", "canceled")
 	for i := range 60 {
 		attempt := *s.add("healthy", fmt.Sprintf("healthy%d", i), "", "success")
 		request := attempt
-		request.id, request.parent, request.name, request.attrs = attempt.id+"h", attempt.id, "HTTP GET", map[string]string{}
+		request.ID, request.Parent, request.Name, request.Attrs = attempt.ID+"h", attempt.ID, "HTTP GET", map[string]string{}
 		s.spans = append(s.spans, request)
 	}
 	return s
 }
 
-// find returns the nth span of that name and outcome.
-func (s *story) find(name, outcome string, n int) *span {
+// find returns the nth span of that name and result.
+func (s *story) find(name, result string, n int) *span {
 	for i := range s.spans {
-		if x := &s.spans[i]; x.name == name && x.outcome() == outcome {
+		if x := &s.spans[i]; x.Name == name && x.result() == result {
 			if n--; n < 0 {
 				return x
 			}
@@ -102,26 +103,26 @@ func TestTraceChecksSeeWhatIsWrong(t *testing.T) {
 		check string
 		spoil func(s *story)
 	}{
-		"a parent that is nowhere":         {"noOrphans", func(s *story) { s.find("run flaky", "success", 0).parent = "gone" }},
-		"a parent in another trace":        {"noOrphans", func(s *story) { s.find("run flaky", "success", 0).trace = "other" }},
-		"a retry that is a root":           {"streaks", func(s *story) { x := s.find("run flaky", "success", 3); x.parent, x.trace = "", "own" }},
-		"a retry below another retry":      {"streaks", func(s *story) { s.find("run flaky", "success", 3).parent = s.find("run flaky", "failure", 7).id }},
-		"a first attempt with a parent":    {"streaks", func(s *story) { s.find("run flaky", "failure", 2).parent = "s1" }},
-		"one trace for two runs":           {"newRuns", func(s *story) { s.find("run healthy", "success", 1).trace = "healthy0" }},
-		"a request outside of its attempt": {"nestedRequests", func(s *story) { s.find("HTTP GET", "", 0).parent = "" }},
-		"a request that outlives it":       {"nestedRequests", func(s *story) { s.find("HTTP GET", "", 0).ended = time.Unix(9e9, 0) }},
-		"a panic without a stack":          {"panics", func(s *story) { s.find("run panicking", "panic", 0).events = nil }},
+		"a parent that is nowhere":         {"noOrphans", func(s *story) { s.find("run flaky", "success", 0).Parent = "gone" }},
+		"a parent in another trace":        {"noOrphans", func(s *story) { s.find("run flaky", "success", 0).Trace = "other" }},
+		"a retry that is a root":           {"streaks", func(s *story) { x := s.find("run flaky", "success", 3); x.Parent, x.Trace = "", "own" }},
+		"a retry below another retry":      {"streaks", func(s *story) { s.find("run flaky", "success", 3).Parent = s.find("run flaky", "failure", 7).ID }},
+		"a first attempt with a parent":    {"streaks", func(s *story) { s.find("run flaky", "failure", 2).Parent = "s1" }},
+		"one trace for two runs":           {"newRuns", func(s *story) { s.find("run healthy", "success", 1).Trace = "healthy0" }},
+		"a request outside of its attempt": {"nestedRequests", func(s *story) { s.find("HTTP GET", "", 0).Parent = "" }},
+		"a request that outlives it":       {"nestedRequests", func(s *story) { s.find("HTTP GET", "", 0).Ended = time.Unix(9e9, 0) }},
+		"a panic without a stack":          {"panics", func(s *story) { s.find("run panicking", "panic", 0).Events = nil }},
 		"the stack of somebody else": {"panics", func(s *story) {
-			s.find("run panicking", "panic", 0).events[0].attrs["exception.stacktrace"] = "main.main"
+			s.find("run panicking", "panic", 0).Events[0].Attrs["exception.stacktrace"] = "main.main"
 		}},
-		"a failure without the status":           {"errorStatus", func(s *story) { s.find("run failing", "failure", 0).isError = false }},
-		"a failure without a type":               {"errorStatus", func(s *story) { s.find("run failing", "failure", 0).attrs["error.type"] = "" }},
-		"a success with the status error":        {"errorStatus", func(s *story) { s.find("run healthy", "success", 0).isError = true }},
-		"a cancellation with the status":         {"canceledStatus", func(s *story) { s.find("run hanging", "canceled", 0).isError = true }},
-		"no cancellation at all":                 {"canceledStatus", func(s *story) { s.find("run hanging", "canceled", 0).attrs = map[string]string{} }},
-		"33 attempts in a trace":                 {"boundedTraces", func(s *story) { s.find("run failing", "failure", maxTraceAttempts).trace = "full" }},
-		"a new trace without a link to the full": {"boundedTraces", func(s *story) { s.find("run failing", "failure", maxTraceAttempts).links = nil }},
-		"a limit that was never reached":         {"boundedTraces", func(s *story) { s.find("run failing", "failure", 0).trace = "other" }},
+		"a failure without the status":           {"errorStatus", func(s *story) { s.find("run failing", "failure", 0).IsError = false }},
+		"a failure without a type":               {"errorStatus", func(s *story) { s.find("run failing", "failure", 0).Attrs["error.type"] = "" }},
+		"a success with the status error":        {"errorStatus", func(s *story) { s.find("run healthy", "success", 0).IsError = true }},
+		"a cancellation with the status":         {"canceledStatus", func(s *story) { s.find("run hanging", "canceled", 0).IsError = true }},
+		"no cancellation at all":                 {"canceledStatus", func(s *story) { s.find("run hanging", "canceled", 0).Attrs = map[string]string{} }},
+		"33 attempts in a trace":                 {"boundedTraces", func(s *story) { s.find("run failing", "failure", maxTraceAttempts).Trace = "full" }},
+		"a new trace without a link to the full": {"boundedTraces", func(s *story) { s.find("run failing", "failure", maxTraceAttempts).Links = nil }},
+		"a limit that was never reached":         {"boundedTraces", func(s *story) { s.find("run failing", "failure", 0).Trace = "other" }},
 	} {
 		s := goodStory()
 		c.spoil(s)

@@ -4,16 +4,42 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
 	"os"
-	"strings"
 	"time"
+
+	"github.com/taskvisor/taskvisor-go/examples/internal/ask"
+	"github.com/taskvisor/taskvisor-go/examples/internal/checklist"
 )
+
+// The words of the product that differ from release to release.
+const (
+	labelResult = "result" // of an attempt, on metrics
+	attrResult  = "taskvisor.attempt.result"
+	attrAborted = "taskvisor.attempt.aborted"
+	attrLink    = "taskvisor.link.type"
+)
+
+// check is one claim about the run.
+type check struct {
+	name string
+	run  func(ctx context.Context, e *env) error
+}
+
+// listed returns the checks as a list to run.
+func listed(checks []check) []checklist.Check[*env] {
+	list := make([]checklist.Check[*env], 0, len(checks))
+	for _, c := range checks {
+		list = append(list, checklist.Check[*env]{Name: c.name, Run: c.run})
+	}
+	return list
+}
 
 // env is what the checks ask.
 type env struct {
-	app, prometheus, jaeger    string
+	app                        string
+	prometheus                 ask.Prometheus
+	jaeger                     ask.Jaeger
 	log, summaryFile, promtool string
 	patience                   time.Duration
 
@@ -39,51 +65,10 @@ type summary struct {
 	} `json:"subscribers"`
 }
 
-// get returns the body of an answer with status 200.
-func get(ctx context.Context, url string) (string, error) {
-	code, body, err := request(ctx, http.MethodGet, url)
-	if err == nil && code != http.StatusOK {
-		err = fmt.Errorf("GET %s: HTTP %d: %s", url, code, firstLine(body))
-	}
-	return body, err
-}
-
-func request(ctx context.Context, method, url string) (code int, body string, err error) {
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, method, url, nil)
-	if err != nil {
-		return 0, "", err
-	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return 0, "", err
-	}
-	defer resp.Body.Close()
-	text, err := io.ReadAll(resp.Body)
-	return resp.StatusCode, string(text), err
-}
-
-func getJSON(ctx context.Context, url string, v any) error {
-	body, err := get(ctx, url)
-	if err != nil {
-		return err
-	}
-	if err := json.Unmarshal([]byte(body), v); err != nil {
-		return fmt.Errorf("GET %s: %w", url, err)
-	}
-	return nil
-}
-
-func firstLine(s string) string {
-	line, _, _ := strings.Cut(strings.TrimSpace(s), "\n")
-	return line
-}
-
 // awaitSummary waits for the program to write its counts, which it does whole
 // or not at all, and reads them.
 func (e *env) awaitSummary(ctx context.Context, limit time.Duration) error {
-	for began := time.Now(); ; pause(ctx, 200*time.Millisecond) {
+	for began := time.Now(); ; checklist.Pause(ctx, 200*time.Millisecond) {
 		text, err := os.ReadFile(e.summaryFile)
 		if err == nil {
 			return json.Unmarshal(text, &e.summary)
@@ -100,10 +85,10 @@ func (e *env) awaitSummary(ctx context.Context, limit time.Duration) error {
 // press asks for checks of two slow targets all the time, from several callers,
 // so that slots are busy, checks wait and some are superseded, until ctx ends.
 func (e *env) press(ctx context.Context) {
-	for ; ctx.Err() == nil; pause(ctx, 700*time.Millisecond) {
+	for ; ctx.Err() == nil; checklist.Pause(ctx, 700*time.Millisecond) {
 		for _, target := range []string{"slow", "hanging", "slow", "hanging"} {
 			// The answers are checked elsewhere; near the end they are refusals.
-			_, _, _ = request(ctx, http.MethodPost, e.app+"/check?target="+target)
+			_, _, _ = ask.Request(ctx, http.MethodPost, e.app+"/check?target="+target)
 		}
 	}
 }

@@ -1,7 +1,9 @@
-// Command e2e asks a real Prometheus and a real Jaeger what they saw of a run
-// of examples/uptime, and compares it with what the program itself counted.
-// scripts/e2e.sh starts all of them and then this program; it never starts or
-// stops anything itself.
+// Command e2e asks a real Prometheus and a real Jaeger what they saw of a run of
+// examples/uptime: whether the demo shows all that it is there to show. The program's
+// own counts are made from events, as its metrics are: that they agree says that
+// nothing was lost on the way, not that it is true. That is for the command audit
+// beside this one, which believes no event. scripts/e2e.sh starts all of them; this
+// program never starts or stops anything itself.
 package main
 
 import (
@@ -11,25 +13,15 @@ import (
 	"os"
 	"os/signal"
 	"time"
+
+	"github.com/taskvisor/taskvisor-go/examples/internal/checklist"
 )
-
-// check is one claim about the run.
-type check struct {
-	name string
-	run  func(ctx context.Context, e *env) error
-}
-
-// phase is a list of checks that belong to one time of the run.
-type phase struct {
-	name   string
-	checks []check
-}
 
 func main() {
 	e := &env{}
 	flag.StringVar(&e.app, "app", "http://127.0.0.1:8484", "examples/uptime")
-	flag.StringVar(&e.prometheus, "prometheus", "http://127.0.0.1:9090", "Prometheus")
-	flag.StringVar(&e.jaeger, "jaeger", "http://127.0.0.1:16686", "Jaeger's query service")
+	flag.StringVar((*string)(&e.prometheus), "prometheus", "http://127.0.0.1:9090", "Prometheus")
+	flag.StringVar((*string)(&e.jaeger), "jaeger", "http://127.0.0.1:16686", "Jaeger's query service")
 	flag.StringVar(&e.log, "log", "uptime.log", "the program's JSON log")
 	flag.StringVar(&e.summaryFile, "summary", "summary.json", "what the program counted, written when it has stopped")
 	flag.StringVar(&e.promtool, "promtool", "promtool", "promtool")
@@ -50,7 +42,9 @@ func main() {
 // all runs the phases and returns the number of failed checks.
 func (e *env) all(ctx context.Context, runFor time.Duration) (failed int) {
 	e.began = time.Now()
-	failed += e.phase(ctx, phase{"while it runs", liveChecks})
+	r := checklist.Runner{Out: os.Stdout, Patience: e.patience}
+	failed += checklist.Run(ctx, r, "while it runs", e, listed(liveChecks))
+	failed += checklist.Run(ctx, r, "the wheel", e, listed(wheelChecks))
 	press, release := context.WithCancel(ctx)
 	defer release()
 	pressed := make(chan struct{})
@@ -66,41 +60,11 @@ func (e *env) all(ctx context.Context, runFor time.Duration) (failed int) {
 		fmt.Printf("FAIL  the program stops and writes its counts: %v\n", err)
 		return failed + 1
 	}
-	for _, p := range []phase{
-		{"metrics", metricChecks}, {"admission", admissionChecks}, {"traces", traceChecks}, {"logs", logChecks},
-	} {
-		failed += e.phase(ctx, p)
+	for _, p := range []struct {
+		name   string
+		checks []check
+	}{{"metrics", metricChecks}, {"admission", admissionChecks}, {"traces", traceChecks}, {"logs", logChecks}} {
+		failed += checklist.Run(ctx, r, p.name, e, listed(p.checks))
 	}
 	return failed
-}
-
-// phase runs each check until it holds or the patience is over: scrapes and
-// exports take their time.
-func (e *env) phase(ctx context.Context, p phase) (failed int) {
-	fmt.Printf("-- %s\n", p.name)
-	for _, c := range p.checks {
-		began := time.Now()
-		err := c.run(ctx, e)
-		for err != nil && ctx.Err() == nil && time.Since(began) < e.patience {
-			pause(ctx, time.Second)
-			err = c.run(ctx, e)
-		}
-		took := time.Since(began).Round(100 * time.Millisecond)
-		if err != nil {
-			failed++
-			fmt.Printf("FAIL  %s (%s): %v\n", c.name, took, err)
-			continue
-		}
-		fmt.Printf("ok    %s (%s)\n", c.name, took)
-	}
-	return failed
-}
-
-func pause(ctx context.Context, d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-ctx.Done():
-	}
 }

@@ -1,9 +1,12 @@
-package main
+// Package tally counts what a supervisor does, apart from any metrics library, so that a
+// run can be compared with what a Prometheus scraped from it.
+package tally
 
 import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"sync"
@@ -12,30 +15,28 @@ import (
 	"github.com/taskvisor/taskvisor-go/taskvisor"
 )
 
-// tally counts what happened, apart from any metrics library, so that the
-// status page has figures and a run can be compared with what a Prometheus
-// scraped from it. It is inline: it misses no event.
-type tally struct {
+// Tally is a subscriber that counts. It is inline: it misses no event.
+type Tally struct {
 	mu       sync.Mutex // guards the fields below
 	attempts map[string]map[string]uint64
 	restarts map[string]map[string]uint64
 	outcomes map[string]uint64
 	requests map[string]uint64
 	rejected map[string]uint64
-	ended    map[string]ending
+	ended    map[string]Ending
 }
 
-// ending is how a task ended.
-type ending struct {
+// Ending is how a task ended.
+type Ending struct {
 	Outcome  string    `json:"outcome"`
 	Error    string    `json:"error,omitempty"`
 	Attempts int       `json:"attempts"`
 	At       time.Time `json:"at"`
 }
 
-// summary is what -summary writes and /summary serves. Attempts and restarts
+// Summary is all counts, beside those of a snapshot. Attempts and restarts
 // are by task name, hence sums over all tasks that had the name.
-type summary struct {
+type Summary struct {
 	Supervisor string    `json:"supervisor"`
 	State      string    `json:"state"`
 	Time       time.Time `json:"time"`
@@ -46,38 +47,39 @@ type summary struct {
 	Outcomes   map[string]uint64            `json:"outcomes"` // of tasks
 	Requests   map[string]uint64            `json:"requests"` // policy/result
 	Rejections map[string]uint64            `json:"rejections"`
-	Ended      map[string]ending            `json:"ended"`  // task: its last end
+	Ended      map[string]Ending            `json:"ended"`  // task: its last end
 	Totals     map[string]uint64            `json:"totals"` // from the supervisor's snapshot
 
-	Subscribers []subscriberSummary `json:"subscribers"`
+	Subscribers []Subscriber `json:"subscribers"`
 }
 
-// subscriberSummary is one subscriber's bookkeeping.
-type subscriberSummary struct {
+// Subscriber is one subscriber's bookkeeping.
+type Subscriber struct {
 	Name      string `json:"name"`
 	Delivered uint64 `json:"delivered"`
 	Dropped   uint64 `json:"dropped"`
 	Panics    uint64 `json:"panics"`
 }
 
-func newTally() *tally {
-	return &tally{
+// New returns a tally that has counted nothing.
+func New() *Tally {
+	return &Tally{
 		attempts: map[string]map[string]uint64{},
 		restarts: map[string]map[string]uint64{},
 		outcomes: map[string]uint64{},
 		requests: map[string]uint64{},
 		rejected: map[string]uint64{},
-		ended:    map[string]ending{},
+		ended:    map[string]Ending{},
 	}
 }
 
 // Preferences implements [taskvisor.Preferences].
-func (t *tally) Preferences() []taskvisor.SubscriberOption {
+func (t *Tally) Preferences() []taskvisor.SubscriberOption {
 	return []taskvisor.SubscriberOption{taskvisor.WithName("tally"), taskvisor.Inline()}
 }
 
 // OnEvent implements [taskvisor.Subscribe]. It is safe for concurrent use.
-func (t *tally) OnEvent(_ context.Context, e taskvisor.Event) {
+func (t *Tally) OnEvent(_ context.Context, e taskvisor.Event) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	switch e.Kind {
@@ -107,43 +109,17 @@ func count(m map[string]map[string]uint64, task, what string) {
 	m[task][what]++
 }
 
-func endingOf(e taskvisor.Event) ending {
-	end := ending{Outcome: e.Outcome.String(), Attempts: e.Attempt, At: e.Time}
+func endingOf(e taskvisor.Event) Ending {
+	end := Ending{Outcome: e.Outcome.String(), Attempts: e.Attempt, At: e.Time}
 	if e.Err != nil {
 		end.Error = e.Err.Error()
 	}
 	return end
 }
 
-// ending returns how the last task of that name ended, if it did.
-func (t *tally) ending(task string) (ending, bool) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	e, ok := t.ended[task]
-	return e, ok
-}
-
-// good returns how many of the task's attempts ended, and how many of these
-// were a success. Attempts that we canceled say nothing about the target.
-func (t *tally) good(task string) (good, all uint64) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	for outcome, n := range t.attempts[task] {
-		switch outcome {
-		case taskvisor.ResultSuccess.String():
-			good += n
-			all += n
-		case taskvisor.ResultCanceled.String():
-		default:
-			all += n
-		}
-	}
-	return good, all
-}
-
-// summary returns a copy of the counts beside those of s.
-func (t *tally) summary(s taskvisor.Snapshot) summary {
-	sum := summary{
+// Summary returns a copy of the counts beside those of s.
+func (t *Tally) Summary(s taskvisor.Snapshot) Summary {
+	sum := Summary{
 		Supervisor: s.Supervisor, State: s.State.String(), Time: time.Now(), Events: s.Seq,
 		Attempts: map[string]map[string]uint64{}, Restarts: map[string]map[string]uint64{},
 		Totals: map[string]uint64{
@@ -152,7 +128,7 @@ func (t *tally) summary(s taskvisor.Snapshot) summary {
 		},
 	}
 	for _, sub := range s.Subscribers {
-		row := subscriberSummary{Name: sub.Name, Delivered: sub.Delivered, Panics: sub.Panics}
+		row := Subscriber{Name: sub.Name, Delivered: sub.Delivered, Panics: sub.Panics}
 		for _, n := range sub.Dropped {
 			row.Dropped += n
 		}
@@ -161,27 +137,19 @@ func (t *tally) summary(s taskvisor.Snapshot) summary {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for task, m := range t.attempts {
-		sum.Attempts[task] = clone(m)
+		sum.Attempts[task] = maps.Clone(m)
 	}
 	for task, m := range t.restarts {
-		sum.Restarts[task] = clone(m)
+		sum.Restarts[task] = maps.Clone(m)
 	}
-	sum.Outcomes, sum.Requests, sum.Rejections = clone(t.outcomes), clone(t.requests), clone(t.rejected)
-	sum.Ended = clone(t.ended)
+	sum.Outcomes, sum.Requests, sum.Rejections = maps.Clone(t.outcomes), maps.Clone(t.requests), maps.Clone(t.rejected)
+	sum.Ended = maps.Clone(t.ended)
 	return sum
 }
 
-func clone[V any](m map[string]V) map[string]V {
-	c := make(map[string]V, len(m))
-	for k, v := range m {
-		c[k] = v
-	}
-	return c
-}
-
-// write puts the summary into file, whole or not at all: whoever waits for the
+// Write puts the summary into file, whole or not at all: whoever waits for the
 // file never reads half of it.
-func (s summary) write(file string) error {
+func (s Summary) Write(file string) error {
 	text, err := json.MarshalIndent(s, "", "  ")
 	if err != nil {
 		return err
