@@ -25,24 +25,16 @@ func BenchmarkPeers(b *testing.B) { rounds.Bench(b, peers.Rows()) }
 
 func BenchmarkExporters(b *testing.B) { rounds.Bench(b, exporters.Rows()) }
 
-func BenchmarkScrape(b *testing.B) { rounds.Bench(b, exporters.ScrapeRows(100, 1000)) }
+func BenchmarkScrape(b *testing.B) { rounds.Bench(b, exporters.ScrapeRows(1000)) }
+
+func BenchmarkView(b *testing.B) { rounds.Bench(b, exporters.ViewRows(1000)) }
 
 // The benchmarks below run what cmd/bench runs, with sizes for a look at whether
 // it still works; one operation is one run of all of it.
 
-func BenchmarkScrapeImpact(b *testing.B) {
-	for b.Loop() {
-		impacts, err := exporters.Impacts(100, 100*time.Millisecond)
-		if err != nil {
-			b.Fatal(err)
-		}
-		b.ReportMetric(impacts[2].LostPercent, "%lost")
-	}
-}
-
 func BenchmarkLoss(b *testing.B) {
 	for _, c := range load.Cases() {
-		b.Run(fmt.Sprintf("rate=%d/subscribers=%d/work=%s/patient=%v", c.Rate, c.Subscribers, c.Work, !c.Impatient), func(b *testing.B) {
+		b.Run(fmt.Sprintf("rate=%d/subscribers=%d/work=%s", c.Rate, c.Subscribers, c.Work), func(b *testing.B) {
 			for b.Loop() {
 				l, err := load.Run(c, 20*time.Millisecond)
 				if err != nil {
@@ -72,33 +64,20 @@ func BenchmarkFootprint(b *testing.B) {
 }
 
 func BenchmarkPeriodic(b *testing.B) {
-	for _, side := range []string{"raw", "taskvisor"} {
-		b.Run(side, func(b *testing.B) {
-			for b.Loop() {
-				p, err := footprint.RunPeriodic(b.Context(), side, 1000, 10_000, 1)
-				if err != nil {
-					b.Fatal(err)
-				}
-				b.ReportMetric(p.PerSecond, "starts/s")
-				b.ReportMetric(p.P99, "ms-late-p99")
-			}
-		})
+	for b.Loop() {
+		p, err := footprint.RunPeriodic(b.Context(), 1000, 10_000, 1)
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.ReportMetric(p.PerSecond, "starts/s")
+		b.ReportMetric(p.P99, "ms-late-p99")
 	}
 }
 
 func BenchmarkGrowth(b *testing.B) {
-	for name, run := range map[string]func() (growth.Chart, error){
-		"Tasks":       func() (growth.Chart, error) { return growth.Tasks(1, 100, 1000) },
-		"Subscribers": func() (growth.Chart, error) { return growth.Subscribers(1, 1000, 0, 1, 16) },
-		"Slots":       func() (growth.Chart, error) { return growth.Slots(1, 100, 1000) },
-		"Cores":       func() (growth.Chart, error) { return growth.Cores(1, 1000, 1, 2) },
-	} {
-		b.Run(name, func(b *testing.B) {
-			for b.Loop() {
-				if _, err := run(); err != nil {
-					b.Fatal(err)
-				}
-			}
-		})
+	for b.Loop() {
+		if _, err := growth.Sizes(1, 100, 1000); err != nil {
+			b.Fatal(err)
+		}
 	}
 }

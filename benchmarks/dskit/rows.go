@@ -17,9 +17,9 @@ func rows() []rounds.Row {
 	return []rounds.Row{
 		{Name: "OneShot", Title: "one-shot: add, run, wait", Op: "task", N: 200_000, Sides: []rounds.Side{
 			{Name: "raw", Run: work.RawOneShot}, {Name: "taskvisor", Run: work.OneShot}, {Name: "dskit", Run: oneShot}}},
-		{Name: "Batch", Title: "Run of 100 000 instant tasks", Op: "task", N: 100_000, Sides: []rounds.Side{
+		{Name: "Batch", Title: "Run of 100 000 instant tasks", Op: "task", N: 100_000, Fixed: true, Sides: []rounds.Side{
 			{Name: "raw", Run: work.RawBatch}, {Name: "taskvisor", Run: work.Batch(0)}, {Name: "dskit", Run: batch}}},
-		{Name: "Stop", Title: "stop 100 000 idle tasks", Op: "task", N: 100_000, Sides: []rounds.Side{
+		{Name: "Stop", Title: "stop 100 000 idle tasks", Op: "task", N: 100_000, Fixed: true, Sides: []rounds.Side{
 			{Name: "raw", Run: work.RawStop}, {Name: "taskvisor", Run: work.Stop}, {Name: "dskit", Run: stop}}},
 	}
 }
@@ -90,8 +90,8 @@ func resting(n int, idle *work.Idle) (*services.Manager, error) {
 }
 
 func kinds() []footprint.Kind {
-	all := footprint.Only("running, idle", "taskvisor")
-	return append(all, footprint.Kind{State: "running, idle", Side: "dskit", Hold: func(n int) (any, error) {
+	all := footprint.Only("taskvisor", footprint.Running)
+	return append(all, footprint.Kind{State: footprint.Running, Side: "dskit", Hold: func(n int) (any, error) {
 		var idle work.Idle
 		return resting(n, &idle)
 	}})

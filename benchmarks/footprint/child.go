@@ -43,8 +43,8 @@ func child(kinds []Kind, spec []string, out *os.File) error {
 		}
 		numbers[i] = n
 	}
-	if spec[0] == "periodic" || spec[0] == "timers" {
-		p, err := periodic(spec[0], numbers[0], numbers[1], numbers[2])
+	if spec[0] == "periodic" {
+		p, err := periodic(numbers[0], numbers[1], numbers[2])
 		if err != nil {
 			return err
 		}

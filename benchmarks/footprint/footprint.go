@@ -30,24 +30,33 @@ func (k Kind) slug() string { return strings.ReplaceAll(k.State+"/"+k.Side, " ",
 // empty is what the others are compared with.
 var empty = Kind{"empty", "", func(int) (any, error) { return nil, nil }}
 
+// States of which the page tells.
+const (
+	Running = "running, idle"
+	Backoff = "backoff"
+	Waiting = "waiting for its interval"
+	AtGate  = "pending, at a gate"
+	InSlot  = "pending, in a slot's queue"
+)
+
 // Kinds are those of the page.
 var Kinds = []Kind{
-	{"running, idle", "raw", rawRunning},
-	{"running, idle", "raw, a context each", rawRunningEach},
-	{"running, idle", "raw, with labels too", rawRunningLabelled},
-	{"running, idle", "taskvisor", running},
-	{"running, idle", "errgroup", errgroupRunning},
-	{"running, idle", "oklog", oklogRunning},
-	{"running, idle", "conc", concRunning},
-	{"running, idle", "suture", sutureRunning},
-	{"backoff", "raw", rawTimers},
-	{"backoff", "taskvisor", failed},
-	{"backoff", "backoff", backoffV5},
-	{"backoff", "failsafe", failsafeBackoff},
-	{"backoff", "suture (the whole supervisor)", sutureBackoff},
-	{"waiting for its interval", "taskvisor", waiting},
-	{"pending, for a permit", "taskvisor", pending},
-	{"pending, in a slot's queue", "taskvisor", queued},
+	{Running, "raw", rawRunning},
+	{Running, "raw, a context each", rawRunningEach},
+	{Running, "raw, with labels too", rawRunningLabelled},
+	{Running, "taskvisor", running},
+	{Running, "errgroup", errgroupRunning},
+	{Running, "oklog", oklogRunning},
+	{Running, "conc", concRunning},
+	{Running, "suture", sutureRunning},
+	{Backoff, "raw", rawTimers},
+	{Backoff, "taskvisor", failed},
+	{Backoff, "backoff", backoffV5},
+	{Backoff, "failsafe", failsafeBackoff},
+	{Backoff, "suture (the whole supervisor)", sutureBackoff},
+	{Waiting, "taskvisor", waiting},
+	{AtGate, "taskvisor", pending},
+	{InSlot, "taskvisor", queued},
 }
 
 // Measure starts a child per kind and round, in turns.
@@ -77,7 +86,7 @@ func Measure(ctx context.Context, tasks, times int, kinds []Kind) ([]Footprint, 
 	return out, nil
 }
 
-// Only returns the kinds of one state and side.
-func Only(state, side string) []Kind {
-	return slices.DeleteFunc(slices.Clone(Kinds), func(k Kind) bool { return k.State != state || k.Side != side })
+// Only returns the kinds of one side, in the given states.
+func Only(side string, states ...string) []Kind {
+	return slices.DeleteFunc(slices.Clone(Kinds), func(k Kind) bool { return k.Side != side || !slices.Contains(states, k.State) })
 }

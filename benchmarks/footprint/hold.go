@@ -18,13 +18,15 @@ import (
 )
 
 var (
-	running = held(taskvisor.StateRunning, nil, func(name string) taskvisor.TaskSpec { return taskvisor.Restartable(name, idle) })
-	failed  = held(taskvisor.StateBackoff, nil, func(name string) taskvisor.TaskSpec {
+	running = held(taskvisor.StateRunning, func(name string) taskvisor.TaskSpec { return taskvisor.Restartable(name, idle) })
+	failed  = held(taskvisor.StateBackoff, func(name string) taskvisor.TaskSpec {
 		return taskvisor.Restartable(name, fail, taskvisor.ConstantBackoff(time.Hour))
 	})
-	waiting = held(taskvisor.StateWaiting, nil, func(name string) taskvisor.TaskSpec { return taskvisor.Periodic(name, time.Hour, instant) })
-	pending = held(taskvisor.StatePending, []taskvisor.Option{taskvisor.WithMaxConcurrent(1)},
-		func(name string) taskvisor.TaskSpec { return taskvisor.Restartable(name, idle) })
+	waiting = held(taskvisor.StateWaiting, func(name string) taskvisor.TaskSpec { return taskvisor.Periodic(name, time.Hour, instant) })
+	gate    = taskvisor.NewLimit("closed", 0)
+	pending = held(taskvisor.StatePending, func(name string) taskvisor.TaskSpec {
+		return taskvisor.Restartable(name, idle, taskvisor.WithGate(gate))
+	})
 )
 
 func idle(ctx context.Context) error { <-ctx.Done(); return nil }
@@ -41,11 +43,11 @@ func endless() context.Context {
 	return ctx
 }
 
-// held adds n tasks and waits until they are in the state; where permits are
-// limited the one that has it is not.
-func held(state taskvisor.State, opts []taskvisor.Option, spec func(name string) taskvisor.TaskSpec) func(int) (any, error) {
+// held adds n tasks and waits until they are in the state. Nothing is logged, which
+// would happen without a subscriber.
+func held(state taskvisor.State, spec func(name string) taskvisor.TaskSpec) func(int) (any, error) {
 	return func(n int) (any, error) {
-		sup, err := taskvisor.New(opts...)
+		sup, err := taskvisor.New(taskvisor.WithSubscriber(taskvisor.Discard))
 		if err != nil {
 			return nil, err
 		}
@@ -58,11 +60,7 @@ func held(state taskvisor.State, opts []taskvisor.Option, spec func(name string)
 				return nil, err
 			}
 		}
-		want := n
-		if len(opts) > 0 {
-			want--
-		}
-		return sup, await(sup, state, want)
+		return sup, await(sup, state, n)
 	}
 }
 

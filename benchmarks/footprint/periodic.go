@@ -13,7 +13,6 @@ import (
 
 // Periodic is what many periodic tasks cost a process while they run.
 type Periodic struct {
-	Side          string
 	Tasks         int
 	Rate          int     // starts per second that their interval asks for
 	Interval      float64 // seconds
@@ -27,16 +26,10 @@ type Periodic struct {
 	Peak          float64 // bytes per task, the most that the process ever had
 }
 
-// RunPeriodic measures tasks periodic tasks in a child, for so many seconds;
-// side "raw" has a bare timer for each.
-func RunPeriodic(ctx context.Context, side string, tasks, rate, seconds int) (Periodic, error) {
+// RunPeriodic measures tasks periodic tasks in a child, for so many seconds.
+func RunPeriodic(ctx context.Context, tasks, rate, seconds int) (Periodic, error) {
 	var p Periodic
-	kind := "periodic"
-	if side == "raw" {
-		kind = "timers"
-	}
-	err := spawn(ctx, &p, kind, tasks, rate, seconds)
-	p.Side = side
+	err := spawn(ctx, &p, "periodic", tasks, rate, seconds)
 	return p, err
 }
 
@@ -79,15 +72,12 @@ func (c *clockwork) tick(i int) {
 	c.due[i] = int64(time.Since(c.base)) + c.interval
 }
 
-func periodic(kind string, n, rate, seconds int) (Periodic, error) {
+func periodic(n, rate, seconds int) (Periodic, error) {
 	c := newClockwork(n, rate, seconds)
-	add, alive := c.timers, func() int { return n }
 	before := rss()
-	if kind == "periodic" {
-		var err error
-		if add, alive, err = c.tasks(work.Names(n)); err != nil {
-			return Periodic{}, err
-		}
+	add, alive, err := c.tasks(work.Names(n))
+	if err != nil {
+		return Periodic{}, err
 	}
 	// Spread evenly, so that every millisecond has its share of starts.
 	began := time.Now()
@@ -140,15 +130,4 @@ func (c *clockwork) tasks(names []string) (add func(i int) error, alive func() i
 		return err
 	}
 	return add, func() int { return len(sup.List()) }, nil
-}
-
-// timers is the limit: a timer that calls the work and sets itself again.
-func (c *clockwork) timers(i int) error {
-	var t *time.Timer
-	t = time.AfterFunc(time.Hour, func() {
-		_ = work.Protect(context.Background(), func(context.Context) error { c.tick(i); return nil })
-		t.Reset(time.Duration(c.interval))
-	})
-	t.Reset(0)
-	return nil
 }

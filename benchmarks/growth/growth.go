@@ -26,10 +26,28 @@ type Series struct {
 	Points []Point
 }
 
+// Add and Admission are the series that targets are about.
+const (
+	Add       = "Add"
+	Admission = "admission at a gate"
+)
+
 // Chart is one plot.
 type Chart struct {
 	Name, Title, X string
 	Series         []Series
+}
+
+// At returns a point of a series, and 0 where it was not measured.
+func (c Chart) At(series string, x float64) float64 {
+	for _, s := range c.Series {
+		for _, p := range s.Points {
+			if s.Name == series && p.X == x {
+				return p.Ns
+			}
+		}
+	}
+	return 0
 }
 
 func (c *Chart) add(series string, x int, ns float64) {
@@ -94,38 +112,44 @@ func newCrowd(n int) (*crowd, error) {
 
 func (c *crowd) close() error { return c.sup.Shutdown(context.Background()) }
 
-// Tasks measures operations of a supervisor with as many registered tasks.
-func Tasks(times int, sizes ...int) (Chart, error) {
-	chart := Chart{Name: "tasks", Title: "Cost of one operation, by registered tasks", X: "registered tasks"}
+// Sizes measures operations of supervisors which hold so many tasks already: that
+// wait for their interval, own a slot, or wait at a gate.
+func Sizes(times int, sizes ...int) (Chart, error) {
+	chart := Chart{Name: "growth", Title: "Cost of one operation, by tasks that are there already", X: "tasks there already"}
 	for _, size := range sizes {
-		c, err := newCrowd(size)
-		if err != nil {
-			return chart, err
-		}
-		for _, op := range []struct {
-			name string
-			n    int
-			run  func(n int) (time.Duration, error)
-		}{
-			{"Add", 1000, c.add},
-			{"add, run, wait", 10_000, c.oneShot},
-			{"attempt of a restart loop", 100_000, c.attempt},
-			{"Cancel of a waiting task", 1000, c.cancel},
-			{"Lookup", 10_000, c.lookup},
-			{"Snapshot, per task", size, c.snapshot},
-			{"Count, per task", size, c.count},
-		} {
-			ns, err := of(times, op.n, func() (time.Duration, error) { return op.run(op.n) })
-			if err != nil {
-				return chart, errors.Join(fmt.Errorf("%s: %w", op.name, err), c.close())
+		for _, part := range []func(*Chart, int, int) error{registered, slots, gated} {
+			if err := part(&chart, times, size); err != nil {
+				return chart, err
 			}
-			chart.add(op.name, size, ns)
-		}
-		if err := c.close(); err != nil {
-			return chart, err
 		}
 	}
 	return chart, nil
+}
+
+// registered measures beside tasks that wait for their interval.
+func registered(chart *Chart, times, size int) error {
+	c, err := newCrowd(size)
+	if err != nil {
+		return err
+	}
+	for _, op := range []struct {
+		name string
+		n    int
+		run  func(n int) (time.Duration, error)
+	}{
+		{Add, 1000, c.add},
+		{"add, run, wait", 10_000, c.oneShot},
+		{"Cancel of a waiting task", 1000, c.cancel},
+		{"Lookup", 10_000, c.lookup},
+		{"Snapshot, per task", size, c.snapshot},
+	} {
+		ns, err := of(times, op.n, func() (time.Duration, error) { return op.run(op.n) })
+		if err != nil {
+			return errors.Join(fmt.Errorf("%s: %w", op.name, err), c.close())
+		}
+		chart.add(op.name, size, ns)
+	}
+	return c.close()
 }
 
 // extra adds n periodic tasks beside the crowd and returns what that took.
@@ -191,17 +215,6 @@ func (c *crowd) oneShot(n int) (time.Duration, error) {
 	return time.Since(began), nil
 }
 
-func (c *crowd) attempt(n int) (time.Duration, error) {
-	ctx := context.Background()
-	began := time.Now()
-	h, err := c.sup.Add(ctx, taskvisor.Periodic("loop", 0, work.Loop(n), taskvisor.WithoutRestartFloor()))
-	if err != nil {
-		return 0, err
-	}
-	o, err := h.Wait(ctx)
-	return time.Since(began), errors.Join(err, work.Counted("attempts", o.Attempts, n))
-}
-
 func (c *crowd) lookup(n int) (time.Duration, error) {
 	found := 0
 	began := time.Now()
@@ -217,10 +230,4 @@ func (c *crowd) snapshot(n int) (time.Duration, error) {
 	began := time.Now()
 	sn := c.sup.Snapshot()
 	return time.Since(began), work.Counted("tasks", len(sn.Tasks), n)
-}
-
-func (c *crowd) count(n int) (time.Duration, error) {
-	began := time.Now()
-	got := c.sup.Count(taskvisor.StateWaiting)
-	return time.Since(began), work.Counted("tasks", got, n)
 }

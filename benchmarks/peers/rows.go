@@ -26,11 +26,14 @@ func Rows() []rounds.Row {
 			{Name: "taskvisor", Run: work.Restart(taskvisor.WithTimeout(time.Minute))},
 			{Name: "failsafe", Run: failsafeTimeout()},
 		}},
+		{Name: "Gate", Title: "restart loop, without a gate and with one that is free", Op: "attempt", N: 500_000, Sides: []rounds.Side{
+			{Name: "taskvisor", Run: work.Restart()},
+			{Name: "free gate", Run: work.RestartGated},
+		}},
 	}
 	for _, n := range []int{1, 4, 16} {
 		rows = append(rows, beside(n))
 	}
-	rows = append(rows, events(1, 1), events(1, 16), events(8, 1), events(8, 16))
 	rows = append(rows, lives()...)
 	return append(rows, failures()...)
 }
@@ -46,26 +49,10 @@ func beside(n int) rounds.Row {
 // Go, with taskvisor, and with suture, which has one event per attempt where the
 // others have three.
 func Beside(n int) []rounds.Side {
-	if n == 0 {
-		return []rounds.Side{
-			{Name: "channels", Run: work.RawRestart}, {Name: "taskvisor", Run: work.Restart()}, {Name: "suture", Run: sutureRestart, Part: 5},
-		}
-	}
 	return []rounds.Side{
 		{Name: "channels", Run: work.ChannelLoop(n), Part: 1 + n/8},
 		{Name: "taskvisor", Run: work.RestartBeside(work.Counters(n))},
 		{Name: "suture", Run: sutureBeside(n), Part: 5},
-	}
-}
-
-func events(publishers, subscribers int) rounds.Row {
-	return rounds.Row{
-		Name:  fmt.Sprintf("Events%dTo%d", publishers, subscribers),
-		Title: fmt.Sprintf("%d publishers, %d subscribers, until all is consumed", publishers, subscribers),
-		Op:    "event", N: 1_000_000, Sides: []rounds.Side{
-			{Name: "channels", Run: work.ChannelEvents(publishers, subscribers), Part: 1 + subscribers/4},
-			{Name: "taskvisor", Run: work.Events(publishers, subscribers)},
-		},
 	}
 }
 
@@ -80,7 +67,7 @@ func lives() []rounds.Row {
 			{Name: "conc", Run: concOneShot},
 			{Name: "suture", Run: sutureOneShot, Part: 3},
 		}},
-		{Name: "Batch", Title: "Run of 100 000 instant tasks", Op: "task", N: 100_000, Sides: []rounds.Side{
+		{Name: "Batch", Title: "Run of 100 000 instant tasks", Op: "task", N: 100_000, Fixed: true, Sides: []rounds.Side{
 			{Name: "raw", Run: work.RawBatch},
 			{Name: "raw+contract", Run: work.EquippedBatch},
 			{Name: "taskvisor", Run: work.Batch(0)},
@@ -90,7 +77,10 @@ func lives() []rounds.Row {
 			{Name: "conc", Run: concBatch},
 			{Name: "suture", Run: sutureBatch},
 		}},
-		{Name: "Stop", Title: "stop 100 000 idle tasks", Op: "task", N: 100_000, Sides: []rounds.Side{
+		{Name: "Batch10k", Title: "Run of 10 000 instant tasks, with a subscriber at the defaults", Op: "task", N: 10_000, Fixed: true, Sides: []rounds.Side{
+			{Name: "taskvisor", Run: work.Batch(1)},
+		}},
+		{Name: "Stop", Title: "stop 100 000 idle tasks", Op: "task", N: 100_000, Fixed: true, Sides: []rounds.Side{
 			{Name: "raw", Run: work.RawStop},
 			{Name: "raw-each", Run: work.RawStopEach},
 			{Name: "taskvisor", Run: work.Stop},
@@ -121,9 +111,10 @@ func failures() []rounds.Row {
 			{Name: "oversight", Run: oversightPanic, Part: 5},
 			{Name: "suture", Run: suturePanic, Part: 5},
 		}},
-		{Name: "Sleeper", Title: "restart loop beside a subscriber that sleeps 100 µs per event", Op: "attempt", N: 300_000, Sides: []rounds.Side{
+		{Name: "Slow", Title: "restart loop beside a subscriber that takes 100 µs per event", Op: "attempt", N: 300_000, Sides: []rounds.Side{
 			{Name: "draining", Run: work.RestartBeside(work.Counters(1))},
-			{Name: "taskvisor", Run: work.BesideSleeper},
+			{Name: "taskvisor", Run: work.BesideSlow(work.Sleeper{For: 100 * time.Microsecond})},
+			{Name: "spinning", Run: work.BesideSlow(work.Spinner{For: 100 * time.Microsecond})},
 			{Name: "suture", Run: sutureSleeper, Part: 1000},
 		}},
 	}

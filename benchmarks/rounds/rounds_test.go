@@ -51,6 +51,10 @@ func TestMedians(t *testing.T) {
 	if !ok || raw.NsPerOp != 2 || raw.Low != 1 || raw.High != 9 || raw.Rounds != 3 || raw.Extra["x"] != 6 {
 		t.Errorf("%+v", raw)
 	}
+	lost := rounds.Medians([]rounds.Sample{{Extra: map[string]float64{rounds.Lost: 0}}, {Extra: map[string]float64{rounds.Lost: 2}}, {Extra: map[string]float64{rounds.Lost: 0}}})
+	if got := lost[0].Extra[rounds.Lost]; got != 2 {
+		t.Errorf("lost %v, want the worst round's 2", got)
+	}
 	if even := rounds.Median([]float64{4, 1, 3, 2}); even != 2.5 {
 		t.Errorf("median %v, want 2.5", even)
 	}

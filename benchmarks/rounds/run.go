@@ -65,6 +65,10 @@ func Median(values []float64) float64 {
 	return (v[n/2-1] + v[n/2]) / 2
 }
 
+// Lost is the unit of events that did not reach a subscriber. It is the one figure
+// of which a result has the worst round instead of the median.
+const Lost = "lost/op"
+
 // Result is one side of a row: the medians of all its rounds.
 type Result struct {
 	Row, Side                                  string
@@ -116,6 +120,11 @@ func median(g []Sample) Result {
 			r.Extra = map[string]float64{}
 		}
 		r.Extra[unit] = of(func(s Sample) float64 { return s.Extra[unit] })
+		if unit == Lost { // once is too often
+			for _, s := range g {
+				r.Extra[unit] = max(r.Extra[unit], s.Extra[unit])
+			}
+		}
 	}
 	return r
 }

@@ -30,6 +30,7 @@ type Row struct {
 	Title string // what is done, for people
 	Op    string // what one operation is
 	N     int    // operations per round
+	Fixed bool   // N is part of what the title says: a short run does as many
 	Sides []Side
 }
 

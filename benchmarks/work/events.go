@@ -2,7 +2,6 @@ package work
 
 import (
 	"context"
-	"fmt"
 	"sync"
 	"time"
 
@@ -12,7 +11,7 @@ import (
 
 const (
 	perAttempt = 3    // events: starting, stopped, backoff scheduled
-	capacity   = 1024 // of a channel; the default of a subscriber
+	capacity   = 1024 // of a channel
 )
 
 // Channels are what a fan-out without a library is: a buffered channel and a
@@ -89,87 +88,36 @@ func sendLoop(c *Channels[taskvisor.Event], n int) {
 	}
 }
 
-// ChannelEvents sends n events from several goroutines, each a restart loop.
-// One operation is one event; everybody gets every one.
-func ChannelEvents(publishers, subscribers int) func(*rounds.Meter, int) error {
-	return func(m *rounds.Meter, n int) error {
-		each := max(1, n/perAttempt/publishers)
-		c := NewChannels(subscribers, deliver)
-		m.Start()
-		var wg sync.WaitGroup
-		for range publishers {
-			wg.Go(func() { sendLoop(c, each) })
-		}
-		wg.Wait()
-		got := c.Close()
-		m.Stop()
-		return Counted("events", got, each*publishers*perAttempt)
-	}
-}
-
-// Events is ChannelEvents with tasks and subscribers. The measurement ends when
-// the last subscriber has had the last event.
-func Events(publishers, subscribers int) func(*rounds.Meter, int) error {
-	return func(m *rounds.Meter, n int) error {
-		each := max(1, n/perAttempt/publishers)
-		sup, err := started(Counters(subscribers)()...)
-		if err != nil {
-			return err
-		}
-		m.Start()
-		err = end(sup, loops(sup, publishers, each))
-		m.Stop()
-		if err != nil {
-			return err
-		}
-		lost, err := Accounts(sup.Snapshot())
-		m.Report("lost/op", float64(lost)/float64(n))
-		return err
-	}
-}
-
-// loops runs that many tasks for n attempts each.
-func loops(sup *taskvisor.Supervisor, tasks, n int) error {
-	ctx := context.Background()
-	handles := make([]*taskvisor.Handle, tasks)
-	for i := range handles {
-		h, err := sup.Add(ctx, taskvisor.Restartable(fmt.Sprintf("loop-%d", i), Loop(n), taskvisor.RestartAlways(0), taskvisor.WithoutRestartFloor()))
-		if err != nil {
-			return err
-		}
-		handles[i] = h
-	}
-	for _, h := range handles {
-		o, err := h.Wait(ctx)
-		if err != nil {
-			return err
-		}
-		if err := Counted("attempts", o.Attempts, n); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // Sleeper sleeps for each event.
 type Sleeper struct{ For time.Duration }
 
 // OnEvent sleeps.
 func (s Sleeper) OnEvent(context.Context, taskvisor.Event) { time.Sleep(s.For) }
 
-// BesideSleeper is a restart loop with one subscriber that sleeps 100 µs for
-// each event. It is measured as long as the task runs; afterwards the subscriber
-// is given up, and delivered and dropped have to be what was published.
-func BesideSleeper(m *rounds.Meter, n int) error {
-	sup, err := started(taskvisor.WithSubscriber(Sleeper{100 * time.Microsecond}), taskvisor.WithSubscriberDrain(0))
-	if err != nil {
+// Spinner keeps a processor busy for each event.
+type Spinner struct{ For time.Duration }
+
+// OnEvent spins.
+func (s Spinner) OnEvent(context.Context, taskvisor.Event) {
+	for until := time.Now().Add(s.For); time.Now().Before(until); {
+	}
+}
+
+// BesideSlow is a restart loop with one subscriber that cannot keep up. It is
+// measured as long as the task runs; afterwards the subscriber is given up, and
+// delivered and dropped have to be what was published.
+func BesideSlow(slow taskvisor.Subscribe) func(*rounds.Meter, int) error {
+	return func(m *rounds.Meter, n int) error {
+		sup, err := started(taskvisor.WithSubscriber(slow), taskvisor.WithSubscriberDrain(0))
+		if err != nil {
+			return err
+		}
+		if err := end(sup, restart(m, sup, n)); err != nil {
+			return err
+		}
+		sn := sup.Snapshot()
+		lost, err := Accounts(sn)
+		m.Report(rounds.Lost, float64(lost)/float64(n))
 		return err
 	}
-	if err := end(sup, restart(m, sup, n)); err != nil {
-		return err
-	}
-	sn := sup.Snapshot()
-	lost, err := Accounts(sn)
-	m.Report("lost/op", float64(lost)/float64(n))
-	return err
 }

@@ -90,7 +90,7 @@ func Batch(subscribers int) func(*rounds.Meter, int) error {
 			return err
 		}
 		if subscribers > 0 {
-			m.Report("lost/op", float64(lost)/float64(n))
+			m.Report(rounds.Lost, float64(lost)/float64(n))
 		}
 		if err := Counted("tasks removed", int(sn.Removed), n); err != nil {
 			return err

@@ -57,6 +57,11 @@ func Restart(opts ...taskvisor.TaskOption) func(*rounds.Meter, int) error {
 	}
 }
 
+// RestartGated is Restart with a gate of the task's own that always lets it in.
+func RestartGated(m *rounds.Meter, n int) error {
+	return Restart(taskvisor.WithGate(taskvisor.NewLimit("free", 1)))(m, n)
+}
+
 func restart(m *rounds.Meter, sup *taskvisor.Supervisor, n int, opts ...taskvisor.TaskOption) error {
 	ctx := context.Background()
 	opts = append([]taskvisor.TaskOption{taskvisor.RestartAlways(0), taskvisor.WithoutRestartFloor()}, opts...)
@@ -85,9 +90,47 @@ func RestartBeside(subscribers func() []taskvisor.Option) func(*rounds.Meter, in
 			return err
 		}
 		lost, err := Accounts(sup.Snapshot())
-		m.Report("lost/op", float64(lost)/float64(n))
+		m.Report(rounds.Lost, float64(lost)/float64(n))
 		return err
 	}
+}
+
+// RestartObserved is RestartBeside, measured until the last subscriber has had the
+// last event: the work that it does later is counted too.
+func RestartObserved(subscribers func() []taskvisor.Option, opts ...taskvisor.TaskOption) func(*rounds.Meter, int) error {
+	return func(m *rounds.Meter, n int) error {
+		return restartBody(m, n, Loop(n), subscribers(), opts)
+	}
+}
+
+// RestartBody runs body for n attempts, the last of which has to end the task.
+func RestartBody(m *rounds.Meter, n int, body taskvisor.Func) error {
+	return restartBody(m, n, body, nil, nil)
+}
+
+func restartBody(m *rounds.Meter, n int, body taskvisor.Func, opts []taskvisor.Option, task []taskvisor.TaskOption) error {
+	sup, err := started(opts...)
+	if err != nil {
+		return err
+	}
+	ctx := context.Background()
+	m.Start()
+	h, err := sup.Add(ctx, taskvisor.Periodic("loop", 0, body, append(task, taskvisor.WithoutRestartFloor())...))
+	if err != nil {
+		return end(sup, err)
+	}
+	o, err := h.Wait(ctx)
+	err = end(sup, err)
+	m.Stop()
+	if err != nil {
+		return err
+	}
+	if err := Counted("attempts", o.Attempts, n); err != nil {
+		return err
+	}
+	lost, err := Accounts(sup.Snapshot())
+	m.Report(rounds.Lost, float64(lost)/float64(n))
+	return err
 }
 
 // Counters are n queued subscribers with the default capacity.

@@ -1,11 +1,11 @@
 // Command bench measures everything that docs/benchmarks.md shows:
 //
-//	go run ./cmd/bench [-rounds n] [-scale f] [-out dir] [suite ...]
+//	go run ./cmd/bench [-short] [-rounds n] [-scale f] [-out dir] [suite ...]
 //
-// Suites are peers, exporters, growth, loss, footprint, periodic and scrape; all
-// of them without arguments, which takes about half an hour on two cores that
-// have nothing else to do. Each writes a file of results; "go run ./cmd/page"
-// makes the page of them.
+// Suites are peers, exporters, views, loss, footprint, periodic and growth; all of
+// them without arguments, which takes about 20 minutes on two cores that have
+// nothing else to do, and five with -short. Each writes a file of results; "go run
+// ./cmd/page" makes the page of them.
 package main
 
 import (
@@ -21,6 +21,7 @@ import (
 // run is what was asked for.
 type run struct {
 	rounds int
+	short  bool    // fewer operations and shorter windows, of the same sizes
 	scale  float64 // of every size
 	out    string
 	meta   report.Meta
@@ -29,10 +30,14 @@ type run struct {
 func main() {
 	footprint.Child(footprint.Kinds...)
 	r := run{meta: report.NewMeta()}
-	flag.IntVar(&r.rounds, "rounds", 7, "rounds of everything that is repeated")
+	flag.IntVar(&r.rounds, "rounds", 5, "rounds of everything that is repeated")
+	flag.BoolVar(&r.short, "short", false, "3 rounds of a fifth of the work each, for a first impression")
 	flag.Float64Var(&r.scale, "scale", 1, "factor to all sizes, to try things out")
 	flag.StringVar(&r.out, "out", "results", "directory for the results")
 	flag.Parse()
+	if r.short {
+		r.rounds = min(r.rounds, 3)
+	}
 	names := flag.Args()
 	if len(names) == 0 {
 		names = order
@@ -53,10 +58,21 @@ func main() {
 	}
 }
 
-// size scales n.
+// size scales n, a size that the page names.
 func (r run) size(n int) int { return max(1, int(float64(n)*r.scale)) }
 
-// time scales d, as far as a rate can still be measured.
-func (r run) time(d time.Duration) time.Duration {
-	return max(d/4, time.Duration(float64(d)*r.scale))
+// ops scales n, a number of operations in a round.
+func (r run) ops(n int) int {
+	if r.short {
+		n /= 5
+	}
+	return r.size(n)
+}
+
+// seconds scales a number of seconds.
+func (r run) seconds(n int) int {
+	if r.short {
+		n /= 3
+	}
+	return max(1, int(float64(n)*r.scale))
 }

@@ -5,13 +5,13 @@ import (
 	"math"
 )
 
-// duration prints nanoseconds with a unit.
+// duration prints nanoseconds with a unit, in three digits.
 func duration(ns float64) string {
 	switch {
 	case ns >= 1e6:
-		return fmt.Sprintf("%.3g ms", ns/1e6)
+		return figure(ns/1e6) + " ms"
 	case ns >= 1e4:
-		return fmt.Sprintf("%.3g µs", ns/1e3)
+		return figure(ns/1e3) + " µs"
 	default:
 		return figure(ns) + " ns"
 	}
@@ -29,17 +29,8 @@ func figure(v float64) string {
 	}
 }
 
-// small is figure for what is often nothing at all, and mostly a whole number.
-func small(v float64) string {
-	switch {
-	case v < slack:
-		return "0"
-	case math.Abs(v-math.Round(v)) < slack:
-		return thousands(v)
-	default:
-		return figure(v)
-	}
-}
+// size prints a size.
+func size(v float64) string { return thousands(v) + " B" }
 
 // thousands groups the digits of the integer part.
 func thousands(v float64) string {

@@ -1,4 +1,4 @@
-// Command page makes docs/benchmarks.md and its plots from what cmd/bench and
+// Command page makes docs/benchmarks.md and its plot from what cmd/bench and
 // the module dskit have written:
 //
 //	go run ./cmd/page [-results dir] [-docs dir]
@@ -7,13 +7,14 @@ package main
 import (
 	"bytes"
 	_ "embed"
+	"errors"
 	"flag"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"text/template"
 
-	"github.com/taskvisor/taskvisor-go/benchmarks/exporters"
 	"github.com/taskvisor/taskvisor-go/benchmarks/footprint"
 	"github.com/taskvisor/taskvisor-go/benchmarks/growth"
 	"github.com/taskvisor/taskvisor-go/benchmarks/load"
@@ -29,15 +30,14 @@ type results struct {
 	Meta      report.Meta
 	Peers     []rounds.Result
 	Exporters []rounds.Result
-	Scrape    []rounds.Result
+	Views     []rounds.Result
 	Dskit     []rounds.Result
 	DskitMeta report.Meta
-	Impact    []exporters.Impact
 	Loss      []load.Loss
 	Footprint []footprint.Footprint
 	DskitRSS  []footprint.Footprint
 	Periodic  []footprint.Periodic
-	Growth    []growth.Chart
+	Growth    growth.Chart
 	Runs      []suiteRun
 }
 
@@ -50,7 +50,7 @@ type suiteRun struct {
 
 func main() {
 	dir := flag.String("results", "results", "what cmd/bench has written")
-	docs := flag.String("docs", "../docs", "where the page goes, and its plots to img below it")
+	docs := flag.String("docs", "../docs", "where the page goes, and its plot to img below it")
 	flag.Parse()
 	if err := run(*dir, *docs); err != nil {
 		fmt.Fprintln(os.Stderr, "page:", err)
@@ -63,19 +63,19 @@ func run(dir, docs string) error {
 	if err != nil {
 		return err
 	}
+	if len(r.Peers) == 0 {
+		return fmt.Errorf("no results of peers in %s", dir)
+	}
 	img := filepath.Join(docs, "img")
 	if err := os.MkdirAll(img, 0o755); err != nil {
 		return err
 	}
-	for _, c := range r.Growth {
-		if err := os.WriteFile(filepath.Join(img, "bench-"+c.Name+".svg"), plot(c), 0o644); err != nil {
-			return err
-		}
+	if err := os.WriteFile(filepath.Join(img, "bench-"+r.Growth.Name+".svg"), plot(r.Growth), 0o644); err != nil {
+		return err
 	}
 	t, err := template.New("page").Funcs(template.FuncMap{
-		"targets": targets, "quoted": func() string { return quoted }, "peers": peerTable, "scrape": scrapeTable, "impact": impactTable,
-		"loss": lossTable, "footprint": footprintTable, "periodic": periodicTable, "growth": growthTable, "versions": versions,
-		"misses": misses, "why": why,
+		"targets": targetTable, "score": score, "peers": peerTable, "loss": lossTable, "versions": versions, "busy": busy, "warning": warning, "capacity": capacity,
+		"publishers": publishers, "versus": results.versus, "slowness": slowness, "memory": memory, "growing": growing,
 	}).Parse(text)
 	if err != nil {
 		return err
@@ -93,12 +93,15 @@ func readAll(dir string) (r results, err error) {
 		name string
 		read func(name string) (report.Meta, error)
 	}{
-		{"peers", into(dir, &r.Peers)}, {"exporters", into(dir, &r.Exporters)}, {"scrape", into(dir, &r.Scrape)},
-		{"impact", into(dir, &r.Impact)}, {"loss", into(dir, &r.Loss)}, {"footprint", into(dir, &r.Footprint)},
+		{"peers", into(dir, &r.Peers)}, {"exporters", into(dir, &r.Exporters)}, {"views", into(dir, &r.Views)},
+		{"loss", into(dir, &r.Loss)}, {"footprint", into(dir, &r.Footprint)},
 		{"periodic", into(dir, &r.Periodic)}, {"growth", into(dir, &r.Growth)},
 		{"dskit", into(dir, &r.Dskit)}, {"dskit-footprint", into(dir, &r.DskitRSS)},
 	} {
 		meta, err := f.read(f.name)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // the page says that it was not measured
+		}
 		if err != nil {
 			return r, err
 		}

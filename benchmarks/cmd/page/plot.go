@@ -15,7 +15,7 @@ const (
 	left, right, top, bottom = 70, 250, 40, 50
 )
 
-var colors = []string{"#0969da", "#cf222e", "#1a7f37", "#9a6700", "#8250df", "#57606a", "#bc4c00"}
+var colors = []string{"#0969da", "#cf222e", "#1a7f37", "#9a6700", "#8250df", "#57606a", "#bc4c00", "#bf3989"}
 
 // axis maps values to pixels, logarithmically if the values are far apart.
 type axis struct {

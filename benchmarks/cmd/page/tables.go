@@ -7,168 +7,132 @@ import (
 	"strings"
 
 	"github.com/taskvisor/taskvisor-go/benchmarks/footprint"
+	"github.com/taskvisor/taskvisor-go/benchmarks/load"
 	"github.com/taskvisor/taskvisor-go/benchmarks/rounds"
 )
 
-// quoted is what was measured elsewhere, and is compared with nothing here.
-const quoted = `| Work | crate 0.7 |
-|---|--:|
-| restart loop | 3 600 ns CPU |
-| … with 1 to 16 subscribers | 17 to 80 times dearer than without |
-| one-shot: add, run, wait | 11 000 to 37 000 ns |
-| run of 100 000 instant tasks, per task, with the largest bus | 14 000 ns |
-| panic and restart | 9 600 ns CPU |
-| running idle task, RSS | 3 149 B |
-| task in backoff, RSS | 2 937 B |
-| stop 100 000 idle tasks | 1 080 to 1 690 ms |
-| beside a subscriber that sleeps 100 µs per event | drops 79 to 93 % |
-| events lost, 500 to 10 000 instant tasks, default settings | 35 to 95 % |
-`
-
-// titles are the headings of the peers' table.
-var titles = map[string]string{
-	"Restart": "restart loop", "RestartTimeout": "restart loop, a timeout per attempt",
-	"Subscribers1": "restart loop, 1 queued subscriber", "Subscribers4": "restart loop, 4 queued subscribers",
-	"Subscribers16": "restart loop, 16 queued subscribers",
-	"Events1To1":    "event, 1 publisher, 1 subscriber", "Events1To16": "event, 1 publisher, 16 subscribers",
-	"Events8To1": "event, 8 publishers, 1 subscriber", "Events8To16": "event, 8 publishers, 16 subscribers",
-	"OneShot": "one-shot: add, run, wait", "Batch": "run of 100 000 instant tasks, per task",
-	"Stop": "stop of 100 000 idle tasks, per task", "Failures": "5 failures, then success",
-	"Panic": "panic and restart", "Sleeper": "restart loop beside a sleeping subscriber",
-	"Prom": "attempt, Prometheus", "OtelNoop": "attempt, OpenTelemetry, no-op", "OtelSampled": "attempt, OpenTelemetry, sampled",
-	"Slog": "record, slog JSON", "Loop": "attempt of a restart loop with a subscriber",
+// comparisons are the rows of the peers' table.
+var comparisons = []struct{ title, row string }{
+	{"restart, no delay, no subscriber", "Restart"},
+	{"… with a timeout per attempt", "RestartTimeout"},
+	{"… beside 1 subscriber", "Subscribers1"},
+	{"… beside 4", "Subscribers4"},
+	{"… beside 16", "Subscribers16"},
+	{"… beside one that sleeps over each event", "Slow"},
+	{"one-shot: add, run, wait", "OneShot"},
+	{"run of 100 000 instant tasks, per task", "Batch"},
+	{"5 failures, then success", "Failures"},
+	{"panic and restart", "Panic"},
+	{"stop of 100 000 idle tasks, per task", "Stop"},
 }
 
-func peerTable(results []rounds.Result) string {
+// others are the peers that have no column of their own.
+var others = []struct{ side, name string }{
+	{"backoff", "backoff/v5"}, {"failsafe", "failsafe"}, {"oversight", "oversight"}, {"errgroup", "errgroup"}, {"oklog", "oklog/run"}, {"conc", "conc"},
+}
+
+// peerTable has a row for each kind of work and a column for who does it; value
+// returns the empty string for a side that does not.
+func peerTable(r results) string {
 	var b strings.Builder
-	b.WriteString("| Work | side | ns/op | fastest … slowest round | CPU ns/op | allocs/op | B/op | ÷ raw | ÷ taskvisor | |\n|---|---|--:|--:|--:|--:|--:|--:|--:|---|\n")
-	last := ""
-	for _, r := range results {
-		title := titles[r.Row]
-		if r.Row == last {
-			title = ""
+	b.WriteString("| Work | taskvisor | suture | dskit | others | bare Go |\n|---|--:|--:|--:|---|--:|\n")
+	line := func(title string, value func(side string) string) {
+		var rest []string
+		for _, o := range others {
+			if v := value(o.side); v != "" {
+				rest = append(rest, o.name+" "+v)
+			}
 		}
-		last = r.Row
-		side := r.Side
-		if strings.HasPrefix(side, "taskvisor") {
-			side = "**" + side + "**"
+		bare := value("raw")
+		if bare == "" {
+			bare = value("channels")
 		}
-		var extra []string
-		if lost, ok := r.Extra["lost/op"]; ok {
-			extra = append(extra, fmt.Sprintf("%.3g lost/op", lost))
-		}
-		fmt.Fprintf(&b, "| %s | %s | %s | %s … %s | %s | %s | %s | %s | %s | %s |\n", title, side, figure(r.NsPerOp), figure(r.Low), figure(r.High),
-			figure(r.CPUPerOp), small(r.AllocsPerOp), small(r.BytesPerOp), ratio(results, r, "raw"), ratio(results, r, "taskvisor"), strings.Join(extra, ", "))
+		fmt.Fprintf(&b, "| %s | **%s** | %s | %s | %s | %s |\n", title, value("taskvisor"), value("suture"), value("dskit"), strings.Join(rest, ", "), bare)
+	}
+	for _, c := range comparisons {
+		line(c.title, func(side string) string {
+			set := r.Peers
+			if side == "dskit" {
+				set = r.Dskit
+			}
+			if res, ok := rounds.Find(set, c.row, side); ok {
+				return duration(res.NsPerOp)
+			}
+			return ""
+		})
+	}
+	for _, state := range []string{footprint.Running, footprint.Backoff, footprint.Waiting, footprint.AtGate, footprint.InSlot} {
+		line("memory: "+state, func(side string) string {
+			if f := r.rss(state, side, 0); f.Tasks > 0 {
+				return size(f.Settled)
+			}
+			return ""
+		})
 	}
 	return b.String()
 }
 
-func ratio(results []rounds.Result, r rounds.Result, side string) string {
-	base, ok := rounds.Find(results, r.Row, side)
-	if !ok || base.NsPerOp == 0 || base.Side == r.Side {
-		return ""
-	}
-	return fmt.Sprintf("%.3g", r.NsPerOp/base.NsPerOp)
-}
-
-func scrapeTable(r results) string {
-	var b strings.Builder
-	b.WriteString("| Tasks | format | ms | CPU ms | sent, kB | allocs | allocated, kB |\n|--:|---|--:|--:|--:|--:|--:|\n")
-	for _, s := range r.Scrape {
-		fmt.Fprintf(&b, "| %s | %s | %.3g | %.3g | %.4g | %s | %.5g |\n", strings.TrimPrefix(s.Row, "Scrape"), s.Side,
-			s.NsPerOp/1e6, s.CPUPerOp/1e6, s.Extra["sent-B/op"]/1e3, figure(s.AllocsPerOp), s.BytesPerOp/1e3)
-	}
-	return b.String()
-}
-
-func impactTable(r results) string {
-	var b strings.Builder
-	b.WriteString("| Scrapes | in 5 s | attempts/s | lost | longest gap between attempts | a scrape took |\n|---|--:|--:|--:|--:|--:|\n")
-	for _, i := range r.Impact {
-		every := map[string]string{"never": "none", "1s": "one per second", "0s": "one after the other"}[i.Every]
-		fmt.Fprintf(&b, "| %s | %d | %s | %.1f %% | %.2f ms | %.0f ms |\n", every, i.Scrapes, thousands(i.PerSecond), i.LostPercent, i.LongestGap, i.ScrapeTook)
-	}
-	return b.String()
-}
-
+// lossTable shows what subscribers get.
 func lossTable(r results) string {
 	var b strings.Builder
-	b.WriteString("| Rate | subscribers | each event takes | patience | published/s | delivered | dropped | of these terminal | CPU ns/event | accounts |\n" +
-		"|---|--:|--:|---|--:|--:|--:|--:|--:|---|\n")
+	b.WriteString("| Events asked for | subscribers | which take | events/s | delivered | dropped | of these final | CPU per event | accounts |\n" +
+		"|---|--:|--:|--:|--:|--:|--:|--:|---|\n")
 	for _, l := range r.Loss {
-		patience, accounts := "default", "exact"
-		if !l.Patient {
-			patience = "0"
-		}
+		accounts, work, rate := "exact", l.Work, "as many as can be"
 		if !l.Exact {
 			accounts = "**wrong**"
 		}
-		fmt.Fprintf(&b, "| %s | %d | %s | %s | %s | %.2f %% | %.2f %% | %s | %s | %s |\n", l.Rate, l.Subscribers, l.Work, patience, thousands(l.PerSecond),
-			100*float64(l.Delivered)/float64(l.Published), 100*float64(l.Dropped)/float64(l.Published), thousands(float64(l.Terminal)), figure(l.CPUPerEvent), accounts)
+		if work == "0s" {
+			work = "next to nothing"
+		}
+		work = strings.ReplaceAll(work, "µs", " µs")
+		if l.Asked > 0 {
+			rate = thousands(float64(l.Asked)) + "/s"
+		}
+		fmt.Fprintf(&b, "| %s | %d | %s | %s | %.2f %% | %.2f %% | %s | %s | %s |\n", rate, l.Subscribers, work, thousands(l.PerSecond),
+			100*float64(l.Delivered)/float64(l.Published), 100*float64(l.Dropped)/float64(l.Published), thousands(float64(l.Terminal)), duration(l.CPUPerEvent), accounts)
 	}
 	return b.String()
 }
 
-// rss finds a footprint; tasks 0 takes the first.
-func (r results) rss(state, side string, tasks int) footprint.Footprint {
-	for _, f := range r.Footprint {
-		if f.State == state && f.Side == side && (tasks == 0 || f.Tasks == tasks) {
-			return f
-		}
+// capacity is how far a subscriber of the table may fall behind.
+func capacity(r results) string {
+	if len(r.Loss) == 0 {
+		return "?"
 	}
-	return footprint.Footprint{}
+	return thousands(float64(r.Loss[0].Capacity))
 }
 
-func footprintTable(r results) string {
-	var b strings.Builder
-	b.WriteString("| State | side | tasks | RSS per task | right after the start | goroutines per task |\n|---|---|--:|--:|--:|--:|\n")
-	row := func(f footprint.Footprint) {
-		fmt.Fprintf(&b, "| %s | %s | %s | %.0f B | %.0f B | %.2g |\n", f.State, f.Side, thousands(float64(f.Tasks)), f.Settled, f.Fresh, math.Round(f.Goroutines*100)/100)
+func publishers() int { return load.Publishers }
+
+// versus says how the time of a row compares with a peer's.
+func (r results) versus(row, side, name string) string {
+	q := r.get(row, side).NsPerOp / r.ours(row).NsPerOp
+	switch {
+	case math.IsNaN(q):
+		return "not measured beside " + name
+	case q > 0.95 && q < 1.05:
+		return "as fast as with " + name
+	case q < 1:
+		return fmt.Sprintf("%.2g times slower than with %s", 1/q, name)
+	default:
+		return fmt.Sprintf("%.2g times faster than with %s", q, name)
 	}
-	for i, f := range r.Footprint {
-		row(f)
-		if f.State == "running, idle" && (i+1 == len(r.Footprint) || r.Footprint[i+1].State != f.State) {
-			for _, d := range r.DskitRSS {
-				if d.Side == "dskit" {
-					row(d)
-				}
-			}
-		}
-	}
-	return b.String()
 }
 
-func periodicTable(r results) string {
-	var b strings.Builder
-	b.WriteString("| Starts/s asked for | side | interval | starts/s | late p50 | p99 | max | CPU per start | processors in use | RSS per task | at its peak |\n" +
-		"|--:|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n")
-	for _, p := range r.Periodic {
-		fmt.Fprintf(&b, "| %s | %s | %.3g s | %s | %.3g ms | %.3g ms | %.3g ms | %s ns | %.2f | %.0f B | %.0f B |\n", thousands(float64(p.Rate)), p.Side, p.Interval,
-			thousands(p.PerSecond), p.P50, p.P99, p.Max, figure(p.CPUPerStart), p.CPUShare, p.Settled, p.Peak)
-	}
-	return b.String()
+// slowness is how much longer an attempt takes beside a slow subscriber.
+func slowness(r results, side string) string {
+	return fmt.Sprintf("%.2f", r.get("Slow", side).NsPerOp/r.get("Slow", "draining").NsPerOp)
 }
 
-func growthTable(r results, name string) string {
-	var b strings.Builder
-	for _, c := range r.Growth {
-		if c.Name != name {
-			continue
-		}
-		fmt.Fprintf(&b, "| %s |", c.X)
-		for _, p := range c.Series[0].Points {
-			fmt.Fprintf(&b, " %s |", thousands(p.X))
-		}
-		b.WriteString("\n|---|" + strings.Repeat("--:|", len(c.Series[0].Points)) + "\n")
-		for _, s := range c.Series {
-			fmt.Fprintf(&b, "| %s |", s.Name)
-			for _, p := range s.Points {
-				fmt.Fprintf(&b, " %s |", figure(p.Ns))
-			}
-			b.WriteString("\n")
-		}
-	}
-	return b.String()
+// memory is what a task in a state takes.
+func memory(r results, state, side string, tasks int) string {
+	return size(r.rss(state, side, tasks).Settled)
+}
+
+// growing is how much dearer a series is beside a million than beside a thousand.
+func growing(r results, series string) string {
+	return fmt.Sprintf("%.2f", r.Growth.At(series, million)/r.Growth.At(series, 1000))
 }
 
 // versions lists what was measured, and with what.
@@ -184,8 +148,39 @@ func versions(r results) string {
 		"github.com/sourcegraph/conc", "github.com/failsafe-go/failsafe-go", "github.com/cenkalti/backoff/v5",
 		"github.com/prometheus/client_golang", "go.opentelemetry.io/otel/sdk"} {
 		if v := all[path]; v != "" {
+			if _, revision, ok := strings.Cut(v, "v0.0.0-"); ok {
+				v = revision
+			}
 			out = append(out, path+" "+v)
 		}
 	}
 	return strings.Join(slices.Compact(out), ", ")
+}
+
+// loads returns the least and the most load average before a part of the run.
+func (r results) loads() (least, most float64) {
+	least, most = math.Inf(1), math.Inf(-1)
+	for _, s := range r.Runs {
+		var v float64
+		if _, err := fmt.Sscan(s.Meta.LoadAvg, &v); err == nil {
+			least, most = min(least, v), max(most, v)
+		}
+	}
+	return least, most
+}
+
+// busy says on how busy a machine the parts were measured.
+func busy(r results) string {
+	least, most := r.loads()
+	return fmt.Sprintf("%.1f to %.1f", least, most)
+}
+
+// warning is for figures that say more about the machine than about what was
+// measured on it. A run of one part leaves some load for the next.
+func warning(r results) string {
+	if _, most := r.loads(); most <= 1.5*float64(r.Meta.Cores) {
+		return ""
+	}
+	return fmt.Sprintf(" **These were measured while other programs kept the machine busy (load average %s on %d processors), and times are many times what they are on an idle one."+
+		" Of this run, trust memory, allocations and accounts.**", busy(r), r.Meta.Cores)
 }
