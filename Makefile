@@ -1,7 +1,7 @@
 # Short names for the commands of this repository. Each is one line that can be
 # typed as well; .ci/run is what a change has to pass.
 
-.PHONY: help ci format vet test race leaks lint bench bench-peers fuzz soak e2e stack dashboards
+.PHONY: help ci format vet test race leaks lint bench bench-peers fuzz soak e2e mutants stack dashboards
 
 help: ## list these targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -30,7 +30,7 @@ lint: ## golangci-lint, built on first use
 bench: ## the benchmarks of the core, six rounds, for benchstat
 	go test -run='^$$' -bench=. -count=6 ./taskvisor
 
-bench-peers: ## us, bare Go and the peers on the same work, half an hour
+bench-peers: ## us, bare Go and the peers on the same work, 20 minutes
 	cd benchmarks && export GOWORK=off && go run ./cmd/bench && (cd dskit && go run .) && go run ./cmd/page
 
 fuzz: ## every fuzz target, half a minute each, six minutes at most
@@ -39,8 +39,11 @@ fuzz: ## every fuzz target, half a minute each, six minutes at most
 soak: ## five minutes of random faults; SOAK=1h for more
 	SOAK=$${SOAK:-5m} .ci/run soak
 
-e2e: ## the uptime monitor under a real Prometheus and Jaeger, two minutes
+e2e: ## two programs under a real Prometheus and Jaeger, two minutes; see docs/end-to-end.md
 	.ci/run e2e
+
+mutants: ## whether the end-to-end run notices faults of the product, ten minutes
+	scripts/mutants.sh
 
 stack: ## the same to look at, until Ctrl-C
 	scripts/stack.sh
