@@ -55,6 +55,11 @@ func inFleet(t *testing.T, n int, test func(t *testing.T, f *fleet)) {
 			}
 		}
 		time.Sleep(3 * ttl) // requests that are on their way
+		for _, r := range f.all {
+			if left := r.owner.Status(); len(left) > 0 {
+				t.Errorf("%s still has %+v", r.name, left)
+			}
+		}
 		for _, v := range f.witness.Violations() {
 			t.Error(v)
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/taskvisor/taskvisor-go/taskvisor"
@@ -60,8 +61,9 @@ func (g *gate) Enter(a taskvisor.Attempt, ready func()) (ok bool) {
 	return ok
 }
 
-// Leave implements taskvisor.Gate. The lease is kept: whether the task goes on is
-// what the subscriber is told.
+// Leave implements taskvisor.Gate. The lease is kept for a task that has begun: whether
+// it goes on is what the subscriber is told. One that has not is forgotten, since it may
+// have ended while Enter was asked, and nothing more is said of it.
 func (g *gate) Leave(a taskvisor.Attempt) {
 	g.o.do(func(x *acts, now time.Time) {
 		l := g.o.leases[g.o.prefix+g.name]
@@ -70,6 +72,11 @@ func (g *gate) Leave(a taskvisor.Attempt) {
 		}
 		if m := l.members[a.TaskID]; m != nil {
 			m.ready, m.inside, m.running, m.asked = nil, false, 0, time.Time{}
+			if !m.begun {
+				g.o.forgetMember(m)
+				m.drop(x, now)
+				return
+			}
 			l.settle(x, now)
 		}
 	})
@@ -136,7 +143,7 @@ func (l *lease) member(a taskvisor.Attempt) *member {
 	return m
 }
 
-// drop forgets a task that has ended. If its body was abandoned and nobody will hear of
+// drop forgets a task that has ended, or has not begun. If its body was abandoned and nobody will hear of
 // its return, the lease is not released.
 func (m *member) drop(x *acts, now time.Time) {
 	l := m.l
@@ -145,6 +152,14 @@ func (m *member) drop(x *acts, now time.Time) {
 		l.lapsing, l.zombie = true, true
 	}
 	l.settle(x, now)
+}
+
+// forgetMember is for a task of which others may still be members.
+func (o *Owner) forgetMember(m *member) {
+	rest := slices.DeleteFunc(o.tasks[m.id], func(other *member) bool { return other == m })
+	if o.tasks[m.id] = rest; len(rest) == 0 {
+		delete(o.tasks, m.id)
+	}
 }
 
 type termKey struct{}

@@ -69,6 +69,7 @@ type member struct {
 	inside    bool          // it was let in
 	token     uint64        // under which
 	running   int           // its attempt that runs; 0: none
+	begun     bool          // an attempt of it has begun
 	abandoned bool          // its body is, and has not come back
 }
 

@@ -66,7 +66,7 @@ func (s *subscriber) BeginAttempt(ctx context.Context, a taskvisor.Attempt) cont
 			if !m.inside {
 				continue
 			}
-			m.running = a.Number
+			m.running, m.begun = a.Number, true
 			if m.l.valid(now) {
 				m.token = m.l.token // given anew while it waited at other gates
 			} else {
@@ -96,10 +96,13 @@ func (o *Owner) about(id taskvisor.TaskID, transition func(m *member, x *acts, n
 }
 
 func (o *Owner) removed(id taskvisor.TaskID) {
-	o.about(id, func(m *member, x *acts, now time.Time) { m.drop(x, now) })
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	delete(o.tasks, id)
+	o.do(func(x *acts, now time.Time) {
+		members := o.tasks[id]
+		delete(o.tasks, id)
+		for _, m := range members {
+			m.drop(x, now)
+		}
+	})
 }
 
 // abandon stops renewing for a body that did not come back. Others must be able to take

@@ -20,7 +20,8 @@ type Gate interface {
 	Enter(a Attempt, ready func()) (ok bool)
 	// Leave follows each Enter that returned true, when the attempt has really
 	// ended, or when the task waits no more; and each that returned false, if the
-	// task waits no more. It never blocks.
+	// task waits no more. It never blocks. Where a task ends while Enter is being asked,
+	// Leave comes after its TaskRemoved: what a gate keeps of a task goes here.
 	Leave(a Attempt)
 	// String is what a task waits for: a bounded label, never a key.
 	String() string
