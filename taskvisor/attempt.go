@@ -79,9 +79,23 @@ func (a *attempt) spawn() {
 func (a *attempt) loop() {
 	defer a.handOver()
 	pprof.SetGoroutineLabels(a.t.label)
+	if a.step == stepBrackets && len(a.t.sup.fan.brackets) > 0 {
+		growStack(0)
+	}
 	for a.step != stepDone {
 		a.take()
 	}
+}
+
+// growStack gives the goroutine a stack of 8 KB while there is next to nothing on it to
+// be copied. Brackets need that anyway, and it would grow twice, deep inside them: a
+// sixth of an attempt with metrics, traces and a log.
+//
+//go:noinline
+func growStack(i int) byte {
+	var room [5 << 10]byte
+	room[i] = 1
+	return room[i/2]
 }
 
 // handOver goes on with the attempt on a new goroutine if this one is being ended.

@@ -151,13 +151,13 @@ func (b *Bus[E, P]) wake(all bool) {
 	}
 }
 
-// restLocked lets go of everything when no reader has anything left to read: a
+// restLocked lets go of everything when no reader reads or has anything left to: a
 // bus at rest keeps nobody's errors and contexts, and no more memory than the first
 // chunk. That one is kept because many a bus rests after each event: a new chunk for
 // each is 4 KB and half of the time of a task that runs once.
 func (b *Bus[E, P]) restLocked() {
 	for _, r := range b.readers {
-		if r.cursor < b.pos {
+		if r.cursor < b.pos || r.reading {
 			return
 		}
 	}

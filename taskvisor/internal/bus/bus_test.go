@@ -166,6 +166,26 @@ func TestRestKeepsNothing(t *testing.T) {
 	})
 }
 
+// What a reader is looking at stays as it is, whatever is read and published meanwhile.
+func TestItemIsKeptWhileItIsRead(t *testing.T) {
+	var b bus.Bus[item, *item]
+	slow, fast := b.Add(100, tell), b.Add(100, tell)
+	publish(&b, 2, false)
+	it := slow.Next()
+	was := *it
+	for range 50 {
+		fast.Next()
+		fast.Rest()
+		publish(&b, 0, false)
+	}
+	if *it != was {
+		t.Errorf("%+v was %+v", *it, was)
+	}
+	if next := slow.Next(); next.n != was.n+1 {
+		t.Errorf("after %d comes %d", was.n, next.n)
+	}
+}
+
 // What a reader that is cut off did not begin is dropped.
 func TestCut(t *testing.T) {
 	var b bus.Bus[item, *item]

@@ -13,7 +13,8 @@ func (b *Bus[E, P]) Kept() (places int, items []E) {
 
 // Rest is what a reader does that finds nothing more to read.
 func (r *Reader[E, P]) Rest() {
+	r.refill()
 	r.bus.mu.Lock()
 	defer r.bus.mu.Unlock()
-	r.bus.restLocked()
+	r.parked = false // it does not wait
 }

@@ -1,8 +1,11 @@
 package bus
 
-import "sync/atomic"
+import (
+	"slices"
+	"sync/atomic"
+)
 
-// batchSize is how many items a reader takes for one lock.
+// batchSize is how many items a reader takes for one lock, at most.
 const batchSize = 32
 
 // Lost is what a reader has lost since it was last told: how many items, and
@@ -33,11 +36,11 @@ type Reader[E any, P Item[E]] struct {
 	dropped map[uint8]uint64
 	taken   uint64 // items given to the worker, before this batch
 	reports int    // in this batch: items that nobody published
+	reading bool   // it may be at an item of batch
 	parked  bool
 
-	pos   atomic.Int32 // next item of batch; negative: the reader was cut off
-	size  int          // of batch; written under bus.mu by the goroutine that calls Next
-	batch [batchSize]E
+	pos   atomic.Int32  // next item of batch; negative: the reader was cut off
+	batch []E           // where the items stand; written under bus.mu by the goroutine that calls Next
 	wake  chan struct{} // capacity 1
 }
 
@@ -103,7 +106,7 @@ func (r *Reader[E, P]) shiftLocked(n int) {
 // one. It returns nil when there will be none any more.
 func (r *Reader[E, P]) Next() *E {
 	for {
-		for at := r.pos.Load(); at >= 0 && int(at) < r.size; at = r.pos.Load() {
+		for at := r.pos.Load(); at >= 0 && int(at) < len(r.batch); at = r.pos.Load() {
 			if r.pos.CompareAndSwap(at, at+1) {
 				return &r.batch[at]
 			}
@@ -123,15 +126,14 @@ func (r *Reader[E, P]) refill() (wait, ended bool) {
 	b := r.bus
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	r.taken += uint64(r.size - r.reports)
-	clear(r.batch[:r.size])
-	r.size, r.reports = 0, 0
+	r.taken += uint64(len(r.batch) - r.reports)
+	r.batch, r.reports, r.reading = nil, 0, false
 	if r.pos.Load() < 0 {
 		return false, true
 	}
 	r.pos.Store(0)
 	r.takeLocked()
-	if r.size > 0 {
+	if r.reading = len(r.batch) > 0; r.reading {
 		return false, false
 	}
 	b.restLocked()
@@ -146,16 +148,15 @@ func (r *Reader[E, P]) takeLocked() {
 		r.before = len(r.saved)
 	}
 	if r.before > 0 {
-		r.size = copy(r.batch[:], r.saved[:min(r.before, len(r.saved))])
-		r.shiftLocked(r.size)
+		r.batch = slices.Clone(r.saved[:min(r.before, len(r.saved), batchSize)])
+		r.shiftLocked(len(r.batch))
 		return
 	}
 	if r.before == 0 {
 		r.before = -1
 		if r.lost.N > 0 {
-			r.batch[0] = r.tell(r.lost)
+			r.batch, r.reports = []E{r.tell(r.lost)}, 1
 			r.lost = Lost{}
-			r.size, r.reports = 1, 1
 			return
 		}
 		if len(r.saved) > 0 { // since the round began
@@ -163,10 +164,17 @@ func (r *Reader[E, P]) takeLocked() {
 			return
 		}
 	}
-	// A batch is out of the queue's accounts: it stays small beside the capacity.
-	for limit := min(batchSize, max(1, r.capacity/8)); r.size < limit && r.cursor < r.bus.pos; r.size++ {
-		r.batch[r.size] = *r.advanceLocked()
+	if r.cursor == r.bus.pos {
+		return
 	}
+	// They are read where they stand: what is published is not changed any more, and a
+	// chunk is used again when nobody reads. A batch is out of the queue's accounts: it
+	// stays small beside the capacity.
+	r.advanceLocked()
+	c, first := r.chunk, r.cursor
+	n := min(batchSize, max(1, r.capacity/8), int(min(r.bus.pos+1, c.end())-first))
+	r.cursor += uint64(n - 1)
+	r.batch = c.items[first-c.first:][:n]
 }
 
 // Cut ends a reader that was given up: what it did not begin to deliver is lost.
@@ -174,7 +182,7 @@ func (r *Reader[E, P]) Cut() {
 	r.bus.mu.Lock()
 	defer r.bus.mu.Unlock()
 	if at := r.pos.Swap(-1); at >= 0 {
-		for i := int(at); i < r.size; i++ {
+		for i := int(at); i < len(r.batch); i++ {
 			if P(&r.batch[i]).Number() != 0 { // not a report
 				r.countLocked(P(&r.batch[i]).Label())
 				r.reports++ // not delivered either
@@ -194,7 +202,7 @@ func (r *Reader[E, P]) Cut() {
 func (r *Reader[E, P]) Status() (st Status) {
 	r.bus.mu.Lock()
 	defer r.bus.mu.Unlock()
-	begun := r.size
+	begun := len(r.batch)
 	if at := r.pos.Load(); at >= 0 {
 		begun = min(begun, int(at))
 	}
