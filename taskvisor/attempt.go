@@ -225,8 +225,15 @@ func (a *attempt) returned() {
 		}
 		e := t.m.Returned(a.end.Ending, now, rand.Float64)
 		a.resultLocked(now)
+		if a.brackets == nil && e&life.Events == 0 && !t.leavingLocked() { // nobody comes in between
+			a.step = stepDone
+			e |= a.settleLocked(now)
+		}
 		return e
 	})
+	if a.step == stepDone {
+		a.end = ending{}
+	}
 	e.carryOut()
 }
 
@@ -267,6 +274,16 @@ func (a *attempt) resultLocked(now life.Time) {
 	}
 }
 
+func (a *attempt) settleLocked(now life.Time) life.Effects {
+	t := a.t
+	if a.ended == nil {
+		a.ended = t.causeLocked()
+	}
+	e := t.m.Settle(a.end.aborted, now)
+	t.blamed = e&life.Leave != 0 && !t.m.Abandoned() && !a.end.aborted && a.end.err != nil
+	return e
+}
+
 // settle announces the end of the attempt and begins what follows.
 func (a *attempt) settle() {
 	t := a.t
@@ -276,15 +293,10 @@ func (a *attempt) settle() {
 	early := false
 	var e effects
 	t.transition(&e, nil, func(now life.Time) life.Effects {
-		if a.ended == nil {
-			a.ended = t.causeLocked()
-		}
 		if early = t.leavingLocked(); early { // it is being released: TaskRemoved comes first
 			return 0
 		}
-		e := t.m.Settle(a.end.aborted, now)
-		t.blamed = e&life.Leave != 0 && !t.m.Abandoned() && !a.end.aborted && a.end.err != nil
-		return e
+		return a.settleLocked(now)
 	})
 	if early {
 		a.step = stepSettle

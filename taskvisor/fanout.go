@@ -21,6 +21,7 @@ type fanout struct {
 	sinks      []*sink     // all subscribers
 	inline     []*sink     // of these
 	brackets   []*sink     // of these
+	reports    bool        // the reporter is all there is
 	closing    atomic.Bool // the shutdown has begun
 
 	bus         bus.Bus[entry, *entry]
@@ -54,12 +55,13 @@ func (f *fanout) init(s *Supervisor, drain context.Context, subs []subscriberCon
 		if sc.inline {
 			f.inline = append(f.inline, s)
 		} else {
-			s.reader = f.bus.Add(sc.capacity, s.overflow)
+			s.reader = f.bus.Add(sc.capacity, func(l bus.Lost) entry { return f.overflow(s, l) })
 		}
 		for k := range f.wanted {
 			f.wanted[k] = f.wanted[k] || sc.wants == nil || sc.wants(EventKind(k))
 		}
 		f.sinks = append(f.sinks, s)
+		_, f.reports = sc.sub.(reporter)
 	}
 }
 

@@ -92,7 +92,7 @@ func (t *task) record(kind EventKind, now time.Time, at life.Time, why error) {
 // of the 4 KB of an idle task, a third of a restart's time.
 func (t *task) open(kind EventKind, now time.Time) *entry {
 	f := &t.sup.fan
-	if !f.wants(kind) {
+	if !f.wants(kind) || f.reports && t.routine(kind) {
 		t.seq = f.bus.Count(false)
 		return nil
 	}

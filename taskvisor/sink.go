@@ -20,9 +20,9 @@ type sink struct {
 	failures atomic.Uint64 // that it reported itself
 }
 
-// overflow makes the event that tells the subscriber of its losses.
-func (s *sink) overflow(l bus.Lost) entry {
-	return entry{Event: Event{Time: time.Now(), Kind: SubscriberOverflow, Subscriber: s.name,
+// overflow makes the event that tells s of its losses.
+func (f *fanout) overflow(s *sink, l bus.Lost) entry {
+	return entry{Event: Event{Time: time.Now(), Kind: SubscriberOverflow, Supervisor: f.supervisor, Subscriber: s.name,
 		Dropped: l.N, FirstSeq: l.First, LastSeq: l.Last}}
 }
 
@@ -43,7 +43,7 @@ func (f *fanout) call(s *sink, en *entry) {
 		ctx = &v.inline
 	}
 	e := en.Event
-	e.Supervisor, e.sink = f.supervisor, s
+	e.sink = s
 	s.sub.OnEvent(ctx, e)
 	returned = true
 }
@@ -113,18 +113,12 @@ func (reporter) OnEvent(ctx context.Context, e Event) {
 			message = "attempt timed out"
 		}
 	case TaskCanceled:
-		if !heard(e) {
-			return
-		}
 		message = "attempt was canceled with an error"
 	case TaskStuck:
 		level, message = slog.LevelError, "attempt is stuck"
 	case TaskAbandoned:
 		level, message = slog.LevelError, "task abandoned"
 	case ActorExhausted:
-		if e.Outcome != OutcomeFailed {
-			return
-		}
 		level, message = slog.LevelError, "task gave up"
 	case ActorDead:
 		level, message = slog.LevelError, "task failed for good"
@@ -136,12 +130,19 @@ func (reporter) OnEvent(ctx context.Context, e Event) {
 	slog.LogAttrs(ctx, level, message, e.attrs()...)
 }
 
-// heard reports whether the error of a canceled attempt is more than the
-// cancellation itself.
-func heard(e Event) bool {
-	switch e.Err.(type) {
-	case nil, Reason, *causeError:
-		return false
+// routine reports whether an event of that kind says nothing that went wrong: nobody
+// wakes the reporter for it.
+func (t *task) routine(kind EventKind) bool {
+	switch kind {
+	case TaskCanceled: // with no error but the cancellation itself
+		err := t.run.end.err
+		switch err.(type) {
+		case nil, Reason, *causeError:
+			return true
+		}
+		return err == context.Canceled || err == context.DeadlineExceeded
+	case ActorExhausted:
+		return OutcomeKind(t.m.Outcome()) != OutcomeFailed
 	}
-	return e.Err != context.Canceled && e.Err != context.DeadlineExceeded
+	return false
 }
