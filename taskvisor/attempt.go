@@ -55,6 +55,7 @@ const (
 
 // newAttempt makes the attempt that has just been let in.
 func (t *task) newAttempt() *attempt {
+	t.labelLocked()
 	a := &attempt{t: t, number: t.m.Attempt() + 1, streak: t.m.Streak(), waited: t.m.Waited()}
 	if a.number > 1 {
 		a.previous, a.delay = ResultKind(t.m.Result()), t.m.Delay()
@@ -78,7 +79,7 @@ func (a *attempt) spawn() {
 // a running task has on its stack.
 func (a *attempt) loop() {
 	defer a.handOver()
-	pprof.SetGoroutineLabels(a.t.label)
+	pprof.SetGoroutineLabels(a.t.label) // without the lock: made before, and kept until the attempt has ended
 	if a.step == stepBrackets && len(a.t.sup.fan.brackets) > 0 {
 		growStack(0)
 	}

@@ -72,7 +72,7 @@ func (a *attempt) makeStdLocked() *stdCtx {
 	c := &stdCtx{a: a}
 	current := t.run == a
 	c.joined = !current || t.m.Phase() == life.Ended
-	base := t.label
+	base := t.labelLocked()
 	if current && (t.pol.Timeout > 0 || t.pol.Idle > 0) || a.ended == error(ErrAttemptTimeout) {
 		c.expired = &deadline{base: base}
 		if at := t.m.DueAt(); at != 0 && t.pol.Timeout > 0 && t.m.Phase() == life.Active && t.m.StoppedFor() == 0 {

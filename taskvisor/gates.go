@@ -10,6 +10,7 @@ import (
 // the only one who calls the gates' methods, and lets go of it with the lock held,
 // so that the calls of one task follow each other.
 type doors struct {
+	gates   []Gate // to be entered before an attempt begins; fixed
 	entered int    // gates entered, the first of the task's
 	number  int    // of the attempt they were entered for
 	walking bool   // somebody is calling gates
@@ -46,7 +47,7 @@ func (s *Supervisor) gatesOf(p *policy) []Gate {
 
 // leaveDoorsLocked says how many gates are to be left. The caller walks then.
 func (t *task) leaveDoorsLocked() (n int) {
-	d := &t.doors
+	d := t.doors
 	if d.walking { // who walks finds out
 		return 0
 	}
@@ -65,7 +66,7 @@ func (t *task) leaveDoorsLocked() (n int) {
 // is left before Run returns.
 func (t *task) walkLocked(on bool) {
 	f := &t.sup.fan
-	switch d := &t.doors; {
+	switch d := t.doors; {
 	case d.walking == on:
 		return
 	case on:
@@ -80,7 +81,7 @@ func (t *task) walkLocked(on bool) {
 // the others it calls nobody's code, so that a task need not have ended for it.
 func (t *task) leaveOwn(n int) int {
 	limit := t.sup.limit
-	if n < len(t.gates) || limit == nil {
+	if n < len(t.doors.gates) || limit == nil {
 		return n
 	}
 	limit.queue.Leave(uint64(t.id))
@@ -119,7 +120,7 @@ func (t *task) leaveGate(i int, a Attempt) {
 	returned := false
 	defer func() {
 		if !returned {
-			exiting := t.sup.fan.containGate(t.gates[i], recover())
+			exiting := t.sup.fan.containGate(t.doors.gates[i], recover())
 			if exiting && i > 0 { // the caller does not come to the rest
 				background(func() { t.leaveGates(i); t.walk() })
 			} else if exiting {
@@ -127,7 +128,7 @@ func (t *task) leaveGate(i int, a Attempt) {
 			}
 		}
 	}()
-	t.gates[i].Leave(a)
+	t.doors.gates[i].Leave(a)
 	returned = true
 }
 
@@ -141,7 +142,7 @@ func (t *task) walk() {
 // walkOn takes one step, and reports whether another is to follow.
 func (t *task) walkOn() bool {
 	t.mu.Lock()
-	d := &t.doors
+	d := t.doors
 	switch {
 	case !t.m.AtGates(): // stopped, paused, or failed meanwhile
 		t.walkLocked(false)
@@ -149,7 +150,7 @@ func (t *task) walkOn() bool {
 		t.mu.Unlock()
 		t.leaveGates(n)
 		return n > 0
-	case d.entered == len(t.gates):
+	case d.entered == len(t.doors.gates):
 		t.walkLocked(false)
 		now := time.Now()
 		var e effects
@@ -168,7 +169,7 @@ func (t *task) walkOn() bool {
 
 // ask calls code of the user's.
 func (t *task) ask(i int, a Attempt, ready func()) (on bool) {
-	g := t.gates[i]
+	g := t.doors.gates[i]
 	returned := false
 	defer func() {
 		if returned {
@@ -193,7 +194,7 @@ func (t *task) ask(i int, a Attempt, ready func()) (on bool) {
 // the walk goes on.
 func (t *task) answered(ok bool, name string) (on bool) {
 	t.mu.Lock()
-	d := &t.doors
+	d := t.doors
 	switch {
 	case ok:
 		d.entered++
@@ -226,7 +227,7 @@ func (t *task) gatedLocked(name string) (e effects) {
 // called is the ready function of a question: the gate is asked again.
 func (t *task) called(turn uint32) {
 	t.mu.Lock()
-	d := &t.doors
+	d := t.doors
 	walk := false
 	switch {
 	case d.turn != turn: // it was called late

@@ -155,7 +155,7 @@ func (t *task) statusLocked(now time.Time) TaskStatus {
 	wall := func(at life.Time) time.Time { return t.sup.wall(now, at) }
 	st := TaskStatus{
 		ID: t.id, Name: t.name, Kind: t.pol.kind, Seq: t.seq, State: State(m.State()), Since: wall(m.Since()),
-		Added: wall(t.added), AddedFrom: t.sup.place(t.from), Gate: t.doors.name, Attempt: m.Attempt(), Streak: m.Streak(),
+		Added: wall(t.added), AddedFrom: t.sup.place(t.from), Attempt: m.Attempt(), Streak: m.Streak(),
 		Stuck: m.Stuck(), Ready: m.Ready(), Delay: m.Delay(), StopBy: t.stopByLocked(now),
 		LastErr: t.lastErr, LastError: t.text, LastSuccess: wall(m.LastSuccess()), Spec: t.shownSpec(), Handle: t.h,
 	}
@@ -172,6 +172,9 @@ func (t *task) statusLocked(now time.Time) TaskStatus {
 		st.AttemptStart = wall(m.Started())
 	case life.Delayed:
 		st.NextStart = wall(m.DueAt())
+	}
+	if t.doors != nil {
+		st.Gate = t.doors.name
 	}
 	if t.sub != nil {
 		st.Slot = t.sub.slot

@@ -66,7 +66,6 @@ func (t *task) awaitRemoved() {
 func (t *task) clearLocked() {
 	t.fn = nil
 	t.values.Store(nil)
-	t.view = nil
 }
 
 // runningLocked is the number of attempts that have begun and not ended: 0 or 1.

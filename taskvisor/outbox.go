@@ -5,7 +5,8 @@ import (
 	"sync"
 )
 
-// outbox holds an owner's events on their way to inline subscribers. It is
+// outbox holds an owner's events on their way to inline subscribers; nil where there
+// are none. It is
 // guarded by the owner's lock; whoever releases that lock and finds it full and
 // unattended delivers, so that order holds and a re-entrant call returns.
 type outbox struct {
@@ -52,7 +53,7 @@ func (o *outbox) putLocked(f *fanout, en *entry) {
 // detachLocked takes what is in the outbox unless somebody attends to it already. The
 // owner's lock is held; after releasing it the caller is to deliver.
 func (o *outbox) detachLocked() *outbuf {
-	if o.buf == nil || o.attended {
+	if o == nil || o.buf == nil || o.attended {
 		return nil
 	}
 	buf := o.buf
@@ -62,7 +63,7 @@ func (o *outbox) detachLocked() *outbuf {
 
 // roomLocked lets an attempt go on that waits for room.
 func (o *outbox) roomLocked() {
-	if o.room != nil {
+	if o != nil && o.room != nil {
 		close(o.room)
 		o.room = nil
 	}
@@ -71,8 +72,11 @@ func (o *outbox) roomLocked() {
 // awaitRoom keeps an attempt from running too far ahead of whoever delivers its
 // events, unless its task is being stopped: that waits for no subscriber.
 func (t *task) awaitRoom() {
+	o := t.out
+	if o == nil {
+		return
+	}
 	t.mu.Lock()
-	o := &t.out
 	if !o.attended || o.buf == nil || len(o.buf.events) <= maxBehind || t.m.StoppedFor() != 0 {
 		t.mu.Unlock()
 		return

@@ -109,7 +109,7 @@ func (t *task) open(kind EventKind, now time.Time) *entry {
 }
 
 // close makes an event that open began available to subscribers.
-func (t *task) close(en *entry) { t.sup.fan.close(en, &t.out) }
+func (t *task) close(en *entry) { t.sup.fan.close(en, t.out) }
 
 // fill adds what the kind of e is about.
 func (t *task) fill(e *Event, at life.Time, why error) {
@@ -191,7 +191,10 @@ func (t *task) viewLocked() *views {
 	if t.run != nil && t.run.brackets != nil && t.run.brackets.view != nil {
 		return t.run.brackets.view
 	}
-	return t.view
+	if v := t.values.Load(); v != nil {
+		return v.view
+	}
+	return nil
 }
 
 // recordGated announces what the next attempt waits for.

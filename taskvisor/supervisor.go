@@ -175,7 +175,7 @@ func (s *Supervisor) begin(ctx context.Context, op string, natural bool, specs [
 		return err
 	}
 	for i, t := range tasks {
-		t.place = i + 1
+		t.place = int32(i + 1)
 	}
 	if err := s.order.link(tasks, s.reg.lookup); err != nil {
 		return err

@@ -39,35 +39,33 @@ type task struct {
 	h     *Handle // that it is part of
 	id    TaskID
 	name  string
-	pol   *policy         // in force
-	gates []Gate          // to be entered before an attempt begins
-	sub   *submission     // nil unless it was submitted to a slot
-	view  *views          // of the values given to Add, for events; nil: there are none
-	label context.Context // the values given to Add, and the task's pprof labels
-	from  uintptr         // program counter of the call that registered it
-	place int             // among the tasks given to Run, from 1; 0: it is none of them
+	pol   *policy     // in force
+	sub   *submission // nil unless it was submitted to a slot
+	from  uintptr     // program counter of the call that registered it
+	place int32       // among the tasks given to Run, from 1; 0: it is none of them
 
+	ordered atomic.Bool             // another task depends on it
 	values  atomic.Pointer[values]  // given to Add; nil: none, or the task is gone
 	locals  atomic.Pointer[[]Local] // of subscribers; made when one asks
-	ordered atomic.Bool             // another task depends on it
 
 	mu      sync.Mutex // guards the fields below
 	m       life.Machine
-	fn      Func     // nil when the task is gone
-	run     *attempt // while its goroutine exists
-	out     outbox
-	seq     uint64        // of the last event
-	known   bool          // the outcome is
-	done    chan struct{} // closed when it is; made when somebody asks
-	timer   *time.Timer   // made when it is needed
-	fires   life.Time     // when timer fires; 0: it does not
-	added   life.Time     // when it was made
-	doors   doors         // the gates it has entered
-	blamed  bool          // lastErr is the outcome's error
-	removed bool          // TaskRemoved was published
-	lastErr error         // of the last attempt that did not succeed
-	text    string        // of that error
-	x       *extra        // nil for most tasks
+	fn      Func            // nil when the task is gone
+	run     *attempt        // while its goroutine exists
+	label   context.Context // the values given to Add, and the task's pprof labels; nil while it waits for long
+	out     *outbox         // nil where nobody is inline
+	seq     uint64          // of the last event
+	done    chan struct{}   // closed when it is; made when somebody asks
+	timer   *time.Timer     // made when it is needed
+	fires   life.Time       // when timer fires; 0: it does not
+	added   life.Time       // when it was made
+	doors   *doors          // nil: there are no gates
+	known   bool            // the outcome is
+	blamed  bool            // lastErr is the outcome's error
+	removed bool            // TaskRemoved was published
+	lastErr error           // of the last attempt that did not succeed
+	text    string          // of that error
+	x       *extra          // nil for most tasks
 }
 
 // extra is what few tasks have.
@@ -113,12 +111,18 @@ func (s *Supervisor) newTask(ctx context.Context, spec TaskSpec, from uintptr, p
 	t.h = h
 	t.id = TaskID(lastID.Add(1))
 	t.pol = s.policyOf(spec.policy)
-	t.gates = s.gatesOf(t.pol)
-	t.m = life.New(&t.pol.Policy, phase, len(t.gates) > 0, t.pol.set&startPaused != 0)
-	v := valuesOf(ctx)
-	t.values.Store(v)
-	t.view = s.fan.view(v)
-	t.label = t.labelled()
+	if gates := s.gatesOf(t.pol); len(gates) > 0 {
+		t.doors = &doors{gates: gates}
+	}
+	if len(s.fan.inline) > 0 {
+		t.out = &outbox{}
+	}
+	t.m = life.New(&t.pol.Policy, phase, t.doors != nil, t.pol.set&startPaused != 0)
+	if v := valuesOf(ctx); v != nil {
+		v.view = s.fan.view(v)
+		t.values.Store(v)
+		t.label = t.labelled() // now: it asks the user's context
+	}
 	t.added = s.instant(time.Now())
 	if next := t.schedule(); next != nil {
 		t.extraLocked().next = next(time.Now().Round(0))
@@ -133,6 +137,10 @@ func (t *task) schedule() func(time.Time) time.Time {
 	}
 	return t.pol.more.next
 }
+
+// longWait is for how long a task waits without its pprof labels, a fifth of what it
+// takes then. They are made again in half a microsecond.
+const longWait = 10 * time.Millisecond
 
 // effects is what a transition leaves to be done when the task's lock has been
 // released. It is carried out in one place.
@@ -177,7 +185,7 @@ func (t *task) transitionLocked(e *effects, now time.Time, why error, changed li
 		e.std, e.cause = t.run.cancelLocked(t.causeLocked())
 	}
 	t.recordAll(changed, now, at, why)
-	if changed&life.Quit != 0 {
+	if changed&life.Quit != 0 && t.doors != nil {
 		e.waits = t.doors.asked
 		e.doors = t.leaveDoorsLocked()
 		e.walks = e.doors > 0
@@ -188,6 +196,9 @@ func (t *task) transitionLocked(e *effects, now time.Time, why error, changed li
 		e.begun = t.run
 	case t.run != nil && !t.m.Running():
 		t.run = nil
+		if t.m.Phase() == life.Delayed && t.m.Wake() > at.After(longWait) && t.values.Load() == nil {
+			t.label = nil
+		}
 	}
 	t.armLocked(at)
 	if t.m.StoppedFor() != 0 {
@@ -259,7 +270,7 @@ func (t *task) deliver(buf *outbuf) {
 		buf = t.out.detachLocked()
 		t.mu.Unlock()
 	}
-	f.deliver(&t.mu, &t.out, buf)
+	f.deliver(&t.mu, t.out, buf)
 }
 
 // armLocked sets the timer for the machine's next time. One that fires earlier is

@@ -18,7 +18,10 @@ var lastID atomic.Uint64
 // attempt is looked at first for what was laid on top of it, then for what lies
 // below it: not for what lies below those that are below, so that tasks which add
 // each other without end do not make a chain without end.
-type values struct{ upper, lower context.Context }
+type values struct {
+	upper, lower context.Context
+	view         *views // for events; nil where nobody listens
+}
 
 // valuesOf takes what ctx carries; nil if that is nothing.
 func valuesOf(ctx context.Context) *values {
@@ -77,6 +80,14 @@ func (t *task) labelled() context.Context {
 		"taskvisor_supervisor", t.sup.cfg.name,
 		"taskvisor_task", t.shownName(),
 		stacks.Label, strconv.FormatUint(uint64(t.id), 10)))
+}
+
+// labelLocked returns it, and makes it where that asks nobody's context.
+func (t *task) labelLocked() context.Context {
+	if t.label == nil {
+		t.label = t.labelled()
+	}
+	return t.label
 }
 
 // shownName is the kind, where there is one: names may be many.
