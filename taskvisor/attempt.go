@@ -22,19 +22,18 @@ type attempt struct {
 
 	// Fixed when it is made.
 	streak   int
-	previous ResultKind
 	delay    time.Duration
 	waited   time.Duration
+	previous ResultKind
+
+	step     step      // the goroutine's own, as end and brackets
+	brackets *brackets // nil: there are none
+	end      ending
 
 	// Guarded by the task's lock.
 	ended error     // why the context ended; nil: it has not
 	why   error     // the cause given to Interrupt
 	start life.Time // 0: it was not announced
-
-	// The goroutine's own.
-	step     step
-	end      ending
-	brackets *brackets // nil: there are none
 }
 
 // step is the next thing that an attempt's goroutine does. It is set before any
@@ -216,7 +215,8 @@ func (a *attempt) returned() {
 	t := a.t
 	a.step = stepEnd
 	if p, ok := a.end.err.(*PanicError); ok && t.sup.fan.listens() {
-		a.end.stack = p.Stack()
+		stack := p.Stack()
+		a.end.stack = &stack
 	}
 	var e effects
 	t.transition(&e, nil, func(now life.Time) life.Effects {
@@ -267,11 +267,10 @@ func (a *attempt) resultLocked(now life.Time) {
 	a.end.duration = time.Duration(now - a.start)
 	a.end.stirred = t.m.Interrupted()
 	if t.pol.Scheduled { // only a start by the calendar follows the wall clock
-		next := time.Time{}
-		if t.m.Source() == life.AfterSuccess {
-			next = a.end.next
+		x := t.extraLocked()
+		if x.next = (time.Time{}); t.m.Source() == life.AfterSuccess && a.end.next != nil {
+			x.next = *a.end.next
 		}
-		t.extraLocked().next = next
 	}
 }
 

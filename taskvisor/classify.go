@@ -15,16 +15,16 @@ const maxErrorText = 1 << 10
 // goroutine.
 type ending struct {
 	life.Ending
-	aborted  bool // the body was not called
-	stirred  bool // it was interrupted, and that is why it was canceled
-	marked   bool // err has marks, which are for the task's own supervisor
-	visited  int  // of the errors in its tree
+	aborted  bool  // the body was not called
+	stirred  bool  // it was interrupted, and that is why it was canceled
+	marked   bool  // err has marks, which are for the task's own supervisor
+	visited  int32 // of the errors in its tree
 	code     exitCode
 	err      error
 	text     string        // of err
-	stack    string        // of a panic, where somebody listens
+	stack    *string       // of a panic, where somebody listens
 	duration time.Duration // of the attempt
-	next     time.Time     // of a scheduled task
+	next     *time.Time    // of a scheduled task; nil: there is none
 }
 
 // exited is the ending of a body that does not come back: runtime.Goexit.
@@ -82,9 +82,9 @@ func (e *ending) carries(v any, p *PanicError) {
 // plan asks a schedule for the start after now.
 func (e *ending) plan(next func(time.Time) time.Time, s *Supervisor) {
 	now := time.Now()
-	e.next = next(now.Round(0))
-	if !e.next.IsZero() {
-		e.Next = max(s.instant(now).After(time.Until(e.next)), 1)
+	if at := next(now.Round(0)); !at.IsZero() {
+		e.next = &at
+		e.Next = max(s.instant(now).After(time.Until(at)), 1)
 	}
 }
 

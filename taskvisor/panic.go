@@ -59,7 +59,12 @@ func (e *PanicError) Stack() string {
 	for {
 		f, more := frames.Next()
 		if inRuntime = inRuntime && strings.HasPrefix(f.Function, "runtime."); f.Function != "" && !inRuntime {
-			fmt.Fprintf(&b, "%s(...)\n\t%s:%d\n", f.Function, f.File, f.Line)
+			b.WriteString(f.Function)
+			b.WriteString("(...)\n\t")
+			b.WriteString(f.File)
+			b.WriteByte(':')
+			b.WriteString(strconv.Itoa(f.Line))
+			b.WriteByte('\n')
 		}
 		if !more {
 			return b.String()

@@ -164,7 +164,10 @@ func (t *task) limitLocked() time.Duration {
 func (t *task) fillEnd(e *Event) {
 	end := &t.run.end
 	e.Result = ResultKind(t.m.Result())
-	e.Duration, e.Err, e.exit, e.Stack = end.duration, end.err, end.code, end.stack
+	e.Duration, e.Err, e.exit = end.duration, end.err, end.code
+	if end.stack != nil {
+		e.Stack = *end.stack
+	}
 	if e.Result == ResultCanceled {
 		e.Reason = t.cancelReasonLocked()
 		if end.stirred && t.m.StoppedFor() == 0 { // the machine may be at the next attempt
