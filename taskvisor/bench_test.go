@@ -265,7 +265,7 @@ func BenchmarkPanic(b *testing.B) {
 	})
 	b.Run("taskvisor", func(b *testing.B) {
 		b.ReportAllocs()
-		sup := newSupervisor(b)
+		sup := newSupervisor(b, taskvisor.WithTaskDefaults(taskvisor.ConstantBackoff(0), taskvisor.WithoutRestartFloor()))
 		i, n := 0, b.N
 		fn := func(context.Context) error {
 			if i++; i >= n {
