@@ -136,7 +136,7 @@ func (s *suite) renewal() {
 	key := s.key("k")
 	held := map[string]uint64{key: a.take(key)}
 	last := time.Now()
-	for range 10 {
+	for range 6 {
 		time.Sleep(s.e.TTL / 4)
 		last = time.Now()
 		if lost := a.renew(held); len(lost) != 0 {
