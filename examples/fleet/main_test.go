@@ -63,19 +63,21 @@ func TestFleet(t *testing.T) {
 		}
 		return true
 	}
-	wait := func(what string, holds func(text string) bool) {
+	wait := func(what string, holds func(text string) bool) (text string) {
 		t.Helper()
-		for begun := time.Now(); !holds(out.String()); time.Sleep(50 * time.Millisecond) {
-			if time.Since(begun) > time.Minute {
-				t.Fatalf("%s: not after a minute:\n%s", what, out.String())
+		for begun := time.Now(); ; time.Sleep(50 * time.Millisecond) {
+			if text = out.String(); holds(text) {
+				return text
+			}
+			if time.Since(begun) > 3*time.Minute {
+				t.Fatalf("%s: not after three minutes:\n%s", what, text)
 			}
 		}
 	}
 	harmed := regexp.MustCompile(`is killed|is frozen`)
 	wait("everything is owned", full)
 	wait("a replica is harmed", harmed.MatchString)
-	wait("everything is owned again", full)
-	before := out.String()
+	before := wait("everything is owned again", full)
 	cancel()
 	if code := <-done; code != 0 {
 		t.Errorf("exit status %d", code)

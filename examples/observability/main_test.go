@@ -13,10 +13,27 @@ import (
 	"github.com/taskvisor/taskvisor-go/examples/internal/readme"
 )
 
+// watched is a log that calls then when it says that so many tasks were removed.
+type watched struct {
+	bytes.Buffer
+	removed int
+	then    func()
+}
+
+func (w *watched) Write(p []byte) (int, error) {
+	if bytes.Contains(p, []byte(`"task removed"`)) {
+		if w.removed--; w.removed == 0 {
+			w.then()
+		}
+	}
+	return w.Buffer.Write(p)
+}
+
 func TestAllThreeTellTheSame(t *testing.T) {
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
-	var out, logs bytes.Buffer
+	var out bytes.Buffer
+	logs := watched{removed: 2, then: cancel} // those that end by themselves
 	if err := run(ctx, &out, &logs); err != nil {
 		t.Fatal(err)
 	}

@@ -65,7 +65,7 @@ func TestStuckIsNotLive(t *testing.T) {
 // from outside of any bubble, so this one is in real time.
 func TestDrainingIsNotReady(t *testing.T) {
 	health := healthsub.New(healthsub.WithLevel(healthsub.Critical, "consumer"))
-	sup, err := taskvisor.New(taskvisor.WithSignals(syscall.SIGUSR1), taskvisor.WithPreStopDelay(time.Second), taskvisor.WithSubscriber(health))
+	sup, err := taskvisor.New(taskvisor.WithSignals(syscall.SIGUSR1), taskvisor.WithPreStopDelay(time.Hour), taskvisor.WithSubscriber(health))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -74,13 +74,18 @@ func TestDrainingIsNotReady(t *testing.T) {
 		ended <- sup.Run(t.Context(), taskvisor.Restartable("consumer", taskvisortest.Script(taskvisortest.Block())))
 	}()
 	waitFor(t, health, "/readyz 200")
-	if err := syscall.Kill(os.Getpid(), syscall.SIGUSR1); err != nil {
-		t.Fatal(err)
+	signal := func() {
+		t.Helper()
+		if err := syscall.Kill(os.Getpid(), syscall.SIGUSR1); err != nil {
+			t.Fatal(err)
+		}
 	}
+	signal()
 	waitFor(t, health, "/readyz 503")
 	if n := sup.Count(taskvisor.StateRunning); n != 1 {
 		t.Errorf("%d run after the signal", n)
 	}
+	signal() // the delay is over
 	if err := <-ended; err != nil {
 		t.Error(err)
 	}

@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -62,9 +63,22 @@ func (w *watched) String() string {
 }
 
 // TestThreeSecondsOfTheDemo runs the program as a user would, and compares what
-// /metrics says after the end with what the program counted itself.
+// /metrics says after the end with what the program counted itself. On a busy machine
+// it takes longer than three seconds until everything has happened.
 func TestThreeSecondsOfTheDemo(t *testing.T) {
 	t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "")
+	var missing string
+	for _, span := range []string{"3s", "10s", "30s"} {
+		if missing = missingIn(demoFor(t, span)); missing == "" {
+			return
+		}
+	}
+	t.Error(missing)
+}
+
+// demoFor runs the demo for that long and returns its counts.
+func demoFor(t *testing.T, span string) tally.Summary {
+	t.Helper()
 	file := filepath.Join(t.TempDir(), "summary.json")
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
@@ -72,7 +86,7 @@ func TestThreeSecondsOfTheDemo(t *testing.T) {
 	lingering := out.seen("serving the final values")
 	code := make(chan int, 1)
 	go func() {
-		code <- run(ctx, strings.Fields("-for 3s -linger 1h -interval 100ms -timeout 500ms -backoff 20ms -backoff-max 200ms -listen 127.0.0.1:0 -log json -summary "+file), &out, &stderr)
+		code <- run(ctx, strings.Fields("-for "+span+" -linger 1h -interval 100ms -timeout 500ms -backoff 20ms -backoff-max 200ms -listen 127.0.0.1:0 -log json -summary "+file), &out, &stderr)
 	}()
 	select {
 	case <-lingering:
@@ -102,23 +116,35 @@ func TestThreeSecondsOfTheDemo(t *testing.T) {
 		}
 	}
 	checkCounts(t, sum)
+	return sum
 }
 
-// checkCounts holds the conservation laws and sees that every kind of trouble
-// showed.
-func checkCounts(t *testing.T, sum tally.Summary) {
-	t.Helper()
+// missingIn says which of the demo's troubles has not shown; "" if all have.
+func missingIn(sum tally.Summary) string {
 	seen := map[string]uint64{}
-	var attempts uint64
 	for _, row := range sum.Attempts {
 		for outcome, n := range row {
 			seen[outcome] += n
-			attempts += n
 		}
 	}
 	for _, outcome := range []string{"success", "failure", "fatal", "timeout", "panic"} {
 		if seen[outcome] == 0 {
-			t.Errorf("no attempt ended as %s: %v", outcome, seen)
+			return fmt.Sprintf("no attempt ended as %s: %v", outcome, seen)
+		}
+	}
+	if sum.Ended["gone"].Outcome != "fatal" || sum.Ended["refused"].Outcome != "failed" || sum.Ended["refused"].Attempts != 6 {
+		return fmt.Sprintf("gone: %+v, refused: %+v", sum.Ended["gone"], sum.Ended["refused"])
+	}
+	return ""
+}
+
+// checkCounts holds the conservation laws.
+func checkCounts(t *testing.T, sum tally.Summary) {
+	t.Helper()
+	var attempts uint64
+	for _, row := range sum.Attempts {
+		for _, n := range row {
+			attempts += n
 		}
 	}
 	totals := sum.Totals
@@ -132,9 +158,6 @@ func checkCounts(t *testing.T, sum tally.Summary) {
 	}
 	if ends != totals["added"] || sum.State != "stopped" {
 		t.Errorf("%d tasks ended, %d were added; the state is %s", ends, totals["added"], sum.State)
-	}
-	if sum.Ended["gone"].Outcome != "fatal" || sum.Ended["refused"].Outcome != "failed" || sum.Ended["refused"].Attempts != 6 {
-		t.Errorf("gone: %+v, refused: %+v", sum.Ended["gone"], sum.Ended["refused"])
 	}
 }
 
@@ -209,7 +232,7 @@ func TestInterruptSaysWhoWasStuck(t *testing.T) {
 	if !regexp.MustCompile(`stuck +stubborn, attempt \d+, in .*stubborn\.func`).MatchString(text.String()) {
 		t.Errorf("it does not say who was stuck, and where:\n%s", &text)
 	}
-	if took > 3*time.Second {
+	if took > 30*time.Second { // that it did not wait for the body is what it has just said
 		t.Errorf("it took %s to stop with a grace of 300ms", took)
 	}
 }
@@ -223,15 +246,16 @@ func TestNobodyLeft(t *testing.T) {
 	}))
 	defer srv.Close()
 	for targets, want := range map[string]struct {
+		span string
 		code int
 		says string
 	}{
-		"a=" + srv.URL + "/gone":                        {1, "no target is left to watch"},
-		"a=" + srv.URL + "/good b=" + srv.URL + "/gone": {0, ""},
-		"b=" + srv.URL + "/gone a=" + srv.URL + "/good": {0, ""},
+		"a=" + srv.URL + "/gone":                        {"1h", 1, "no target is left to watch"}, // it ends by itself
+		"a=" + srv.URL + "/good b=" + srv.URL + "/gone": {"1s", 0, ""},
+		"b=" + srv.URL + "/gone a=" + srv.URL + "/good": {"1s", 0, ""},
 	} {
 		var stderr watched
-		code := run(context.Background(), strings.Fields("-for 1s -listen 127.0.0.1:0 "+targets), io.Discard, &stderr)
+		code := run(context.Background(), strings.Fields("-for "+want.span+" -listen 127.0.0.1:0 "+targets), io.Discard, &stderr)
 		if code != want.code || !strings.Contains(stderr.String(), want.says) {
 			t.Errorf("%s: exit status %d, %q, want %d and %q", targets, code, &stderr, want.code, want.says)
 		}
@@ -311,10 +335,16 @@ func TestSecretsStayInside(t *testing.T) {
 		"http://me:" + secret + "@" + host + "/good?token=" + secret, "http://" + secret + "@" + host + "/bad?" + secret + "#" + secret,
 		"named=http://" + host + "/" + secret, "http://me:" + secret + "@127.0.0.1:1/refused?k=" + secret,
 	}
+	wanted := []string{"me hunter2 /good?token=hunter2", "hunter2  /bad?hunter2", "  /hunter2", "me hunter2 /hunter2"}
+	missing := func() []string {
+		mu.Lock()
+		defer mu.Unlock()
+		return slices.DeleteFunc(slices.Clone(wanted), func(request string) bool { return arrived[request] > 0 })
+	}
 	for _, format := range []string{"text", "json"} {
 		exporter := tracetest.NewInMemoryExporter()
 		tracer := sdktrace.NewTracerProvider(sdktrace.WithSyncer(exporter))
-		cfg, err := parseFlags(append([]string{"-for", "500ms", "-level", "debug", "-log", format, "-interval", "50ms", "-backoff", "10ms",
+		cfg, err := parseFlags(append([]string{"-for", "30s", "-level", "debug", "-log", format, "-interval", "50ms", "-backoff", "10ms",
 			"-webhook", "http://me:" + secret + "@" + host + "/" + secret}, args...), io.Discard)
 		if err != nil {
 			t.Fatal(err)
@@ -324,9 +354,20 @@ func TestSecretsStayInside(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := a.run(context.Background(), srv.Listener.Addr()); err != nil {
+		proves := func() bool {
+			return len(exporter.GetSpans()) >= 10 && strings.Contains(out.String(), mask) && strings.Count(out.String(), `"attempt":`)+strings.Count(out.String(), " failed ") >= 3
+		}
+		ctx, enough := context.WithCancel(context.Background())
+		go func() { // ends with the run, at the latest
+			for begun := time.Now(); ctx.Err() == nil && (time.Since(begun) < 500*time.Millisecond || len(missing()) > 0 || !proves()); {
+				time.Sleep(5 * time.Millisecond)
+			}
+			enough()
+		}()
+		if err := a.run(ctx, srv.Listener.Addr()); err != nil {
 			t.Fatal(err)
 		}
+		enough()
 		spans := exporter.GetSpans()
 		for what, text := range map[string]string{
 			"log": out.String(), "page": ask(a, "GET", "/").Body.String(), "incidents": incidents(t, a), "counts": ask(a, "GET", "/summary").Body.String(),
@@ -339,13 +380,11 @@ func TestSecretsStayInside(t *testing.T) {
 		if format == "json" {
 			linesNameTheirSpans(t, out.String(), spans)
 		}
-		if len(spans) < 10 || !strings.Contains(out.String(), mask) {
+		if !proves() {
 			t.Errorf("%d spans and the log\n%s\nprove nothing", len(spans), &out)
 		}
 	}
-	for _, want := range []string{"me hunter2 /good?token=hunter2", "hunter2  /bad?hunter2", "  /hunter2", "me hunter2 /hunter2"} {
-		if arrived[want] == 0 {
-			t.Errorf("no request %q arrived, but %v", want, arrived)
-		}
+	if lacks := missing(); len(lacks) > 0 {
+		t.Errorf("no request of %q arrived, but %v", lacks, arrived)
 	}
 }

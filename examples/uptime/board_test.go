@@ -9,11 +9,13 @@ import (
 	"net/http/httptest"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
+	"unicode/utf8"
 
 	"github.com/creack/pty"
 	"github.com/hinshun/vt10x"
@@ -48,20 +50,37 @@ func newScreen(t *testing.T, columns, rows uint16, args ...string) (s *screen, w
 	// Ends when the program closes its side, at the latest when ctx kills it.
 	go func() {
 		defer close(s.done)
-		buf := make([]byte, 4096)
+		var buf []byte // what the terminal has not seen yet: less than a character, but for now
 		for {
-			n, err := tty.Read(buf)
+			buf = slices.Grow(buf, 4096)
+			n, err := tty.Read(buf[len(buf):cap(buf)])
 			if err != nil {
 				return
 			}
 			s.mu.Lock()
-			s.raw.Write(buf[:n])
+			s.raw.Write(buf[len(buf) : len(buf)+n])
 			s.mu.Unlock()
-			_, _ = s.vt.Write(buf[:n])
+			buf = buf[:len(buf)+n]
+			whole := complete(buf)
+			_, _ = s.vt.Write(buf[:whole])
+			buf = append(buf[:0], buf[whole:]...)
 		}
 	}()
 	t.Cleanup(func() { tty.Close() })
 	return s, func() error { <-s.done; return cmd.Wait() }
+}
+
+// complete is how much of b is whole characters: a read may end within one.
+func complete(b []byte) int {
+	for i := len(b) - 1; i >= max(0, len(b)-utf8.UTFMax); i-- {
+		if utf8.RuneStart(b[i]) {
+			if !utf8.FullRune(b[i:]) {
+				return i
+			}
+			break
+		}
+	}
+	return len(b)
 }
 
 // lines are the rows of the screen that are not empty, as they would be read.
@@ -74,13 +93,14 @@ func (s *screen) lines() (lines []string) {
 	return lines
 }
 
-// await waits until the screen is as asked, which it does not have to be for long.
-func (s *screen) await(what string, is func(lines []string) bool) {
+// await waits until the screen is as asked, which it does not have to be for long, and
+// returns what was on it.
+func (s *screen) await(what string, is func(lines []string) bool) []string {
 	s.t.Helper()
 	for end := time.Now().Add(30 * time.Second); ; time.Sleep(5 * time.Millisecond) {
 		lines := s.lines()
 		if is(lines) {
-			return
+			return lines
 		}
 		if time.Now().After(end) {
 			s.t.Fatalf("no %s:\n%s", what, strings.Join(lines, "\n"))
@@ -118,7 +138,7 @@ func TestTerminalShowsATable(t *testing.T) {
 	s, wait := newScreen(t, 80, 24, "-listen", "127.0.0.1:0", "-interval", "100ms", "-backoff", "10ms", "-backoff-max", "200ms",
 		"good="+srv.URL+"/good", "bad="+srv.URL+"/bad")
 	var counts []string // of good checks, in the table's row of the good target
-	s.await("three states of the table", func(lines []string) bool {
+	lines := s.await("three states of the table", func(lines []string) bool {
 		at, rows := tableOn(lines)
 		if at < 1 || len(rows) != 3 || !strings.Contains(rows[2], "failing (") {
 			return false
@@ -129,11 +149,11 @@ func TestTerminalShowsATable(t *testing.T) {
 		}
 		return len(counts) == 3
 	})
-	at, rows := tableOn(s.lines())
-	if at < 0 || !strings.HasSuffix(rows[2], "HTTP 502 Bad Gateway") {
+	at, rows := tableOn(lines)
+	if !strings.HasSuffix(rows[2], "HTTP 502 Bad Gateway") {
 		t.Errorf("the table is\n%s", strings.Join(rows, "\n"))
 	}
-	for _, line := range s.lines()[:at] {
+	for _, line := range lines[:at] {
 		if !journalLine.MatchString(line) {
 			t.Errorf("%q is no line of the journal", line)
 		}

@@ -32,6 +32,9 @@ func outcomeOf(t *testing.T, arg string, opts ...taskvisor.TaskOption) (taskviso
 	if err != nil {
 		t.Fatal(err)
 	}
+	if err := sup.Shutdown(context.Background()); err != nil { // who waits for a task is told before its last event comes
+		t.Fatal(err)
+	}
 	return o, rec.Trace("check")
 }
 

@@ -19,13 +19,15 @@ var broken = map[string]struct {
 	store func(c *leasetest.Conn) lease.Store
 }{
 	"gives to everybody": {"held", func(c *leasetest.Conn) lease.Store { return generous{c} }},
-	"repeats tokens":     {"tokens_grow", func(c *leasetest.Conn) lease.Store { return forgetful{c} }},
-	"expires early":      {"expiry", func(c *leasetest.Conn) lease.Store { return hasty{c} }},
-	"renews all":         {"only_what_is_named_is_renewed", func(c *leasetest.Conn) lease.Store { return &eager{Conn: c} }},
-	"loses nothing":      {"lost", func(c *leasetest.Conn) lease.Store { return confident{c} }},
+	"repeats tokens":     {"expiring/tokens_grow", func(c *leasetest.Conn) lease.Store { return forgetful{c} }},
+	"expires early":      {"expiring/expiry", func(c *leasetest.Conn) lease.Store { return hasty{c} }},
+	"renews all":         {"expiring/only_what_is_named_is_renewed", func(c *leasetest.Conn) lease.Store { return &eager{Conn: c} }},
+	"loses nothing":      {"expiring/lost", func(c *leasetest.Conn) lease.Store { return confident{c} }},
 	"releases others'":   {"stale_release", func(c *leasetest.Conn) lease.Store { return careless{c} }},
-	"hides holders":      {"holders", func(c *leasetest.Conn) lease.Store { return secretive{c} }},
+	"hides holders":      {"expiring/holders", func(c *leasetest.Conn) lease.Store { return secretive{c} }},
 	"ignores contexts":   {"ended_context", func(c *leasetest.Conn) lease.Store { return deaf{c} }},
+	"tells nobody":       {"expiring/watch", func(c *leasetest.Conn) lease.Store { return mute{c} }},
+	"keeps what is lost": {"expiring/canceled_in_between", func(c *leasetest.Conn) lease.Store { return &stubborn{eager{Conn: c}} }},
 }
 
 type generous struct{ *leasetest.Conn }
@@ -106,22 +108,37 @@ func (s deaf) Acquire(ctx context.Context, key, owner string, ttl time.Duration)
 	return s.Conn.Acquire(context.WithoutCancel(ctx), key, owner, ttl)
 }
 
+type mute struct{ *leasetest.Conn }
+
+func (s mute) Watch(ctx context.Context, _ string, _ func(key string)) error {
+	<-ctx.Done()
+	return context.Cause(ctx)
+}
+
+// stubborn keeps alive also what nobody was told that it had acquired.
+type stubborn struct{ eager }
+
+func (s *stubborn) Acquire(ctx context.Context, key, owner string, ttl time.Duration) (uint64, error) {
+	token, err := s.eager.Acquire(context.WithoutCancel(ctx), key, owner, ttl)
+	return token, errors.Join(err, context.Cause(ctx))
+}
+
 // The suite notices each of them, with the check that is made for it. Since it fails its
 // test then, it runs in another process.
 func TestSuiteNotices(t *testing.T) {
 	const variable = "LEASETEST_BROKEN"
 	if name := os.Getenv(variable); name != "" {
 		engine := &leasetest.Memory{}
-		leasetest.TestStore(t, leasetest.Engine{
+		leasetest.InBubbles(t, leasetest.Engine{
 			Open: func(*testing.T) lease.Store { return broken[name].store(engine.Connect()) },
-			TTL:  200 * time.Millisecond, Late: 100 * time.Millisecond, Keys: 10,
+			Keys: 10,
 		})
 		return
 	}
 	for name, b := range broken {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			cmd := exec.Command(os.Args[0], "-test.run=^TestSuiteNotices$/^"+b.check+"$", "-test.v")
+			cmd := exec.Command(os.Args[0], "-test.run=^TestSuiteNotices$/^"+strings.ReplaceAll(b.check, "/", "$/^")+"$", "-test.v")
 			cmd.Env = append(os.Environ(), variable+"="+name)
 			out, err := cmd.CombinedOutput()
 			if err == nil || !strings.Contains(string(out), "--- FAIL: TestSuiteNotices/"+b.check) {

@@ -22,11 +22,12 @@ type Engine struct {
 	// Restart restarts the engine, whose connections go on; nil: that is not tested.
 	Restart func(t *testing.T)
 
-	// TTL that leases are tested with, 2 s if it is 0: the least that the engine keeps
-	// exactly.
+	// TTL that leases are tested with, 4 s if it is 0. A machine that is too busy to
+	// come back to a lease within that fails the test.
 	TTL time.Duration
 
-	// Late is how much later than its ttl a lease may expire, 1.5 s if it is 0.
+	// Late is how much later than its ttl a lease may expire, 6 s if it is 0. It is
+	// waited for only as long as it takes.
 	Late time.Duration
 
 	// Keys is the number of leases that are renewed together, 1 000 if it is 0.
@@ -34,114 +35,51 @@ type Engine struct {
 }
 
 // TestStore checks that a store keeps what [lease.Store] promises, with real time, as a
-// family of subtests.
+// family of subtests. Those that wait for leases to expire run in parallel.
 func TestStore(t *testing.T, e Engine) {
+	testStore(t, e, func(t *testing.T, check func(t *testing.T)) { check(t) })
+}
+
+// check is one promise.
+type check struct {
+	name string
+	run  func(*suite)
+}
+
+// testStore has each check run by run.
+func testStore(t *testing.T, e Engine, run func(t *testing.T, check func(t *testing.T))) {
 	if e.TTL == 0 {
-		e.TTL = 2 * time.Second
+		e.TTL = 4 * time.Second
 	}
 	if e.Late == 0 {
-		e.Late = 1500 * time.Millisecond
+		e.Late = 6 * time.Second
 	}
 	if e.Keys == 0 {
 		e.Keys = 1000
 	}
-	for _, c := range []struct {
-		name  string
-		check func(*suite)
-	}{
-		{"held", (*suite).held}, {"tokens grow", (*suite).tokensGrow}, {"expiry", (*suite).expiry},
-		{"renewal", (*suite).renewal}, {"only what is named is renewed", (*suite).unnamed}, {"lost", (*suite).lost},
-		{"stale release", (*suite).staleRelease}, {"holders", (*suite).holders}, {"many", (*suite).many},
-		{"race", (*suite).race}, {"odd keys", (*suite).oddKeys}, {"ended context", (*suite).endedContext},
-		{"canceled in between", (*suite).canceled}, {"watch", (*suite).watch}, {"restart", (*suite).restart},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			s := &suite{T: t, e: e, prefix: fmt.Sprintf("leasetest/%s/%d/", strings.ReplaceAll(c.name, " ", "-"), time.Now().UnixNano())}
-			c.check(s)
+	family := func(t *testing.T, parallel bool, checks []check) {
+		for _, c := range checks {
+			t.Run(c.name, func(t *testing.T) {
+				if parallel {
+					t.Parallel()
+				}
+				run(t, func(t *testing.T) {
+					c.run(&suite{T: t, e: e, prefix: fmt.Sprintf("leasetest/%s/%d/", strings.ReplaceAll(c.name, " ", "-"), time.Now().UnixNano())})
+				})
+			})
+		}
+	}
+	family(t, false, []check{
+		{"held", (*suite).held}, {"stale release", (*suite).staleRelease}, {"many", (*suite).many}, {"race", (*suite).race},
+		{"odd keys", (*suite).oddKeys}, {"ended context", (*suite).endedContext}, {"restart", (*suite).restart},
+	})
+	t.Run("expiring", func(t *testing.T) {
+		family(t, true, []check{
+			{"tokens grow", (*suite).tokensGrow}, {"expiry", (*suite).expiry}, {"renewal", (*suite).renewal},
+			{"only what is named is renewed", (*suite).unnamed}, {"lost", (*suite).lost}, {"holders", (*suite).holders},
+			{"canceled in between", (*suite).canceled}, {"watch", (*suite).watch},
 		})
-	}
-}
-
-// suite is one check. Its keys are its own.
-type suite struct {
-	*testing.T
-	e      Engine
-	prefix string
-	owners int
-}
-
-// owner is a connection with a name.
-type owner struct {
-	lease.Store
-	s  *suite
-	id string
-}
-
-func (s *suite) open() *owner {
-	s.owners++
-	return &owner{s.e.Open(s.T), s, fmt.Sprintf("%sowner-%d", s.prefix, s.owners)}
-}
-
-func (s *suite) key(name string) string { return s.prefix + name }
-
-// take acquires a lease that must be free.
-func (o *owner) take(key string) uint64 {
-	o.s.Helper()
-	token, err := o.Acquire(context.Background(), key, o.id, o.s.e.TTL)
-	if err != nil || token == 0 {
-		o.s.Fatalf("acquire %q: token %d, %v", key, token, err)
-	}
-	return token
-}
-
-// refused says that the lease must not be free.
-func (o *owner) refused(key string) {
-	o.s.Helper()
-	_ = o.refusal(key)
-}
-
-// refusal is the error of a lease that must not be free.
-func (o *owner) refusal(key string) error {
-	o.s.Helper()
-	token, err := o.Acquire(context.Background(), key, o.id, o.s.e.TTL)
-	if !errors.Is(err, lease.ErrHeld) {
-		o.s.Fatalf("acquire %q, which is held: token %d, %v", key, token, err)
-	}
-	return err
-}
-
-// renew renews and returns what is lost.
-func (o *owner) renew(held map[string]uint64) []string {
-	o.s.Helper()
-	lost, err := o.Renew(context.Background(), o.id, held, o.s.e.TTL)
-	if err != nil {
-		o.s.Fatalf("renew: %v", err)
-	}
-	return lost
-}
-
-func (o *owner) release(key string, token uint64) {
-	o.s.Helper()
-	if err := o.Release(context.Background(), key, token); err != nil {
-		o.s.Fatalf("release: %v", err)
-	}
-}
-
-// free waits until the lease can be had, and returns its token and when.
-func (o *owner) free(key string, limit time.Duration) (uint64, time.Time) {
-	o.s.Helper()
-	for begun := time.Now(); ; time.Sleep(20 * time.Millisecond) {
-		token, err := o.Acquire(context.Background(), key, o.id, o.s.e.TTL)
-		if err == nil {
-			return token, time.Now()
-		}
-		if !errors.Is(err, lease.ErrHeld) {
-			o.s.Fatalf("acquire: %v", err)
-		}
-		if time.Since(begun) > limit {
-			o.s.Fatalf("%q is not free after %s", key, limit)
-		}
-	}
+	})
 }
 
 func (s *suite) held() {
@@ -188,6 +126,8 @@ func (s *suite) expiry() {
 	}
 	if took := at.Sub(answered); took > s.e.TTL+s.e.Late {
 		s.Errorf("it expired after %s", took)
+	} else {
+		s.Logf("it expired after %s", took)
 	}
 }
 
@@ -196,7 +136,7 @@ func (s *suite) renewal() {
 	key := s.key("k")
 	held := map[string]uint64{key: a.take(key)}
 	last := time.Now()
-	for range 10 {
+	for range 6 {
 		time.Sleep(s.e.TTL / 4)
 		last = time.Now()
 		if lost := a.renew(held); len(lost) != 0 {
@@ -218,14 +158,7 @@ func (s *suite) unnamed() {
 	kept, dropped := s.key("kept"), s.key("dropped")
 	held := map[string]uint64{kept: a.take(kept)}
 	a.take(dropped)
-	stop := time.Now().Add(s.e.TTL + s.e.Late)
-	for time.Now().Before(stop) {
-		if lost := a.renew(held); len(lost) != 0 {
-			s.Fatalf("lost %q", lost)
-		}
-		time.Sleep(s.e.TTL / 4)
-	}
-	b.take(dropped)
+	a.keep(held, b, dropped)
 	b.refused(kept)
 }
 
@@ -248,12 +181,10 @@ func (s *suite) lost() {
 	if lost := b.renew(map[string]uint64{ours: held[ours]}); len(lost) != 1 {
 		s.Errorf("another renewed it: lost %q", lost)
 	}
-	s.Run("all", func(t *testing.T) { // an engine may have forgotten the owner altogether
-		time.Sleep(s.e.TTL + s.e.Late)
-		if lost := a.renew(held); len(lost) != 4 {
-			t.Errorf("lost %q", lost)
-		}
-	})
+	a.nobody() // an engine may have forgotten the owner altogether
+	if lost := a.renew(held); len(lost) != 4 {
+		s.Errorf("of all that has expired, lost %q", lost)
+	}
 }
 
 func (s *suite) staleRelease() {
@@ -286,8 +217,7 @@ func (s *suite) holders() {
 	check(map[string]string{x: a.id, y: b.id})
 	a.release(x, token)
 	check(map[string]string{y: b.id})
-	time.Sleep(s.e.TTL + s.e.Late)
-	check(nil)
+	a.nobody()
 	if got, err := a.Holders(context.Background(), s.key("nothing")); err != nil || len(got) != 0 {
 		s.Errorf("holders of nothing: %v, %v", got, err)
 	}

@@ -10,10 +10,9 @@ import (
 
 func TestMemory(t *testing.T) {
 	engine := &leasetest.Memory{}
-	leasetest.TestStore(t, leasetest.Engine{
+	leasetest.InBubbles(t, leasetest.Engine{
 		Open:    func(*testing.T) lease.Store { return engine.Connect() },
 		Restart: func(*testing.T) { engine.SetDown(true); engine.SetDown(false) },
-		TTL:     200 * time.Millisecond,
 		Late:    100 * time.Millisecond,
 	})
 }

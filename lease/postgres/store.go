@@ -183,9 +183,11 @@ func (s *Store) Holders(ctx context.Context, prefix string) (map[string]string, 
 	return holders, nil
 }
 
+// lookEvery is the time between two looks for leases that have expired.
+const lookEvery = time.Second
+
 // Watch implements lease.Watcher. It tells of releases, at once; that a lease has
-// expired nobody does in the database, so it looks for that itself when the next is due,
-// and at least every second.
+// expired nobody does in the database, so it looks for that itself every second.
 func (s *Store) Watch(ctx context.Context, prefix string, changed func(key string)) error {
 	conn, err := s.pool.Acquire(ctx)
 	if err != nil {
@@ -206,8 +208,8 @@ func (s *Store) Watch(ctx context.Context, prefix string, changed func(key strin
 	if err != nil {
 		return err
 	}
-	for {
-		wait, cancel := context.WithTimeout(ctx, time.Second)
+	for look := time.Now().Add(lookEvery); ; {
+		wait, cancel := context.WithDeadline(ctx, look)
 		note, err := conn.Conn().WaitForNotification(wait)
 		cancel()
 		switch {
@@ -215,20 +217,22 @@ func (s *Store) Watch(ctx context.Context, prefix string, changed func(key strin
 			tell(note, prefix, changed)
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
-		case pgconn.Timeout(err):
-			now, err := s.Holders(ctx, prefix)
-			if err != nil {
-				return err
-			}
-			for key := range held {
-				if now[key] == "" {
-					changed(key)
-				}
-			}
-			held = now
-		default:
+		case !pgconn.Timeout(err):
 			return fmt.Errorf("pglease: watch: %w", err)
 		}
+		if time.Now().Before(look) { // however many notifications there are
+			continue
+		}
+		now, err := s.Holders(ctx, prefix)
+		if err != nil {
+			return err
+		}
+		for key, holder := range held {
+			if now[key] != holder {
+				changed(key)
+			}
+		}
+		held, look = now, time.Now().Add(lookEvery)
 	}
 }
 

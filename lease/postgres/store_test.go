@@ -103,3 +103,51 @@ func TestTokensGrowOverDeletedRows(t *testing.T) {
 		t.Errorf("token %d after %d: %v", second, first, err)
 	}
 }
+
+// Whatever else is going on, a watch tells of a lease that has expired, and of one that
+// has another holder by the time that it looks.
+func TestWatchLooksForExpiry(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	pool := connect(t, start(t).URL())
+	store := pglease.New(pool)
+	if err := store.Migrate(ctx); err != nil {
+		t.Fatal(err)
+	}
+	for key, ttl := range map[string]time.Duration{"w/expires": 5 * time.Second, "w/changes": 5 * time.Second, "w/stays": time.Hour} {
+		if _, err := store.Acquire(ctx, key, "me", ttl); err != nil {
+			t.Fatal(err)
+		}
+	}
+	told := make(chan string, 100)
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer cancel()
+	wg.Go(func() { _ = store.Watch(ctx, "w/", func(key string) { told <- key }) })
+	wg.Go(func() { // others release theirs all the time
+		for ctx.Err() == nil {
+			_, _ = pool.Exec(ctx, `SELECT pg_notify('taskvisor_leases', 'others')`)
+			time.Sleep(10 * time.Millisecond)
+		}
+	})
+	wg.Go(func() { // another has it milliseconds after its end
+		for ctx.Err() == nil {
+			if _, err := store.Acquire(ctx, "w/changes", "you", time.Hour); err == nil {
+				return
+			}
+			time.Sleep(time.Millisecond)
+		}
+	})
+	want := map[string]bool{"w/expires": true, "w/changes": true}
+	for limit := time.After(30 * time.Second); len(want) > 0; {
+		select {
+		case key := <-told:
+			if key == "w/stays" {
+				t.Error("it tells of a lease that is held")
+			}
+			delete(want, key)
+		case <-limit:
+			t.Fatalf("nobody told of %v", want)
+		}
+	}
+}

@@ -24,7 +24,7 @@ func TestPreStopDelay(t *testing.T) {
 	for name, c := range map[string]struct {
 		delay   time.Duration
 		signals int
-	}{"delay": {300 * time.Millisecond, 1}, "second signal": {time.Hour, 2}} {
+	}{"delay": {2 * time.Second, 1}, "second signal": {time.Hour, 2}} {
 		t.Run(name, func(t *testing.T) {
 			health := healthsub.New(healthsub.WithLevel(healthsub.Critical, "orders"))
 			srv := httptest.NewServer(health.Ready())
@@ -82,7 +82,7 @@ func raise(t *testing.T) {
 // await polls a condition of a real server.
 func await(t *testing.T, condition func() bool) {
 	t.Helper()
-	for end := time.Now().Add(10 * time.Second); !condition(); time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(30 * time.Second); !condition(); time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatal("it did not come true")
 		}

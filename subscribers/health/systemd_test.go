@@ -58,7 +58,7 @@ func (s *systemd) next(d time.Duration) string {
 // until reads datagrams until one has the line.
 func (s *systemd) until(line string) string {
 	s.t.Helper()
-	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); {
+	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); {
 		got := s.next(time.Second)
 		for l := range strings.Lines(got) {
 			if strings.TrimSpace(l) == line {
@@ -95,7 +95,7 @@ func TestNotifySystemd(t *testing.T) {
 	go func() {
 		ended <- sup.Run(ctx, taskvisor.Restartable("systemd", health.NotifySystemd), taskvisor.Restartable("orders", orders, taskvisor.WithReadiness()))
 	}()
-	if got := bus.next(5 * time.Second); got != "STATUS=not ready: shop: orders: not ready yet" {
+	if got := bus.next(30 * time.Second); got != "STATUS=not ready: shop: orders: not ready yet" {
 		t.Errorf("at first: %q", got)
 	}
 	close(ready)
@@ -127,16 +127,18 @@ func TestWatchdog(t *testing.T) {
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
+	began := time.Now()
 	go func() { ended <- health.NotifySystemd(ctx) }()
 	bus.until("WATCHDOG=1")
-	least := time.Hour
-	for range 10 {
-		began := time.Now()
+	signs, least := 1, time.Hour
+	for ; signs < 10 || least > 55*time.Millisecond && time.Since(began) < 30*time.Second; signs++ {
+		asked := time.Now()
 		bus.until("WATCHDOG=1")
-		least = min(least, time.Since(began)) // a busy machine may take longer, but not always
+		least = min(least, time.Since(asked)) // a busy machine may take longer, but not always
 	}
-	if least < 15*time.Millisecond || least > 55*time.Millisecond {
-		t.Errorf("a sign of life each %s, not 30ms", least)
+	// Those that had to wait for us come at once: how many there are is what tells.
+	if took := time.Since(began); least > 55*time.Millisecond || took < time.Duration(signs-1)*30*time.Millisecond {
+		t.Errorf("%d signs of life in %s, the soonest after %s, not each 30ms", signs, took, least)
 	}
 	hang, free := make(chan struct{}), make(chan struct{})
 	_, err = sup.Add(ctx, taskvisor.Restartable("orders", func(context.Context) error { close(hang); <-free; return nil },

@@ -63,16 +63,18 @@ var lives = []struct {
 			synctest.Wait()
 			l.add(taskvisor.Restartable("second", script(blocks())))
 			time.Sleep(time.Second)
-			first.Stop()
+			first.Pause(nil) // after a stop it is removed before the second begins, or after that
+			first.Interrupt(nil)
 		},
 		want: `
 			INFO task added task=first
 			DEBUG attempt started task=first attempt=1
 			INFO task added task=second
 			DEBUG attempt waits task=second attempt=1 gate=max_concurrent
-			INFO stop requested task=first reason=removed
-			DEBUG attempt canceled task=first attempt=1 duration=1s reason=removed error=taskvisor: task removed
-			INFO task removed task=first outcome=canceled reason=removed
+			INFO task paused task=first
+			INFO task interrupted task=first attempt=1
+			DEBUG attempt canceled task=first attempt=1 duration=1s reason=interrupted error=taskvisor: attempt interrupted
+			DEBUG next attempt scheduled task=first attempt=1 delay=0s source=triggered
 			DEBUG attempt started task=second attempt=1 gate_wait=1s
 		`,
 	}, {

@@ -15,8 +15,8 @@ import (
 	"github.com/taskvisor/taskvisor-go/taskvisor/taskvisortest"
 )
 
-// start runs the server and returns its handle and a client of it.
-func start(t *testing.T, opts ...taskvisor.TaskOption) (*taskvisor.Handle, *taskvisortest.Recorder, grpc_health_v1.HealthClient) {
+// start runs the server and returns its supervisor, its handle, their events, and a client of it.
+func start(t *testing.T, opts ...taskvisor.TaskOption) (*taskvisor.Supervisor, *taskvisor.Handle, *taskvisortest.Recorder, grpc_health_v1.HealthClient) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -35,16 +35,19 @@ func start(t *testing.T, opts ...taskvisor.TaskOption) (*taskvisor.Handle, *task
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { conn.Close() })
-	return h, rec, grpc_health_v1.NewHealthClient(conn)
+	return sup, h, rec, grpc_health_v1.NewHealthClient(conn)
 }
 
 func TestServesAndStops(t *testing.T) {
-	h, rec, client := start(t)
+	sup, h, rec, client := start(t)
 	answer, err := client.Check(t.Context(), &grpc_health_v1.HealthCheckRequest{}, grpc.WaitForReady(true))
 	if err != nil || answer.GetStatus() != grpc_health_v1.HealthCheckResponse_SERVING {
 		t.Fatalf("%v, %v", answer, err)
 	}
 	if _, err := h.Cancel(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if err := sup.Shutdown(t.Context()); err != nil { // who waits for a task is told before its last event comes
 		t.Error(err)
 	}
 	if got, want := rec.Trace("grpc"), "A S Q ✓ D"; got != want {
@@ -54,7 +57,7 @@ func TestServesAndStops(t *testing.T) {
 
 // A stream that its client keeps open is cut a second before the grace ends.
 func TestOpenStreamDoesNotHoldUpTheStop(t *testing.T) {
-	h, rec, client := start(t, taskvisor.WithGrace(1300*time.Millisecond))
+	_, h, rec, client := start(t, taskvisor.WithGrace(1300*time.Millisecond))
 	stream, err := client.Watch(context.Background(), &grpc_health_v1.HealthCheckRequest{}, grpc.WaitForReady(true))
 	if err != nil {
 		t.Fatal(err)

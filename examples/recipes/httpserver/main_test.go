@@ -69,6 +69,9 @@ func TestRequestInHandIsAnswered(t *testing.T) {
 	if err != nil || outcome.Kind != taskvisor.OutcomeCanceled {
 		t.Errorf("%v, %v", outcome.Kind, err)
 	}
+	if err := sup.Shutdown(t.Context()); err != nil { // who waits for a task is told before its last event comes
+		t.Error(err)
+	}
 	if got, want := rec.Trace("http"), "A S Q ✓ D"; got != want {
 		t.Errorf("%s, want %s: a drained server is no failure", got, want)
 	}

@@ -135,19 +135,24 @@ func (b *Bus[E, P]) WakeAll() { b.wake(true) }
 func (b *Bus[E, P]) wake(all bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	woken := false
-	b.asleep.Store(false)
+	var first *Reader[E, P]
+	more := false
 	for _, r := range b.readers {
 		switch {
 		case !r.parked || !all && r.cursor == b.pos:
-		case woken && !all:
-			b.asleep.Store(true)
-			return
+		case all:
+			r.wakeLocked()
+		case first == nil:
+			first = r
 		default:
-			woken = true
-			r.parked = false
-			r.wake <- struct{}{} // one for each time that it parks, capacity 1: never blocks
+			more = true
 		}
+	}
+	// Before the first is woken: it looks at this at once, without the lock, and is the
+	// only one that would wake the next.
+	b.asleep.Store(more)
+	if first != nil {
+		first.wakeLocked()
 	}
 }
 

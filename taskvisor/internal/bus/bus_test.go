@@ -262,3 +262,24 @@ func TestEveryReaderIsWoken(t *testing.T) {
 		b.WakeAll()
 	})
 }
+
+// A reader that is woken knows at that instant that the next is to be woken: whoever
+// woke it may not have gone on yet.
+func TestTheNextIsKnownBeforeTheFirstIsWoken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var b bus.Bus[item, *item]
+		first, second := b.Add(10, tell).Park(), b.Add(10, tell).Park()
+		go publish(&b, 0, false)
+		synctest.Wait()
+		if !b.Asleep() {
+			t.Error("who is woken now would let the next one sleep")
+		}
+		<-first
+		go b.Wake()
+		<-second
+		synctest.Wait()
+		if b.Asleep() {
+			t.Error("nobody is asleep any more")
+		}
+	})
+}

@@ -18,3 +18,15 @@ func (r *Reader[E, P]) Rest() {
 	defer r.bus.mu.Unlock()
 	r.parked = false // it does not wait
 }
+
+// Park parks a reader that nobody runs. Who wakes it stands still until the channel
+// is received from.
+func (r *Reader[E, P]) Park() <-chan struct{} {
+	r.bus.mu.Lock()
+	defer r.bus.mu.Unlock()
+	r.parked, r.wake = true, make(chan struct{})
+	return r.wake
+}
+
+// Asleep reports what a reader that was woken sees: whether there is another to wake.
+func (b *Bus[E, P]) Asleep() bool { return b.asleep.Load() }

@@ -121,6 +121,12 @@ func (r *Reader[E, P]) Next() *E {
 	}
 }
 
+// wakeLocked wakes a reader that is parked.
+func (r *Reader[E, P]) wakeLocked() {
+	r.parked = false
+	r.wake <- struct{}{} // one for each time that it parks, capacity 1: never blocks
+}
+
 // refill takes the next batch, or parks.
 func (r *Reader[E, P]) refill() (wait, ended bool) {
 	b := r.bus
