@@ -127,7 +127,9 @@ func (reporter) OnEvent(ctx context.Context, e Event) {
 	default:
 		return
 	}
-	slog.LogAttrs(ctx, level, message, e.attrs()...)
+	if log := slog.Default(); log.Enabled(ctx, level) {
+		log.LogAttrs(ctx, level, message, e.attrs()...)
+	}
 }
 
 // routine reports whether an event of that kind says nothing that went wrong: nobody
