@@ -22,7 +22,7 @@ var enumLabels = map[string][]string{
 		"task_canceled", "task_recovered", "backoff_scheduled", "task_triggered", "task_interrupted", "task_paused", "task_resumed",
 		"task_remove_requested", "actor_exhausted", "actor_dead", "task_abandoned", "task_returned", "task_removed", "body_returned",
 		"controller_submitted", "controller_rejected", "controller_slot_transition",
-		"shutdown_requested", "shutdown_stage", "all_stopped_within_grace", "grace_exceeded", "subscriber_overflow", "subscriber_panicked",
+		"shutdown_announced", "shutdown_requested", "shutdown_stage", "all_stopped_within_grace", "grace_exceeded", "subscriber_overflow", "subscriber_panicked",
 	},
 	"ResultKind":      {"", "success", "failure", "fatal", "timeout", "panic", "canceled"},
 	"OutcomeKind":     {"", "completed", "failed", "fatal", "canceled", "abandoned", "rejected"},

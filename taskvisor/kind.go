@@ -81,6 +81,9 @@ const (
 	// it, Queued.
 	ControllerSlotTransition
 
+	// ShutdownAnnounced: a signal came, and the supervisor stops after the time of
+	// WithPreStopDelay. Delay, Err says which signal.
+	ShutdownAnnounced
 	// ShutdownRequested*: the supervisor stops. Err is the cause.
 	ShutdownRequested
 	// ShutdownStage: the tasks of one stage of an ordered shutdown are stopped.
@@ -106,7 +109,7 @@ var eventLabels = []string{"", "task_added", "task_add_failed", "task_gated", "t
 	"task_triggered", "task_interrupted", "task_paused", "task_resumed", "task_remove_requested",
 	"actor_exhausted", "actor_dead", "task_abandoned", "task_returned", "task_removed", "body_returned",
 	"controller_submitted", "controller_rejected", "controller_slot_transition",
-	"shutdown_requested", "shutdown_stage", "all_stopped_within_grace", "grace_exceeded",
+	"shutdown_announced", "shutdown_requested", "shutdown_stage", "all_stopped_within_grace", "grace_exceeded",
 	"subscriber_overflow", "subscriber_panicked"}
 
 // Terminal reports whether events of this kind end something. A queued

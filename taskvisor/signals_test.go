@@ -5,6 +5,7 @@ package taskvisor_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -121,7 +122,16 @@ func signalAfterShutdown() childReport {
 // warned reports what a supervisor with a pre-stop delay shows after a signal and
 // how long its task was left alone; second sends another one.
 func warned(delay time.Duration, second bool) childReport {
-	sup, err := taskvisor.New(taskvisor.WithSignals(), taskvisor.WithPreStopDelay(delay))
+	var announced string
+	sup, err := taskvisor.New(taskvisor.WithSignals(), taskvisor.WithPreStopDelay(delay), taskvisor.WithSubscriber(
+		taskvisor.SubscribeFunc(func(_ context.Context, e taskvisor.Event) {
+			switch e.Kind {
+			case taskvisor.ShutdownAnnounced:
+				announced += fmt.Sprintf("%s, %v in %s", e.Kind, e.Err, e.Delay)
+			case taskvisor.ShutdownRequested:
+				announced += ", requested"
+			}
+		})))
 	must(err)
 	begun := time.Now()
 	var state taskvisor.SupervisorState
@@ -143,7 +153,7 @@ func warned(delay time.Duration, second bool) childReport {
 		return nil
 	}))
 	r := result(begun, err, cause)
-	r.Cause = state.String() + "; " + r.Cause
+	r.Cause = state.String() + "; " + announced + "; " + r.Cause
 	return r
 }
 
@@ -183,8 +193,8 @@ func TestSignals(t *testing.T) {
 		"shutdown":      {"", "", syscall.SIGTERM},
 		"no signals":    {"", "", syscall.SIGTERM},
 		"ignored":       {"", "running", 0},
-		"pre-stop":      {"", "draining; taskvisor: supervisor shut down: signal: terminated", 0},
-		"pre-stop, cut": {"", "draining; taskvisor: supervisor shut down: signal: terminated", 0},
+		"pre-stop":      {"", "draining; shutdown_announced, signal: terminated in 1s, requested; taskvisor: supervisor shut down: signal: terminated", 0},
+		"pre-stop, cut": {"", "draining; shutdown_announced, signal: terminated in 1h0m0s, requested; taskvisor: supervisor shut down: signal: terminated", 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

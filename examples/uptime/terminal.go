@@ -142,7 +142,7 @@ func (t *terminal) OnEvent(_ context.Context, e taskvisor.Event) {
 		t.print(slog.LevelWarn, e.Time, yellow, "returned", fmt.Sprintf("%s: %s after it was abandoned", e.Task, round(e.Duration)))
 	case taskvisor.ControllerRejected:
 		t.print(slog.LevelInfo, e.Time, dim, "refused", fmt.Sprintf("%s: %s", e.Task, strings.TrimPrefix(e.Reason.Error(), "taskvisor: ")))
-	case taskvisor.ShutdownRequested, taskvisor.AllStoppedWithinGrace, taskvisor.GraceExceeded,
+	case taskvisor.ShutdownAnnounced, taskvisor.ShutdownRequested, taskvisor.AllStoppedWithinGrace, taskvisor.GraceExceeded,
 		taskvisor.SubscriberOverflow, taskvisor.SubscriberPanicked:
 		t.supervisor(e)
 	}
@@ -246,6 +246,8 @@ func brief(err error) string {
 // supervisor prints events that belong to no task.
 func (t *terminal) supervisor(e taskvisor.Event) {
 	switch e.Kind {
+	case taskvisor.ShutdownAnnounced:
+		t.print(slog.LevelInfo, e.Time, plain, "stopping", fmt.Sprintf("in %s: %s", round(e.Delay), reason(e.Err)))
 	case taskvisor.ShutdownRequested:
 		t.print(slog.LevelInfo, e.Time, plain, "stopping", strings.TrimPrefix(reason(e.Err), "taskvisor: supervisor shut down: "))
 	case taskvisor.AllStoppedWithinGrace:

@@ -37,7 +37,7 @@ func crowd(b testing.TB, health *healthsub.Health, n int) *taskvisor.Supervisor 
 	return sup
 }
 
-// BenchmarkProbe is what a prober costs that asks without a pause.
+// BenchmarkProbe is what a probe costs while no task begins to matter.
 func BenchmarkProbe(b *testing.B) {
 	for _, n := range []int{100, 10_000} {
 		health := healthsub.New(healthsub.WithLevel(healthsub.Critical, "import-of-folder-7"))
@@ -56,7 +56,7 @@ func BenchmarkProbe(b *testing.B) {
 	}
 }
 
-// BenchmarkFresh is a probe that comes alone: it reads everything anew.
+// BenchmarkFresh is a probe that has to read everything.
 func BenchmarkFresh(b *testing.B) {
 	for _, n := range []int{100, 10_000} {
 		health := healthsub.New()
@@ -64,7 +64,7 @@ func BenchmarkFresh(b *testing.B) {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				health.OnEvent(b.Context(), taskvisor.Event{Kind: taskvisor.ShutdownRequested}) // no earlier reading is good any more
+				health.OnEvent(b.Context(), taskvisor.Event{Kind: taskvisor.ShutdownRequested}) // as if another task mattered
 				if st := health.Status(); len(st.Reasons) > 0 {
 					b.Fatal(st)
 				}

@@ -54,9 +54,12 @@
 // # What it costs
 //
 // The subscriber is inline and does nothing on the events of attempts that come and
-// go. An answer is computed from [taskvisor.Supervisor.Snapshot] by whoever asks, calls
-// no code of the program's, and never waits for a task. A fresh reading costs about
-// 2 µs a task. One that took more than 2 ms is used again for ten times as long as it
-// took, unless a shutdown begins or a critical task comes or gives up: asking ever so
-// often takes a tenth of one processor.
+// go. An answer is computed by whoever asks, calls no code of the program's, and never
+// waits for a task: it reads the tasks that are critical or not well, a microsecond
+// each. All tasks are read, by [taskvisor.Supervisor.Snapshot], when another one has
+// begun to matter: a critical one was added, one has failed three times in a row, is
+// stuck or paused, or gave up; and while a supervisor does not run. That costs a
+// microsecond or two for each. A reading that took more than 2 ms is used again for ten
+// times as long as it took, unless a shutdown begins or a critical task gives up or is
+// paused: asking ever so often takes a tenth of one processor.
 package healthsub

@@ -18,17 +18,25 @@ const maxGaveUp = 64
 // which are bounded, nothing is kept of a task that is gone.
 type facts struct {
 	turns atomic.Uint64 // events so far after which an earlier reading is worth nothing
+	news  atomic.Uint64 // and those after which the tasks that mattered then are not all
+	lossy atomic.Bool   // events were lost, of a Health that was made queued after all
 
-	mu     sync.Mutex                     // guards the fields below; held for a few lines
-	levels map[taskvisor.TaskID]Level     // given by the program
-	ready  map[taskvisor.TaskID]bool      // said so once
-	stuck  map[taskvisor.TaskID]time.Time // since when
+	mu     sync.Mutex                 // guards the fields below; held for a few lines
+	levels map[taskvisor.TaskID]Level // given by the program
+	ready  map[taskvisor.TaskID]bool  // said so once
+	stuck  map[taskvisor.TaskID]stuck // that was reported last
 	gaveUp map[place]gaveUp
 	absent map[string]bool // critical by name, and not added yet
 }
 
 // place is where a task can be added again.
 type place struct{ supervisor, task string }
+
+// stuck is the report of an attempt that is.
+type stuck struct {
+	attempt int
+	at      time.Time
+}
 
 // gaveUp is a task that is gone because it failed.
 type gaveUp struct {
@@ -45,11 +53,35 @@ func (f *facts) init(names map[string]Level) {
 		}
 	}
 	f.levels, f.ready = map[taskvisor.TaskID]Level{}, map[taskvisor.TaskID]bool{}
-	f.stuck, f.gaveUp = map[taskvisor.TaskID]time.Time{}, map[place]gaveUp{}
+	f.stuck, f.gaveUp = map[taskvisor.TaskID]stuck{}, map[place]gaveUp{}
 }
+
+// turn is called for what no earlier reading shows.
+func (f *facts) turn() {
+	f.news.Add(1)
+	f.turns.Add(1)
+}
+
+// failed counts the failures of a task in a row up to the one that makes it matter.
+func (f *facts) failed(e *taskvisor.Event) {
+	l := e.Local()
+	n, _ := l.Load().(int)
+	if n++; n > manyFailures {
+		return
+	}
+	if l.Store(n); n == manyFailures {
+		f.news.Add(1)
+	}
+}
+
+// recovered ends the row.
+func (f *facts) recovered(e *taskvisor.Event) { e.Local().Store(nil) }
 
 // added notes a task's level, and that its predecessor of the same name is replaced.
 func (f *facts) added(e *taskvisor.Event, l Level) {
+	if l == Critical || l == 0 && e.Spec().Essential() {
+		f.news.Add(1)
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if l != 0 {
@@ -57,7 +89,7 @@ func (f *facts) added(e *taskvisor.Event, l Level) {
 	}
 	if f.absent[e.Task] {
 		delete(f.absent, e.Task)
-		f.turns.Add(1)
+		f.turn()
 	}
 	// The end of the predecessor may yet have to come, as inline events of different
 	// tasks have no order; a reading finds that out.
@@ -72,10 +104,11 @@ func (f *facts) saidReady(id taskvisor.TaskID) {
 	f.ready[id] = true
 }
 
-func (f *facts) gotStuck(id taskvisor.TaskID, at time.Time) {
+func (f *facts) gotStuck(id taskvisor.TaskID, attempt int, at time.Time) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.stuck[id] = at
+	f.stuck[id] = stuck{attempt, at}
+	f.news.Add(1)
 }
 
 // removed forgets a task, unless it gave up.
@@ -86,6 +119,9 @@ func (f *facts) removed(e *taskvisor.Event) {
 	delete(f.levels, e.TaskID)
 	delete(f.ready, e.TaskID)
 	delete(f.stuck, e.TaskID)
+	if e.Outcome == taskvisor.OutcomeAbandoned {
+		f.news.Add(1) // a task that is gone looks as it was left
+	}
 	if e.Outcome != taskvisor.OutcomeFailed && e.Outcome != taskvisor.OutcomeFatal {
 		return
 	}
@@ -95,6 +131,7 @@ func (f *facts) removed(e *taskvisor.Event) {
 	p := place{e.Supervisor, e.Task}
 	if l != Ignored {
 		f.gaveUp[p] = gaveUp{e.TaskID, e.Time, l}
+		f.news.Add(1) // its successor may have been heard of first
 		if l == Critical {
 			f.turns.Add(1)
 		}
@@ -120,7 +157,7 @@ func (f *facts) boundLocked(l Level) {
 }
 
 // of returns what is known of a task.
-func (f *facts) of(id taskvisor.TaskID) (l Level, ready bool, stuck time.Time) {
+func (f *facts) of(id taskvisor.TaskID) (l Level, ready bool, last stuck) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.levels[id], f.ready[id], f.stuck[id]

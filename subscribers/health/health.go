@@ -20,11 +20,15 @@ type Health struct {
 	last     Status
 	good     time.Time // until when last is as good as a new one
 	turns    uint64    // what facts.turns was when last was read
+	news     uint64    // what facts.news was when all tasks were read
+	steady   bool      // all supervisors ran then: that one ends is a turn
 }
 
 // attached is one supervisor.
 type attached struct {
 	snapshot func() taskvisor.Snapshot
+	last     taskvisor.Snapshot        // without tasks
+	matter   []*taskvisor.Handle       // of the tasks that are critical, or were a reason when last read
 	ready    map[taskvisor.TaskID]bool // critical tasks that were ready once
 }
 
@@ -56,13 +60,13 @@ func (h *Health) Attach(snapshot func() taskvisor.Snapshot) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.attached = append(h.attached, &attached{snapshot: snapshot})
-	h.good = time.Time{}
+	h.good, h.steady = time.Time{}, false
 	return nil
 }
 
 // OnEvent takes note of what a later snapshot does not tell. It implements
-// [taskvisor.Subscribe], and takes a lock only for a task that comes or goes, says that
-// it is ready, or is stuck.
+// [taskvisor.Subscribe], and takes a lock only for a task that comes or goes, fails or
+// recovers, says that it is ready, or is stuck.
 func (h *Health) OnEvent(_ context.Context, e taskvisor.Event) {
 	switch e.Kind {
 	case taskvisor.TaskAdded:
@@ -70,11 +74,21 @@ func (h *Health) OnEvent(_ context.Context, e taskvisor.Event) {
 	case taskvisor.TaskReady:
 		h.facts.saidReady(e.TaskID)
 	case taskvisor.TaskStuck:
-		h.facts.gotStuck(e.TaskID, e.Time)
+		h.facts.gotStuck(e.TaskID, e.Attempt, e.Time)
 	case taskvisor.TaskRemoved:
 		h.facts.removed(&e)
-	case taskvisor.TaskPaused, taskvisor.TaskResumed, taskvisor.ShutdownRequested, taskvisor.AllStoppedWithinGrace, taskvisor.GraceExceeded:
-		h.facts.turns.Add(1) // no earlier reading is good any more
+	case taskvisor.TaskFailed:
+		h.facts.failed(&e)
+	case taskvisor.TaskRecovered:
+		h.facts.recovered(&e)
+	case taskvisor.TaskAbandoned:
+		h.facts.news.Add(1)
+	case taskvisor.TaskPaused, taskvisor.TaskResumed, taskvisor.ShutdownAnnounced, taskvisor.ShutdownRequested,
+		taskvisor.AllStoppedWithinGrace, taskvisor.GraceExceeded:
+		h.facts.turn()
+	case taskvisor.SubscriberOverflow:
+		h.facts.lossy.Store(true)
+		h.facts.turn()
 	}
 }
 

@@ -61,12 +61,18 @@ type Status struct {
 // Status returns how the process is now, give or take some tenths of a second where
 // there are very many tasks. It calls no code of the program's and waits for no task.
 func (h *Health) Status() Status {
-	turns := h.facts.turns.Load()
+	turns := h.facts.turns.Load() // in this order: a turn is news first
+	news := h.facts.news.Load()
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	now := time.Now()
 	if turns != h.turns || !now.Before(h.good) {
-		h.last, h.turns = h.readLocked(now), turns
+		if h.steady && news == h.news {
+			h.last = h.lookLocked(now)
+		} else {
+			h.last, h.news = h.readLocked(now), news
+		}
+		h.turns = turns
 		h.good = time.Time{}
 		if took := time.Since(now); took > cheap {
 			h.good = now.Add(reuse * took)
@@ -80,7 +86,7 @@ func (h *Health) Status() Status {
 
 // readLocked makes a status of fresh snapshots.
 func (h *Health) readLocked(now time.Time) Status {
-	r := reading{h: h, now: now, st: Status{Time: now.UTC().Round(0), Ready: true, Live: true, Reasons: []Reason{}}}
+	r := h.reading(now)
 	if len(h.attached) == 0 {
 		r.add(Reason{Problem: NoSupervisor, Unready: true})
 	}
@@ -90,17 +96,33 @@ func (h *Health) readLocked(now time.Time) Status {
 		shots[i] = a.snapshot()
 		newest[shots[i].Supervisor] = i
 	}
+	h.steady = len(h.attached) > 0
 	kept := h.attached[:0:0]
 	for i, a := range h.attached {
 		if shots[i].State == taskvisor.SupervisorStopped && newest[shots[i].Supervisor] != i {
 			continue // another has taken its place
 		}
 		kept = append(kept, a)
+		h.steady = h.steady && shots[i].State == taskvisor.SupervisorRunning
 		r.supervisor(a, &shots[i])
+		a.last = taskvisor.Snapshot{Supervisor: shots[i].Supervisor, Created: shots[i].Created, State: shots[i].State}
 	}
 	h.attached = kept
-	for _, name := range h.facts.missing() {
-		r.add(Reason{Task: name, Level: Critical, Problem: NotAdded, Unready: true})
+	return r.done()
+}
+
+// lookLocked makes a status of the tasks that mattered before, which is what the others
+// would add nothing to.
+func (h *Health) lookLocked(now time.Time) Status {
+	r := h.reading(now)
+	for _, a := range h.attached {
+		sn := a.last
+		for _, t := range a.matter {
+			if st := t.Status(); st.State != taskvisor.StateFinished {
+				sn.Tasks = append(sn.Tasks, st)
+			}
+		}
+		r.supervisor(a, &sn)
 	}
 	return r.done()
 }
@@ -112,6 +134,10 @@ type reading struct {
 	st  Status
 }
 
+func (h *Health) reading(now time.Time) reading {
+	return reading{h: h, now: now, st: Status{Time: now.UTC().Round(0), Ready: true, Live: true, Reasons: []Reason{}}}
+}
+
 func (r *reading) add(why Reason) {
 	r.st.Ready = r.st.Ready && !why.Unready
 	r.st.Live = r.st.Live && !why.Unlive
@@ -121,8 +147,12 @@ func (r *reading) add(why Reason) {
 	r.st.Reasons = append(r.st.Reasons, why)
 }
 
-// done puts first what decides, then what is oldest.
+// done adds what is about no task there is, and puts first what decides, then what is
+// oldest.
 func (r *reading) done() Status {
+	for _, name := range r.h.facts.missing() {
+		r.add(Reason{Task: name, Level: Critical, Problem: NotAdded, Unready: true})
+	}
 	rank := func(why Reason) int {
 		switch {
 		case why.Unlive:
@@ -153,15 +183,18 @@ func (r *reading) supervisor(a *attached, sn *taskvisor.Snapshot) {
 	}
 	gone := r.h.facts.gone(sn.Supervisor, sn.Created)
 	ready := make(map[taskvisor.TaskID]bool, len(a.ready))
+	matter := make([]*taskvisor.Handle, 0, len(a.matter))
 	for i := range sn.Tasks {
 		st := &sn.Tasks[i]
 		if g, ok := gone[st.Name]; ok && g.id < st.ID {
 			delete(gone, st.Name)
 			r.h.facts.replaced(sn.Supervisor, st.Name)
 		}
-		r.task(sn, st, a.ready[st.ID], ready)
+		if r.task(sn, st, a.ready[st.ID], ready) {
+			matter = append(matter, st.Handle)
+		}
 	}
-	a.ready = ready
+	a.ready, a.matter = ready, matter
 	for name, g := range gone {
 		if g.level == Critical || r.now.Sub(g.at) < gaveUpFor {
 			r.add(Reason{Supervisor: sn.Supervisor, Task: name, Level: g.level, Problem: GaveUp, Since: g.at, Unready: g.level == Critical})
@@ -169,61 +202,67 @@ func (r *reading) supervisor(a *attached, sn *taskvisor.Snapshot) {
 	}
 }
 
-// task looks at one task; wasReady is what the reading before has found, ready what
-// this one finds.
-func (r *reading) task(sn *taskvisor.Snapshot, st *taskvisor.TaskStatus, wasReady bool, ready map[taskvisor.TaskID]bool) {
-	level, said, stuck := r.h.facts.of(st.ID)
+// task looks at one task, and reports whether it matters; wasReady is what the reading
+// before has found, ready what this one finds.
+func (r *reading) task(sn *taskvisor.Snapshot, st *taskvisor.TaskStatus, wasReady bool, ready map[taskvisor.TaskID]bool) bool {
+	level, said, last := r.h.facts.of(st.ID)
 	if level == 0 { // or its TaskAdded is still under way
 		level = cmp.Or(r.h.names[st.Name], byDefault(st.Spec.Essential()))
 		r.h.facts.present(st.Name)
 	}
 	if level == Ignored {
-		return
+		return false
 	}
-	critical := level == Critical
+	before := len(r.st.Reasons)
 	why := Reason{Supervisor: sn.Supervisor, Task: st.Name, Level: level, Since: st.Since}
-	if st.Stuck || st.State == taskvisor.StateAbandoned {
-		r.late(st, why, stuck)
+	if st.Stuck && last.attempt != st.Attempt && r.h.facts.lossy.Load() { // who knows since when
+		last = stuck{st.Attempt, r.now}
+		r.h.facts.gotStuck(st.ID, st.Attempt, r.now)
+	}
+	if reported := st.Stuck && last.attempt == st.Attempt; reported || st.State == taskvisor.StateAbandoned {
+		r.late(st, why, reported, last.at)
 	}
 	if st.State == taskvisor.StatePaused {
-		why.Problem, why.Unready = Paused, critical
-		r.add(why)
+		paused := why
+		paused.Problem, paused.Unready = Paused, level == Critical
+		r.add(paused)
 	}
 	if st.Streak >= manyFailures {
 		failing := why
-		failing.Problem, failing.Unready, failing.Since = Failing, false, st.LastSuccess
+		failing.Problem, failing.Since = Failing, st.LastSuccess
 		if st.LastSuccess.IsZero() {
 			failing.Since = st.Added
 		}
 		r.add(failing)
 	}
-	if !critical {
-		return
+	if level != Critical {
+		return len(r.st.Reasons) > before
 	}
-	if wasReady || said || st.Ready || !st.LastSuccess.IsZero() {
-		ready[st.ID] = true
-		return
+	if ready[st.ID] = wasReady || said || st.Ready || !st.LastSuccess.IsZero(); !ready[st.ID] {
+		r.notReady(st, why)
 	}
-	switch st.State {
-	case taskvisor.StatePaused: // said above
-	case taskvisor.StateStopping, taskvisor.StateAbandoned: // nobody waits for it any more
-	default:
-		if r.h.standby(st.Gate) {
-			return
-		}
+	return true
+}
+
+// notReady is about a critical task that never was.
+func (r *reading) notReady(st *taskvisor.TaskStatus, why Reason) {
+	switch {
+	case st.State == taskvisor.StatePaused: // said already
+	case st.State == taskvisor.StateStopping, st.State == taskvisor.StateAbandoned: // nobody waits for it any more
+	case !r.h.standby(st.Gate):
 		why.Problem, why.Unready, why.Since, why.Gate = NotReady, true, st.Added, st.Gate
 		r.add(why)
 	}
 }
 
 // late is about a body that does not return when it should.
-func (r *reading) late(st *taskvisor.TaskStatus, why Reason, stuck time.Time) {
+func (r *reading) late(st *taskvisor.TaskStatus, why Reason, reported bool, at time.Time) {
 	why.Problem = Stuck
 	if st.State == taskvisor.StateAbandoned {
 		why.Problem = Abandoned
 	}
-	if st.Stuck && !stuck.IsZero() {
-		why.Since = stuck // it is older than its being abandoned
+	if reported {
+		why.Since = at // it is older than its being abandoned
 	}
 	why.Unlive = why.Level == Critical && r.now.Sub(why.Since) >= r.h.limit
 	r.add(why)

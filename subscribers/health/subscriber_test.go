@@ -27,12 +27,22 @@ func TestConformance(t *testing.T) {
 
 // TestEventsCostNoAllocation of attempts that come and go.
 func TestEventsCostNoAllocation(t *testing.T) {
+	var events []taskvisor.Event
+	running(t, healthsub.New(), func(r *rig) {
+		r.add(taskvisor.Restartable("t", taskvisortest.Script(taskvisortest.Fail(errBoom), taskvisortest.Fail(errBoom), taskvisortest.Fail(errBoom), taskvisortest.Succeed())))
+		later(time.Hour)
+	}, taskvisor.WithSubscriber(taskvisor.SubscribeFunc(func(_ context.Context, e taskvisor.Event) { events = append(events, e) })))
 	health := healthsub.New()
-	for _, kind := range []taskvisor.EventKind{taskvisor.TaskStarting, taskvisor.TaskStopped, taskvisor.TaskFailed, taskvisor.BackoffScheduled, taskvisor.TaskAdded} {
-		e := taskvisor.Event{Kind: kind, Task: "t", TaskID: 1, Supervisor: "shop"}
-		if n := testing.AllocsPerRun(1000, func() { health.OnEvent(t.Context(), e) }); n > 0 {
-			t.Errorf("%s: %v allocations", kind, n)
+	for _, e := range events {
+		switch e.Kind {
+		case taskvisor.TaskAdded, taskvisor.TaskStarting, taskvisor.TaskStopped, taskvisor.TaskFailed, taskvisor.TaskRecovered, taskvisor.BackoffScheduled:
+			if n := testing.AllocsPerRun(1000, func() { health.OnEvent(t.Context(), e) }); n > 0 {
+				t.Errorf("%s: %v allocations", e.Kind, n)
+			}
 		}
+	}
+	if len(events) < 10 {
+		t.Errorf("%d events", len(events))
 	}
 }
 
@@ -118,6 +128,15 @@ func TestSuccessorIsHeardOfFirst(t *testing.T) {
 		before.Kind = taskvisor.TaskAdded
 		health.OnEvent(t.Context(), before) // is no successor
 		r.want(503, 200, "orders: gave up")
+
+		h = r.add(taskvisor.Restartable("import", block)) // of one that decides nothing
+		if health.Status(); len(health.Status().Reasons) != 1 {
+			r.t.Errorf("%+v", health.Status())
+		}
+		before = taskvisor.Event{Kind: taskvisor.TaskRemoved, Outcome: taskvisor.OutcomeFailed, Supervisor: "shop", Task: "import", TaskID: h.ID() - 1, Time: time.Now()}
+		if health.OnEvent(t.Context(), before); len(health.Status().Reasons) != 1 {
+			r.t.Errorf("%+v", health.Status())
+		}
 	})
 }
 

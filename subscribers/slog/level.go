@@ -16,7 +16,7 @@ func DefaultLevel(e taskvisor.Event) slog.Level {
 	switch e.Kind {
 	case taskvisor.TaskAdded, taskvisor.TaskRemoveRequested, taskvisor.TaskReturned, taskvisor.TaskRemoved,
 		taskvisor.TaskRecovered, taskvisor.TaskInterrupted, taskvisor.TaskPaused, taskvisor.TaskResumed,
-		taskvisor.ShutdownRequested, taskvisor.ShutdownStage, taskvisor.AllStoppedWithinGrace:
+		taskvisor.ShutdownAnnounced, taskvisor.ShutdownRequested, taskvisor.ShutdownStage, taskvisor.AllStoppedWithinGrace:
 		return slog.LevelInfo
 	case taskvisor.TaskAddFailed, taskvisor.SubscriberOverflow:
 		return slog.LevelWarn
@@ -110,6 +110,7 @@ var messages = map[taskvisor.EventKind]string{
 	taskvisor.ControllerSubmitted:      "submission accepted",
 	taskvisor.ControllerRejected:       "submission rejected",
 	taskvisor.ControllerSlotTransition: "slot changed",
+	taskvisor.ShutdownAnnounced:        "shutdown announced",
 	taskvisor.ShutdownRequested:        "shutdown requested",
 	taskvisor.ShutdownStage:            "shutdown stage",
 	taskvisor.AllStoppedWithinGrace:    "shutdown complete",

@@ -99,6 +99,8 @@ func (s *Subscriber) addOther(r *slog.Record, e *taskvisor.Event) {
 		r.AddAttrs(slog.String("outcome", e.Outcome.String()))
 	case taskvisor.ControllerRejected, taskvisor.AllStoppedWithinGrace, taskvisor.GraceExceeded:
 		r.AddAttrs(slog.Duration("duration", e.Duration))
+	case taskvisor.ShutdownAnnounced:
+		r.AddAttrs(slog.Duration("delay", e.Delay))
 	case taskvisor.ControllerSlotTransition:
 		r.AddAttrs(slog.String("from", e.From.String()), slog.String("to", e.To.String()))
 	case taskvisor.ShutdownStage:
@@ -111,7 +113,7 @@ func (s *Subscriber) addOther(r *slog.Record, e *taskvisor.Event) {
 	}
 	addReason(r, e)
 	switch e.Kind {
-	case taskvisor.ShutdownRequested, taskvisor.TaskRemoveRequested, taskvisor.TaskTriggered, taskvisor.TaskInterrupted,
+	case taskvisor.ShutdownAnnounced, taskvisor.ShutdownRequested, taskvisor.TaskRemoveRequested, taskvisor.TaskTriggered, taskvisor.TaskInterrupted,
 		taskvisor.TaskPaused, taskvisor.TaskResumed:
 		// A bare reason says what the message says.
 		if _, bare := e.Err.(taskvisor.Reason); !bare {

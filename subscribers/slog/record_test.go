@@ -33,8 +33,8 @@ func TestRecords(t *testing.T) {
 // TestEveryKindIsWritten: there is no event that nobody knows a message for.
 func TestEveryKindIsWritten(t *testing.T) {
 	seen := map[taskvisor.EventKind]bool{
-		// These are tested with the flood control.
-		taskvisor.SubscriberOverflow: true, taskvisor.SubscriberPanicked: true,
+		// These are tested with the flood control, and by TestAnnouncedShutdown.
+		taskvisor.SubscriberOverflow: true, taskvisor.SubscriberPanicked: true, taskvisor.ShutdownAnnounced: true,
 	}
 	synctest.Test(t, func(t *testing.T) {
 		for _, c := range lives {

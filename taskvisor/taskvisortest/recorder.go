@@ -70,7 +70,7 @@ func (r *Recorder) Events(tasks ...string) []taskvisor.Event {
 // ControllerSlotTransition has none either: it belongs to a slot. The name ""
 // stands for the supervisor itself, whose trace has its own letters:
 //
-//	H  ShutdownRequested      V  AllStoppedWithinGrace
+//	Z  ShutdownAnnounced      H  ShutdownRequested      V  AllStoppedWithinGrace
 //	G  GraceExceeded          L  ShutdownStage
 //	P  SubscriberPanicked     O  SubscriberOverflow
 func (r *Recorder) Trace(task string) string {
@@ -118,6 +118,7 @@ var taskLetters = map[taskvisor.EventKind]string{
 }
 
 var supervisorLetters = map[taskvisor.EventKind]string{
+	taskvisor.ShutdownAnnounced:     "Z",
 	taskvisor.ShutdownRequested:     "H",
 	taskvisor.AllStoppedWithinGrace: "V",
 	taskvisor.GraceExceeded:         "G",

@@ -104,7 +104,7 @@ type LogLevel struct {
 func LogLevels() []LogLevel {
 	return []LogLevel{
 		{"Debug", "attempt started, stopped; delay after success; leases renewed"},
-		{"Info", "task added, finished (completed, canceled), removed; shutdown requested, complete; submission queued, replaced; lease acquired, released"},
+		{"Info", "task added, finished (completed, canceled), removed; shutdown announced, requested, complete; submission queued, replaced; lease acquired, released"},
 		{"Warn", "attempt failed or timed out and will be retried; submission rejected; events dropped (aggregated); lease lost, not renewed, left to expire"},
 		{"Error", "panic; fatal; retries exhausted; stuck; grace exceeded; abandoned; subscriber panicked; lease overrun, refused"},
 	}
