@@ -51,14 +51,35 @@ var reasonLabels = []string{"", "already_exists", "batch_rejected", "slot_busy",
 	"too_many_tasks", "removed", "replaced", "shutdown", "attempt_timeout", "interrupted", "canceled", "goexit",
 	"dependency", "already_running", "would_wait_for_self", "shutting_down"}
 
-var reasonTexts = []string{"no reason", "name in use", "another task of the batch was refused", "slot busy",
-	"slot queue full", "superseded by a later submission", "too many tasks", "task removed", "task replaced",
-	"supervisor shut down", "attempt timed out", "attempt interrupted", "task canceled itself",
-	"body called runtime.Goexit", "dependency ended without having been ready",
-	"supervisor already running", "would wait for itself", "supervisor is shutting down"}
+// Whole, since a shutdown reads one for each task.
+var reasonTexts = []string{
+	errorPrefix + "no reason",
+	errorPrefix + "name in use",
+	errorPrefix + "another task of the batch was refused",
+	errorPrefix + "slot busy",
+	errorPrefix + "slot queue full",
+	errorPrefix + "superseded by a later submission",
+	errorPrefix + "too many tasks",
+	errorPrefix + "task removed",
+	errorPrefix + "task replaced",
+	errorPrefix + "supervisor shut down",
+	errorPrefix + "attempt timed out",
+	errorPrefix + "attempt interrupted",
+	errorPrefix + "task canceled itself",
+	errorPrefix + "body called runtime.Goexit",
+	errorPrefix + "dependency ended without having been ready",
+	errorPrefix + "supervisor already running",
+	errorPrefix + "would wait for itself",
+	errorPrefix + "supervisor is shutting down",
+}
 
 // Error returns a sentence for people.
-func (r Reason) Error() string { return errorPrefix + label(reasonTexts, r) }
+func (r Reason) Error() string {
+	if int(r) >= len(reasonTexts) {
+		return errorPrefix + label(reasonTexts, r)
+	}
+	return reasonTexts[r]
+}
 
 // String returns the stable label.
 func (r Reason) String() string { return label(reasonLabels, r) }
