@@ -22,7 +22,7 @@ type fanout struct {
 	inline     []*sink     // of these
 	brackets   []*sink     // of these
 	reports    bool        // the reporter is all there is
-	closing    atomic.Bool // the shutdown has begun
+	closing    atomic.Bool // the shutdown has begun, or will after a delay
 
 	bus         bus.Bus[entry, *entry]
 	undelivered atomic.Int64  // events in outboxes

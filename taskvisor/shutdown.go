@@ -226,6 +226,7 @@ func (s *Supervisor) await(signals chan os.Signal) (natural bool) {
 		case sig := <-signals:
 			if s.cfg.preStop > 0 && warned == nil {
 				s.shutdown.warn()
+				s.fan.closing.Store(true) // who hears of it must not hold up what follows
 				s.fan.announce(Event{Kind: ShutdownAnnounced, Delay: s.cfg.preStop, Err: signalError{sig}})
 				first = sig
 				warned = time.After(s.cfg.preStop)

@@ -27,21 +27,22 @@ import (
 const childEnv = "TASKVISOR_TEST_CHILD"
 
 var children = map[string]func() childReport{
-	"blocked":          func() childReport { return shutDown(2*time.Second, blockers[1:]) },
-	"blocked and spin": func() childReport { return shutDown(300*time.Millisecond, blockers) },
-	"grace zero":       func() childReport { return shutDown(0, blockers) },
-	"spinning cores":   spinningCores,
-	"signal":           oneSignal,
-	"second signal":    secondSignal,
-	"third signal":     thirdSignal,
-	"natural end":      signalAfterNaturalEnd,
-	"shutdown":         signalAfterShutdown,
-	"no signals":       signalNobodyAskedFor,
-	"ignored":          ignoredSignal,
-	"pre-stop":         func() childReport { return warned(time.Second, false) },
-	"pre-stop, cut":    func() childReport { return warned(time.Hour, true) },
-	"unrecovered":      unrecovered,
-	"footprint":        measureFootprint,
+	"blocked":           func() childReport { return shutDown(2*time.Second, blockers[1:]) },
+	"blocked and spin":  func() childReport { return shutDown(300*time.Millisecond, blockers) },
+	"grace zero":        func() childReport { return shutDown(0, blockers) },
+	"spinning cores":    spinningCores,
+	"signal":            oneSignal,
+	"second signal":     secondSignal,
+	"third signal":      thirdSignal,
+	"natural end":       signalAfterNaturalEnd,
+	"shutdown":          signalAfterShutdown,
+	"no signals":        signalNobodyAskedFor,
+	"ignored":           ignoredSignal,
+	"pre-stop":          func() childReport { return warned(time.Second, false) },
+	"pre-stop, cut":     func() childReport { return warned(time.Hour, true) },
+	"pre-stop, blocked": warnedWhereOneBlocks,
+	"unrecovered":       unrecovered,
+	"footprint":         measureFootprint,
 }
 
 // childReport is what a child tells its parent on its standard output.

@@ -157,6 +157,27 @@ func warned(delay time.Duration, second bool) childReport {
 	return r
 }
 
+// warnedWhereOneBlocks has an inline subscriber that does not return from the
+// announcement.
+func warnedWhereOneBlocks() childReport {
+	sup, err := taskvisor.New(taskvisor.WithSignals(), taskvisor.WithPreStopDelay(time.Second), taskvisor.WithSubscriberDrain(100*time.Millisecond),
+		taskvisor.WithSubscriber(taskvisor.SubscribeFunc(func(_ context.Context, e taskvisor.Event) {
+			if e.Kind == taskvisor.ShutdownAnnounced {
+				select {}
+			}
+		}), taskvisor.Inline()))
+	must(err)
+	begun := time.Now()
+	var cause error
+	err = sup.Run(context.Background(), taskvisor.Once("a", func(ctx context.Context) error {
+		kill(syscall.SIGTERM)
+		<-ctx.Done()
+		cause = context.Cause(ctx)
+		return nil
+	}))
+	return result(begun, err, cause)
+}
+
 // ignoredSignal is sent what the process was started to ignore.
 func ignoredSignal() childReport {
 	signal.Ignore(syscall.SIGTERM)
@@ -186,15 +207,16 @@ func TestSignals(t *testing.T) {
 		err, cause string
 		ends       syscall.Signal // what ends the process
 	}{
-		"signal":        {"", "taskvisor: supervisor shut down: signal: terminated", syscall.SIGTERM},
-		"second signal": {`taskvisor: grace of 1h0m0s exceeded by "stuck" (id 1, attempt 1)`, "", 0},
-		"third signal":  {"", "", syscall.SIGTERM},
-		"natural end":   {"", "", syscall.SIGINT},
-		"shutdown":      {"", "", syscall.SIGTERM},
-		"no signals":    {"", "", syscall.SIGTERM},
-		"ignored":       {"", "running", 0},
-		"pre-stop":      {"", "draining; shutdown_announced, signal: terminated in 1s, requested; taskvisor: supervisor shut down: signal: terminated", 0},
-		"pre-stop, cut": {"", "draining; shutdown_announced, signal: terminated in 1h0m0s, requested; taskvisor: supervisor shut down: signal: terminated", 0},
+		"signal":            {"", "taskvisor: supervisor shut down: signal: terminated", syscall.SIGTERM},
+		"second signal":     {`taskvisor: grace of 1h0m0s exceeded by "stuck" (id 1, attempt 1)`, "", 0},
+		"third signal":      {"", "", syscall.SIGTERM},
+		"natural end":       {"", "", syscall.SIGINT},
+		"shutdown":          {"", "", syscall.SIGTERM},
+		"no signals":        {"", "", syscall.SIGTERM},
+		"ignored":           {"", "running", 0},
+		"pre-stop":          {"", "draining; shutdown_announced, signal: terminated in 1s, requested; taskvisor: supervisor shut down: signal: terminated", 0},
+		"pre-stop, cut":     {"", "draining; shutdown_announced, signal: terminated in 1h0m0s, requested; taskvisor: supervisor shut down: signal: terminated", 0},
+		"pre-stop, blocked": {"", "taskvisor: supervisor shut down: signal: terminated", 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
