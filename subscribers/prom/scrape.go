@@ -17,6 +17,7 @@ type scrape struct {
 	sum     totals                      // of this life and those before
 	byID    map[taskvisor.TaskID]*label // of the tasks; nil where no leases are asked for
 	created *timestamppb.Timestamp
+	columns [][variants]column // of tasks, by metric
 	out     []prometheus.Metric
 }
 
@@ -34,7 +35,7 @@ func (s *source) read(l *life) []prometheus.Metric {
 	// What has been waited is read before what is being waited: a backoff that ends
 	// meanwhile is not counted twice.
 	ended := s.labels.backoffs()
-	c := scrape{source: s, life: l, snap: l.snapshot(), created: timestamppb.New(s.created)}
+	c := scrape{source: s, life: l, snap: l.snapshot(), created: timestamppb.New(s.created), columns: make([][variants]column, metricCount)}
 	sum, ok := s.shown(l, &c.snap)
 	if !ok {
 		return nil

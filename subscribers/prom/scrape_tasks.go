@@ -1,6 +1,8 @@
 package promsub
 
 import (
+	"slices"
+	"strings"
 	"time"
 
 	dto "github.com/prometheus/client_model/go"
@@ -125,6 +127,7 @@ func (c *scrape) tasks(groups map[*label]*group, all []*series, ended map[*serie
 			bySeries[s] = g
 		}
 	}
+	slices.SortFunc(all, func(a, b *series) int { return strings.Compare(a.label, b.label) })
 	overflowed := 0
 	for _, s := range all {
 		g := bySeries[s]
@@ -138,28 +141,29 @@ func (c *scrape) tasks(groups map[*label]*group, all []*series, ended map[*serie
 		}
 		c.taskCounters(s)
 		s.backoffShown = max(s.backoffShown, ended[s]+waited)
-		c.count(taskBackoffSeconds, s, s.backoffShown.Seconds(), c.pairsOf(s).task)
+		c.count(taskBackoffSeconds, 0, s, s.backoffShown.Seconds(), c.pairsOf(s).task)
 	}
 	c.send(overflowTasks, float64(overflowed))
+	c.sendColumns()
 }
 
 // taskGauges sends what the snapshot says of the tasks of one label.
 func (c *scrape) taskGauges(s *series, g *group) {
 	p := c.pairsOf(s)
 	for i := range taskStates {
-		c.sendWith(taskState, float64(g.states[i]), p.states[i])
+		c.sendWith(taskState, i, float64(g.states[i]), p.states[i])
 	}
 	for i, n := range g.restart {
 		if n > 0 {
-			c.sendWith(taskPolicy, float64(n), p.restart[i])
+			c.sendWith(taskPolicy, i, float64(n), p.restart[i])
 		}
 	}
 	if g.periodic {
-		c.sendWith(taskInterval, g.interval.Seconds(), p.task)
+		c.sendWith(taskInterval, 0, g.interval.Seconds(), p.task)
 	}
-	c.sendWith(taskReady, float64(g.ready), p.task)
-	c.sendWith(taskFailures, float64(g.failures), p.task)
-	c.sendWith(taskBackoffDelay, g.delay.Seconds(), p.task)
+	c.sendWith(taskReady, 0, float64(g.ready), p.task)
+	c.sendWith(taskFailures, 0, float64(g.failures), p.task)
+	c.sendWith(taskBackoffDelay, 0, g.delay.Seconds(), p.task)
 	c.timestampWith(taskAdded, g.added, p.task)
 	c.timestampWith(taskLastSuccess, g.lastSuccess, p.task)
 	c.timestampWith(taskNextStart, g.nextStart, p.task)
@@ -170,23 +174,23 @@ func (c *scrape) taskGauges(s *series, g *group) {
 func (c *scrape) taskCounters(s *series) {
 	p := c.pairsOf(s)
 	for _, r := range results {
-		c.count(taskAttempts, s, float64(s.attempts[r].Load()), p.attempts[r])
+		c.count(taskAttempts, int(r), s, float64(s.attempts[r].Load()), p.attempts[r])
 		t := s.timers[r].Load()
 		if t == nil && r == taskvisor.ResultSuccess {
 			t = c.timer(s, r, c.life.config) // rate() of successes is what people look at first
 		}
 		if t != nil {
-			c.out = append(c.out, t)
+			c.put(taskDuration, int(r), p.attempts[r], t)
 		}
 	}
 	for _, b := range restartCauses {
 		if n := s.restarts[b].Load(); n > 0 || b != taskvisor.BackoffTriggered { // nobody takes the wheel of most
-			c.count(taskRestarts, s, float64(n), p.restarts[b])
+			c.count(taskRestarts, int(b), s, float64(n), p.restarts[b])
 		}
 	}
 	for _, o := range gaveUp {
 		if n := s.gaveUp[o].Load(); n > 0 {
-			c.count(taskGaveUp, s, float64(n), p.gaveUp[o])
+			c.count(taskGaveUp, int(o), s, float64(n), p.gaveUp[o])
 		}
 	}
 }
@@ -204,18 +208,18 @@ func (c *scrape) pairsOf(s *series) *taskPairs {
 
 // sendWith is for gauges of which there are many: label pairs that exist already
 // make it half as dear.
-func (c *scrape) sendWith(id metric, v float64, labels []*dto.LabelPair) {
-	c.out = append(c.out, newSample(c.descs[id], v, labels))
+func (c *scrape) sendWith(id metric, variant int, v float64, labels []*dto.LabelPair) {
+	c.put(id, variant, labels, newSample(c.descs[id], v, labels))
 }
 
 // count is sendWith for counters of a task.
-func (c *scrape) count(id metric, s *series, v float64, labels []*dto.LabelPair) {
-	c.out = append(c.out, &sample{desc: c.descs[id], created: s.created, labels: labels, value: v})
+func (c *scrape) count(id metric, variant int, s *series, v float64, labels []*dto.LabelPair) {
+	c.put(id, variant, labels, &sample{desc: c.descs[id], created: s.created, labels: labels, value: v})
 }
 
 // timestampWith sends nothing for a zero time; see timestamp.
 func (c *scrape) timestampWith(id metric, t time.Time, labels []*dto.LabelPair) {
 	if !t.IsZero() {
-		c.sendWith(id, unixSeconds(t), labels)
+		c.sendWith(id, 0, unixSeconds(t), labels)
 	}
 }
