@@ -12,7 +12,7 @@ type observer struct{ tell func(Event) }
 // Observe has another observer told what happens to leases, beside that of
 // [WithObserver] and under the same rules, until stop is called; an event that is under
 // way may still come then. stop may be called again. It is for what counts: see
-// WithLeases of package promsub.
+// WithLeases of packages promsub and otelsub.
 func (o *Owner) Observe(observe func(Event)) (stop func()) {
 	added := &observer{observe}
 	o.change(func(all []*observer) []*observer { return append(all, added) })

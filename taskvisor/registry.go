@@ -50,7 +50,7 @@ func (r *registry) open(natural bool, first []*task, opened func()) (before []*t
 	default:
 		return nil, nil, ErrShuttingDown
 	}
-	before = r.listLocked()
+	before = byID(r.tasksLocked())
 	if conflict, err = r.addLocked(first); err != nil {
 		return nil, conflict, err
 	}
@@ -278,28 +278,32 @@ func (r *registry) lookup(name string) *task {
 }
 
 // list returns the registered tasks by id.
-func (r *registry) list() []*task {
+func (r *registry) list() []*task { return byID(r.tasks()) }
+
+// tasks returns them in no order: to sort many takes longer than anything that the lock
+// is held for.
+func (r *registry) tasks() []*task {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.listLocked()
+	return r.tasksLocked()
 }
 
-func (r *registry) listLocked() []*task {
-	ts := make([]*task, 0, len(r.names.m))
+func (r *registry) tasksLocked() []*task {
+	ts := make([]*task, 0, len(r.names.m)+len(r.strays))
 	for _, t := range r.names.m {
 		ts = append(ts, t)
 	}
-	return byID(ts)
+	return ts
 }
 
-// all returns the strays too.
+// all returns the strays too, by id.
 func (r *registry) all() []*task {
 	r.mu.Lock()
-	defer r.mu.Unlock()
-	ts := r.listLocked()
+	ts := r.tasksLocked()
 	for t := range r.strays {
 		ts = append(ts, t)
 	}
+	r.mu.Unlock()
 	return slices.Compact(byID(ts))
 }
 
@@ -308,7 +312,7 @@ func byID(ts []*task) []*task {
 	return ts
 }
 
-// snapshot adds the registry's part and returns the registered tasks by id.
+// snapshot adds the registry's part and returns the registered tasks, in no order.
 func (r *registry) snapshot(sn *Snapshot, show func(*departed) EndedTask) []*task {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -318,5 +322,5 @@ func (r *registry) snapshot(sn *Snapshot, show func(*departed) EndedTask) []*tas
 	for i := range r.recent {
 		sn.Recent = append(sn.Recent, show(&r.recent[(r.latest-i+len(r.recent))%len(r.recent)]))
 	}
-	return r.listLocked()
+	return r.tasksLocked()
 }

@@ -15,6 +15,7 @@ func (s *Supervisor) Snapshot() Snapshot {
 	s.slots.snapshot(&sn, now)
 	tasks := s.reg.snapshot(&sn, func(d *departed) EndedTask { return d.show(s, now) })
 	s.shutdown.snapshot(&sn)
+	byID(tasks)
 	sn.Tasks = make([]TaskStatus, len(tasks))
 	running := 0
 	for i, t := range tasks {
@@ -65,7 +66,7 @@ func (s *Supervisor) Alive(name string) bool {
 // Count returns how many registered tasks are in the given state.
 func (s *Supervisor) Count(st State) int {
 	n := 0
-	for _, t := range s.reg.list() {
+	for _, t := range s.reg.tasks() {
 		if t.state() == st {
 			n++
 		}

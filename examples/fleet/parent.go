@@ -14,7 +14,9 @@ import (
 	"os"
 	"os/exec"
 	"slices"
+	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -70,14 +72,11 @@ func startEtcd(dir string) (*embed.Etcd, string, error) {
 	cfg.Dir, cfg.LogLevel = dir, "fatal"
 	var urls [2]url.URL
 	for i := range urls {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+		address, err := freeAddress()
 		if err != nil {
 			return nil, "", err
 		}
-		urls[i] = url.URL{Scheme: "http", Host: l.Addr().String()}
-		if err := l.Close(); err != nil {
-			return nil, "", err
-		}
+		urls[i] = url.URL{Scheme: "http", Host: address}
 	}
 	cfg.ListenClientUrls, cfg.AdvertiseClientUrls = urls[:1], urls[:1]
 	cfg.ListenPeerUrls, cfg.AdvertisePeerUrls = urls[1:], urls[1:]
@@ -95,6 +94,21 @@ func startEtcd(dir string) (*embed.Etcd, string, error) {
 	}
 }
 
+// tried counts the ports that this process has tried, so that no two of its addresses are alike.
+var tried atomic.Int32
+
+// freeAddress returns one that nobody listens at. Its port is below those that systems give
+// to connections: one of these could take it before who is to listen there has begun, or while it is down.
+func freeAddress() (string, error) {
+	for range 100 {
+		l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(10_000+(os.Getpid()*97+int(tried.Add(1)))%20_000)))
+		if err == nil {
+			return l.Addr().String(), l.Close()
+		}
+	}
+	return "", errors.New("no port is free")
+}
+
 // start starts a replica and waits for the address of its page, which it keeps over
 // restarts.
 func (f *fleet) start(r *replica) error {
@@ -103,6 +117,11 @@ func (f *fleet) start(r *replica) error {
 		return err
 	}
 	address := strings.TrimSuffix(strings.TrimPrefix(r.page, "http://"), "/")
+	if address == "" {
+		if address, err = freeAddress(); err != nil {
+			return err
+		}
+	}
 	cmd := exec.Command(exe, "-replica", r.name, "-etcd", f.etcd, "-ttl", f.ttl.String(), "-listen", address)
 	cmd.Stderr = f.stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL} // Ctrl-C is the parent's

@@ -70,9 +70,7 @@ func watch(ctx context.Context, cfg config, stdout io.Writer) (err error) {
 			return err
 		}
 		defer d.Close()
-		if err := cfg.useDemo(d); err != nil {
-			return err
-		}
+		cfg.useDemo(d)
 	}
 	tracer, flush, err := newTracing(ctx)
 	if err != nil {
@@ -102,16 +100,11 @@ func watch(ctx context.Context, cfg config, stdout io.Writer) (err error) {
 
 // useDemo makes the demo's endpoints the targets, and its receiver the webhook
 // if there is no other.
-func (c *config) useDemo(d *demo) error {
-	targets, err := d.targets()
-	if err != nil {
-		return err
-	}
-	c.targets = targets
+func (c *config) useDemo(d *demo) {
+	c.targets = d.targets()
 	if c.webhook == nil {
 		c.webhook = d.base.JoinPath("hook")
 	}
-	return nil
 }
 
 func newApp(cfg config, tracer trace.TracerProvider, stdout io.Writer) (*app, error) {

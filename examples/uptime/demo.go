@@ -98,16 +98,13 @@ func reset(w http.ResponseWriter, _ *http.Request) {
 
 // targets are the demo's: what is good, what is bad, and two probes with bugs
 // of their own.
-func (d *demo) targets() ([]target, error) {
+func (d *demo) targets() []target {
 	var targets []target
 	for _, name := range []string{"healthy", "slow", "flaky", "failing", "hanging", "reset", "busy", "gone"} {
 		u := d.base.JoinPath(name)
 		targets = append(targets, target{name: name, shown: u, full: u})
 	}
-	refused, err := closedPort()
-	if err != nil {
-		return nil, err
-	}
+	refused := &url.URL{Scheme: "http", Host: "127.0.0.1:1", Path: "/"} // where nobody listens
 	gives := []taskvisor.TaskOption{taskvisor.WithMaxRetries(5)}
 	healthy := targets[0]
 	return append(targets,
@@ -115,17 +112,7 @@ func (d *demo) targets() ([]target, error) {
 		target{name: "panicking", shown: healthy.shown, full: healthy.full, probe: panicking()},
 		target{name: "stubborn", shown: healthy.shown, full: healthy.full, probe: stubborn(),
 			opts: []taskvisor.TaskOption{taskvisor.WithStuckAfter(500 * time.Millisecond)}},
-	), nil
-}
-
-// closedPort returns the URL of a port that nobody listens on.
-func closedPort() (*url.URL, error) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return nil, fmt.Errorf("demo: %w", err)
-	}
-	defer ln.Close()
-	return &url.URL{Scheme: "http", Host: ln.Addr().String(), Path: "/"}, nil
+	)
 }
 
 // panicking has a bug: it takes for granted that each answer has a second field.

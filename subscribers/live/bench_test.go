@@ -30,6 +30,14 @@ func crowd(b testing.TB, n, attempts int) *livesub.Page {
 	if err != nil {
 		b.Fatal(err)
 	}
+	heard := func() { // all of it, before more comes than the page's queue holds
+		for {
+			if s := sup.Snapshot(); s.Subscribers[0].Queued == 0 && s.Subscribers[0].Delivered >= s.Seq {
+				return
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+	}
 	for round := range attempts {
 		for _, h := range handles {
 			for h.Status().Results.Success <= uint64(round) || h.Status().State != taskvisor.StateWaiting {
@@ -39,14 +47,9 @@ func crowd(b testing.TB, n, attempts int) *livesub.Page {
 				h.RunNow(nil)
 			}
 		}
+		heard()
 	}
-	for { // until the page has heard of all of it
-		s := sup.Snapshot()
-		if s.Subscribers[0].Queued == 0 && s.Subscribers[0].Delivered >= s.Seq {
-			return page
-		}
-		time.Sleep(time.Millisecond)
-	}
+	return page
 }
 
 func BenchmarkPage(b *testing.B) {

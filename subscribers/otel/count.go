@@ -87,9 +87,14 @@ func (m *metrics) add(ctx context.Context, i id, e *taskvisor.Event, attrs ...at
 	m.tallies[i].Add(ctx, 1, metric.WithAttributes(append(attrs, m.keys.supervisor.String(e.Supervisor))...))
 }
 
+// addTo counts what happened in no attempt.
+func (m *metrics) addTo(i id, n int64, supervisor string, attrs ...attribute.KeyValue) {
+	m.tallies[i].Add(context.Background(), n, metric.WithAttributes(append(attrs, m.keys.supervisor.String(supervisor))...))
+}
+
 // begin counts none, so that there is a series from now on.
 func (m *metrics) begin(i id, supervisor string, attrs ...attribute.KeyValue) {
-	m.tallies[i].Add(context.Background(), 0, metric.WithAttributes(append(attrs, m.keys.supervisor.String(supervisor))...))
+	m.addTo(i, 0, supervisor, attrs...)
 }
 
 // beginSupervisor begins the counters of a supervisor that is alive. One that was made

@@ -94,9 +94,10 @@
 // # Metrics
 //
 // With [WithMeterProvider] there are the metrics of promsub, all but the number of tasks
-// beyond its limit and those of leases: the same table, with the same meaning and values. An instrument is
-// called as the metric is there, with dots: taskvisor.task.attempts, in {attempt}, is
-// what Prometheus calls taskvisor_task_attempts_total when it receives it by OTLP, and
+// beyond its limit: the same table, with the same meaning and values; those of leases with
+// [WithLeases], as there. An instrument is called as the metric is there, with dots:
+// taskvisor.task.attempts, in {attempt}, is what Prometheus calls
+// taskvisor_task_attempts_total when it receives it by OTLP, and
 // taskvisor.task.attempt.duration, in s, taskvisor_task_attempt_duration_seconds.
 // docs/observability.md lists them. Counters and histograms follow the events; all others
 // are read from a snapshot when they are collected.
@@ -117,6 +118,8 @@
 //	taskvisor.admission.policy    queue, replace, drop_if_running, coalesce, join
 //	taskvisor.admission.result    started, queued, joined, rejected
 //	taskvisor.admission.reason    why a submission was refused
+//	taskvisor.lease.mode          singleton, shard, slot
+//	taskvisor.lease.reason        deadline, stolen, abandoned
 //	taskvisor.subscriber.name     what the subscriber is called
 //	taskvisor.event.kind          as taskvisor.EventKind names it
 //	taskvisor.version             of taskvisor, with process.runtime.version, which is Go's

@@ -16,6 +16,7 @@ type keys struct {
 
 	gate                             attribute.Key
 	policy, verdict, reason          attribute.Key
+	leaseMode, lossReason            attribute.Key
 	slotState, subscriber, eventKind attribute.Key
 }
 
@@ -39,6 +40,8 @@ var conventional = keys{
 	policy:     keyPolicy,
 	verdict:    "taskvisor.admission.result",
 	reason:     "taskvisor.admission.reason",
+	leaseMode:  "taskvisor.lease.mode",
+	lossReason: "taskvisor.lease.reason",
 	slotState:  "taskvisor.slot.state",
 	subscriber: "taskvisor.subscriber.name",
 	eventKind:  "taskvisor.event.kind",
@@ -63,6 +66,8 @@ var likePrometheus = keys{
 	policy:     "policy",
 	verdict:    "result",
 	reason:     "reason",
+	leaseMode:  "mode",
+	lossReason: "reason",
 	slotState:  "state",
 	subscriber: "subscriber",
 	eventKind:  "kind",

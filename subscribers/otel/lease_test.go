@@ -7,6 +7,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
+
 	"github.com/taskvisor/taskvisor-go/lease"
 	"github.com/taskvisor/taskvisor-go/lease/leasetest"
 	"github.com/taskvisor/taskvisor-go/subscribers/otel"
@@ -100,5 +102,109 @@ func TestLeaseAttributesOfOtherSpans(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// TestLeaseMetrics: nothing before the first lease, then who has it, who waits, what was
+// lost and how close it was; what the subscriber hears of it ends with its supervisor, and
+// begins again with the next.
+func TestLeaseMetrics(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var engine leasetest.Memory
+		owned := func(id string) *lease.Owner {
+			o, err := lease.New(engine.Connect(), lease.WithID(id), lease.WithTTL(20*time.Second), lease.WithObserver(func(lease.Event) {}))
+			if err != nil {
+				t.Fatal(err)
+			}
+			return o
+		}
+		owner, others := owned("here"), owned("here too")
+		if _, err := engine.Connect().Acquire(t.Context(), "taskvisor/standby", "elsewhere", time.Hour); err != nil {
+			t.Fatal(err)
+		}
+		sub, reader := metered(otelsub.WithLeases(owner, others))
+		r := &rig{T: t, sub: sub}
+		idle := func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
+		start := func() {
+			r.sup, _ = taskvisortest.Start(t, taskvisor.WithSubscriber(owner.Subscriber()), taskvisor.WithSubscriber(sub),
+				taskvisor.WithName("sup"), taskvisor.WithGrace(5*time.Second))
+		}
+		theirs := &rig{T: t} // a supervisor that is not counted
+		theirs.sup, _ = taskvisortest.Start(t, taskvisor.WithSubscriber(others.Subscriber()), taskvisor.WithName("theirs"), taskvisor.WithGrace(5*time.Second))
+		theirs.add(context.Background(), taskvisor.Restartable("theirs", idle, others.Singleton("theirs")))
+		start()
+		r.add(context.Background(), taskvisor.Restartable("other", idle))
+		wantLeases(t, reader, "")
+		r.add(context.Background(), taskvisor.Restartable("job", idle, owner.Singleton("job")))
+		standby := r.add(context.Background(), taskvisor.Restartable("standby", idle, owner.Singleton("standby")))
+		time.Sleep(10 * time.Second)
+		wantLeases(t, reader, `
+			lease.acquired{supervisor.name=sup} 1 {lease}
+			lease.lost{reason=abandoned supervisor.name=sup} 0 {lease}
+			lease.lost{reason=deadline supervisor.name=sup} 0 {lease}
+			lease.lost{reason=stolen supervisor.name=sup} 0 {lease}
+			lease.margin{supervisor.name=sup} 11 s
+			lease.owned{mode=singleton supervisor.name=sup task.name=job} 1 {lease}
+			lease.owned{mode=singleton supervisor.name=sup task.name=standby} 0 {lease}
+			lease.renew{supervisor.name=sup} 2 in 0s
+			lease.ttl{supervisor.name=sup} 20 s
+			lease.wanted{mode=singleton supervisor.name=sup task.name=job} 1 {lease}
+			lease.wanted{mode=singleton supervisor.name=sup task.name=standby} 1 {lease}
+		`)
+		engine.Expire("taskvisor/job")
+		standby.Pause(nil) // it wants the lease no more
+		time.Sleep(9 * time.Second)
+		wantLeases(t, reader, `
+			lease.acquired{supervisor.name=sup} 2 {lease}
+			lease.lost{reason=abandoned supervisor.name=sup} 0 {lease}
+			lease.lost{reason=deadline supervisor.name=sup} 0 {lease}
+			lease.lost{reason=stolen supervisor.name=sup} 1 {lease}
+			lease.margin{supervisor.name=sup} 11 s
+			lease.owned{mode=singleton supervisor.name=sup task.name=job} 1 {lease}
+			lease.renew{supervisor.name=sup} 4 in 0s
+			lease.ttl{supervisor.name=sup} 20 s
+			lease.wanted{mode=singleton supervisor.name=sup task.name=job} 1 {lease}
+		`)
+		if err := r.sup.Shutdown(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		collect(t, reader)
+		start()
+		r.add(context.Background(), taskvisor.Restartable("job", idle, owner.Singleton("job")))
+		time.Sleep(time.Second)
+		wantLeases(t, reader, `
+			lease.acquired{supervisor.name=sup} 3 {lease}
+			lease.lost{reason=abandoned supervisor.name=sup} 0 {lease}
+			lease.lost{reason=deadline supervisor.name=sup} 0 {lease}
+			lease.lost{reason=stolen supervisor.name=sup} 1 {lease}
+			lease.margin{supervisor.name=sup} 14 s
+			lease.owned{mode=singleton supervisor.name=sup task.name=job} 1 {lease}
+			lease.renew{supervisor.name=sup} 4 in 0s
+			lease.ttl{supervisor.name=sup} 20 s
+			lease.wanted{mode=singleton supervisor.name=sup task.name=job} 1 {lease}
+		`)
+	})
+}
+
+// wantLeases compares the metrics of leases.
+func wantLeases(t *testing.T, reader sdkmetric.Reader, want string) {
+	t.Helper()
+	var got strings.Builder
+	for line := range strings.Lines(collect(t, reader)) {
+		if strings.HasPrefix(line, "lease.") {
+			line, _, _ = strings.Cut(line, ", bounds")
+			got.WriteString(strings.TrimSpace(line) + "\n")
+		}
+	}
+	if want := strings.ReplaceAll(strings.TrimPrefix(want, "\n"), "\t", ""); got.String() != want {
+		t.Errorf("got\n%swant\n%s", got.String(), want)
+	}
+}
+
+func TestNilOwnerIsAnError(t *testing.T) {
+	sub, _ := metered(otelsub.WithLeases(nil))
+	_, err := taskvisor.New(taskvisor.WithSubscriber(sub))
+	if err == nil || !strings.Contains(err.Error(), "nil owner") {
+		t.Errorf("got %v", err)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"go.opentelemetry.io/otel/metric"
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 
+	"github.com/taskvisor/taskvisor-go/lease"
 	"github.com/taskvisor/taskvisor-go/taskvisor"
 )
 
@@ -21,6 +22,7 @@ var durationBounds = []float64{.005, .025, .1, .25, 1, 2.5, 10, 30, 60, 300, 180
 type metrics struct {
 	meter   metric.Meter
 	keys    *keys
+	owners  []*lease.Owner
 	tallies [instrumentCount]metric.Int64Counter
 	timers  [instrumentCount]metric.Float64Histogram
 	ints    [instrumentCount]metric.Int64Observable
@@ -34,16 +36,18 @@ type metrics struct {
 	sources      map[string]*observed // by the supervisor's name
 	over         []*observed          // those that have ended and were not collected since
 	registration metric.Registration  // while there are sources
+	forget       func()               // ends what the owners of leases tell, likewise
 }
 
-func newMetrics(p metric.MeterProvider, k *keys) *metrics {
+func newMetrics(p metric.MeterProvider, k *keys, owners []*lease.Owner) *metrics {
 	m := &metrics{
 		meter: p.Meter(ScopeName,
 			metric.WithInstrumentationVersion(Version), metric.WithSchemaURL(semconv.SchemaURL)),
 		keys:    k,
+		owners:  owners,
 		sources: make(map[string]*observed),
 	}
-	var errs []error
+	errs := []error{m.checkOwners()}
 	for i := range instruments {
 		errs = append(errs, m.make(id(i)))
 	}
@@ -97,23 +101,23 @@ func (m *metrics) attach(snapshot func() taskvisor.Snapshot) error {
 	if old != nil && !old.ended.Load() && old.snapshot().State != taskvisor.SupervisorStopped {
 		return fmt.Errorf("otelsub: a supervisor %q reports here already: name one with taskvisor.WithName", name)
 	}
-	if m.observed(first, snapshot, nil) {
+	if m.observed(first, snapshot, nil, nil) {
 		return nil
 	}
 	r, err := m.meter.RegisterCallback(m.observe, m.seen...)
 	if err != nil {
 		return fmt.Errorf("otelsub: %w", err)
 	}
-	m.observed(first, snapshot, r)
+	m.observed(first, snapshot, r, m.watchLeases())
 	return nil
 }
 
 // observed adds a source, if there is a callback that reads it, or r is that.
-func (m *metrics) observed(first taskvisor.Snapshot, snapshot func() taskvisor.Snapshot, r metric.Registration) bool {
+func (m *metrics) observed(first taskvisor.Snapshot, snapshot func() taskvisor.Snapshot, r metric.Registration, forget func()) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if r != nil {
-		m.registration = r
+		m.registration, m.forget = r, forget
 	}
 	if m.registration == nil {
 		return false
@@ -145,6 +149,13 @@ func (m *metrics) detach(name string) {
 	}
 }
 
+// all returns the supervisors that are observed, by name.
+func (m *metrics) all() map[string]*observed {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return maps.Clone(m.sources)
+}
+
 // source returns what is kept about a supervisor; nil if that has ended.
 func (m *metrics) source(name string) *observed {
 	m.mu.Lock()
@@ -154,10 +165,7 @@ func (m *metrics) source(name string) *observed {
 
 // close lets go of the supervisors that do not run.
 func (m *metrics) close() {
-	m.mu.Lock()
-	sources := maps.Clone(m.sources)
-	m.mu.Unlock()
-	for _, from := range sources {
+	for _, from := range m.all() {
 		switch from.snapshot().State {
 		case taskvisor.SupervisorNew, taskvisor.SupervisorStopped:
 			m.remove(from)
@@ -170,14 +178,19 @@ func (m *metrics) close() {
 func (m *metrics) remove(from *observed) {
 	m.mu.Lock()
 	var last metric.Registration
+	var forget func()
 	m.over = slices.DeleteFunc(m.over, func(o *observed) bool { return o == from })
 	if m.sources[from.name] == from {
 		delete(m.sources, from.name)
 		if len(m.sources) == 0 {
 			last, m.registration = m.registration, nil
+			forget, m.forget = m.forget, nil
 		}
 	}
 	m.mu.Unlock()
+	if forget != nil {
+		forget()
+	}
 	if last != nil {
 		// An SDK waits here for a collection under way, and that for the
 		// callbacks of others; the supervisor's shutdown must not. The goroutine

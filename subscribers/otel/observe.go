@@ -2,7 +2,6 @@ package otelsub
 
 import (
 	"context"
-	"maps"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -23,6 +22,7 @@ type observed struct {
 	begun    atomic.Bool // it was seen alive, and its counters are there
 	submits  atomic.Bool // somebody has submitted something
 	policies [int(taskvisor.Join) + 1]atomic.Bool
+	leases   leases
 
 	mu    sync.Mutex            // guards the fields below
 	spent map[string]*timeSpent // in backoff, by the tasks' label
@@ -120,10 +120,7 @@ type observation struct {
 
 // observe reads the state of every supervisor.
 func (m *metrics) observe(_ context.Context, o metric.Observer) error {
-	m.mu.Lock()
-	sources := maps.Clone(m.sources)
-	m.mu.Unlock()
-	for _, from := range sources {
+	for _, from := range m.all() {
 		// What has been waited is read before what is being waited: a backoff that
 		// ends meanwhile is not counted twice.
 		over := from.over()
@@ -143,6 +140,7 @@ func (m *metrics) observe(_ context.Context, o metric.Observer) error {
 		c.admission()
 		c.subscribers()
 		c.tasks(over)
+		c.leased()
 	}
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/taskvisor/taskvisor-go/lease"
 	"github.com/taskvisor/taskvisor-go/taskvisor"
 )
 
@@ -17,6 +18,7 @@ type config struct {
 	tracers        trace.TracerProvider // nil: the global one
 	meters         metric.MeterProvider // nil: no metrics
 	promLabels     bool
+	owners         []*lease.Owner // of leases that are counted
 	noRetryTraces  bool
 	callerAsParent bool
 	spanFor        func(taskvisor.TaskSpec) SpanMode

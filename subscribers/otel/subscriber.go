@@ -82,7 +82,7 @@ func New(opts ...Option) *Subscriber {
 	}
 	s.source.Store(newSource(provider))
 	if s.meters != nil {
-		s.metrics = newMetrics(s.meters, s.keys())
+		s.metrics = newMetrics(s.meters, s.keys(), s.owners)
 	}
 	return s
 }

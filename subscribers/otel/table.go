@@ -63,6 +63,13 @@ const (
 	slotQueueLength
 	slotQueueMax
 	slotQueueOldest
+	leaseOwned
+	leaseWanted
+	leaseAcquired
+	leaseLost
+	leaseRenew
+	leaseMargin
+	leaseTTL
 	subscriberQueueLength
 	subscriberQueueCapacity
 	subscriberEvents
@@ -75,8 +82,8 @@ const (
 // instruments are the families of promsub's table: the same names, once Prometheus has
 // translated them, the same descriptions and the same values, which a test that compares
 // both holds. Left out is metrics.overflow_tasks: an SDK has a limit of its own, and
-// marks what is beyond it with the attribute otel.metric.overflow; and leases, of which no
-// event of a supervisor tells.
+// marks what is beyond it with the attribute otel.metric.overflow. Those of leases need
+// their owners: see [WithLeases].
 var instruments = [instrumentCount]instrument{
 	buildInfo: {
 		"taskvisor.build_info", count, "{build}",
@@ -229,6 +236,34 @@ var instruments = [instrumentCount]instrument{
 	slotQueueOldest: {
 		"taskvisor.slot.queue.oldest.timestamp", seconds, "s",
 		"When the submission that waits longest was made; absent if none waits.",
+	},
+	leaseOwned: {
+		"taskvisor.lease.owned", count, "{lease}",
+		"Leases that tasks of this label hold in this process; of a singleton the sum over all processes is 1.",
+	},
+	leaseWanted: {
+		"taskvisor.lease.wanted", count, "{lease}",
+		"Leases that tasks of this label hold in this process, or wait for, as a standby does.",
+	},
+	leaseAcquired: {
+		"taskvisor.lease.acquired", tally, "{lease}",
+		"Leases that this process got.",
+	},
+	leaseLost: {
+		"taskvisor.lease.lost", tally, "{lease}",
+		"Leases that this process lost while it wanted them: by its own deadline, because the store says so, or because their body was abandoned.",
+	},
+	leaseRenew: {
+		"taskvisor.lease.renew", timer, "s",
+		"How long renewals took that were answered, each of all leases of an owner.",
+	},
+	leaseMargin: {
+		"taskvisor.lease.margin", seconds, "s",
+		"The least time that a lease had left before its own deadline, since the last scrape but one; absent while none is held.",
+	},
+	leaseTTL: {
+		"taskvisor.lease.ttl", seconds, "s",
+		"Time after which a lease that is not renewed expires; the shortest where owners differ.",
 	},
 	subscriberQueueLength: {
 		"taskvisor.subscriber.queue.length", count, "{event}",

@@ -27,6 +27,7 @@ var attributes = map[string]string{
 	"reason":     "taskvisor.admission.reason",
 	"subscriber": "taskvisor.subscriber.name",
 	"kind":       "taskvisor.event.kind",
+	"mode":       "taskvisor.lease.mode",
 }
 
 func attributeOf(f promsub.Family, label string) string {
@@ -37,6 +38,8 @@ func attributeOf(f promsub.Family, label string) string {
 		return "taskvisor.slot.state"
 	case "taskvisor.admission.requests result":
 		return "taskvisor.admission.result"
+	case "taskvisor.lease.lost reason":
+		return "taskvisor.lease.reason"
 	case "taskvisor.attempts.abandoned cause":
 		return "taskvisor.cancel.cause"
 	default:
@@ -47,14 +50,10 @@ func attributeOf(f promsub.Family, label string) string {
 // notOtel is what otelsub does not have: an SDK has a limit of its own.
 const notOtel = "taskvisor.metrics.overflow_tasks"
 
-// notOtelGroup are those of leases, of which no event of a supervisor tells: otelsub is
-// given no owners.
-const notOtelGroup = "lease"
-
 // Instruments returns the OpenTelemetry metrics in the order of the docs.
 func Instruments() (all []Instrument) {
 	for _, f := range promsub.Families() {
-		if f.Instrument == notOtel || f.Group == notOtelGroup {
+		if f.Instrument == notOtel {
 			continue
 		}
 		i := Instrument{Name: f.Instrument, Unit: f.Unit, Metric: f.Name}

@@ -148,6 +148,9 @@ func (a *Attempt) end(ctx context.Context, returned bool, err error) {
 	a.Ended = time.Now()
 	a.Duration = a.Ended.Sub(a.Started) // monotonic
 	a.Cause = cause
+	if cause != "" && a.CanceledAt.IsZero() { // the body heard of it before who watched, whom its end has dismissed
+		a.CanceledAt = a.Ended
+	}
 	switch {
 	case !returned && a.How == "":
 		panic("ledger: a body ended otherwise than by the methods of its attempt")

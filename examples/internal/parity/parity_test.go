@@ -14,6 +14,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
 
+	"github.com/taskvisor/taskvisor-go/lease"
+	"github.com/taskvisor/taskvisor-go/lease/leasetest"
 	otelsub "github.com/taskvisor/taskvisor-go/subscribers/otel"
 	promsub "github.com/taskvisor/taskvisor-go/subscribers/prom"
 	"github.com/taskvisor/taskvisor-go/taskvisor"
@@ -25,6 +27,8 @@ var errWork = errors.New("work")
 // both is a supervisor that promsub and otelsub are subscribed to.
 type both struct {
 	*taskvisor.Supervisor
+	owner    *lease.Owner
+	engine   *leasetest.Memory
 	registry *prometheus.Registry
 	reader   sdkmetric.Reader
 }
@@ -32,11 +36,16 @@ type both struct {
 // supervised starts one.
 func supervised(t *testing.T, otelOpts []otelsub.Option, opts ...taskvisor.Option) *both {
 	t.Helper()
-	b := &both{registry: prometheus.NewRegistry(), reader: sdkmetric.NewManualReader()}
+	b := &both{engine: &leasetest.Memory{}, registry: prometheus.NewRegistry(), reader: sdkmetric.NewManualReader()}
 	provider := sdkmetric.NewMeterProvider(sdkmetric.WithReader(b.reader))
-	b.Supervisor, _ = taskvisortest.Start(t, append(opts, taskvisor.WithName("sup"),
-		taskvisor.WithSubscriber(promsub.New(b.registry)),
-		taskvisor.WithSubscriber(otelsub.New(append(otelOpts, otelsub.WithMeterProvider(provider))...)))...)
+	var err error
+	b.owner, err = lease.New(b.engine.Connect(), lease.WithID("here"), lease.WithTTL(20*time.Second), lease.WithObserver(func(lease.Event) {}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.Supervisor, _ = taskvisortest.Start(t, append(opts, taskvisor.WithName("sup"), taskvisor.WithSubscriber(b.owner.Subscriber()),
+		taskvisor.WithSubscriber(promsub.New(b.registry, promsub.WithLeases(b.owner))),
+		taskvisor.WithSubscriber(otelsub.New(append(otelOpts, otelsub.WithMeterProvider(provider), otelsub.WithLeases(b.owner))...)))...)
 	return b
 }
 
@@ -58,9 +67,17 @@ func story(t *testing.T, otelOpts ...otelsub.Option) *both {
 		e.ReportFailure(errWork)
 		<-blocked
 	})
-	b := supervised(t, otelOpts, taskvisor.WithMaxConcurrent(8), taskvisor.WithMaxQueue(1), taskvisor.WithGrace(5*time.Second),
+	b := supervised(t, otelOpts, taskvisor.WithMaxConcurrent(10), taskvisor.WithMaxQueue(1), taskvisor.WithGrace(5*time.Second),
 		taskvisor.WithRestartBudget(1, 10*time.Minute), taskvisor.WithSubscriber(sink, taskvisor.WithName("log"), taskvisor.Queued(4)))
 	door := taskvisor.NewLimit("door", 1)
+	if _, err := b.engine.Connect().Acquire(t.Context(), "taskvisor/standby", "elsewhere", time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"elected", "robbed", "standby"} {
+		b.add(t, taskvisor.Restartable(name, taskvisortest.Script(taskvisortest.Ignore(13*time.Second)), b.owner.Singleton(name), taskvisor.ConstantBackoff(time.Hour)))
+	}
+	synctest.Wait()
+	b.engine.Expire("taskvisor/robbed")
 	stubborn := b.add(t, taskvisor.Once("stubborn", taskvisortest.Script(taskvisortest.Ignore(14*time.Second)), taskvisor.WithGrace(time.Second)))
 	synctest.Wait()
 	stubborn.Stop()
@@ -91,8 +108,7 @@ func story(t *testing.T, otelOpts ...otelsub.Option) *both {
 	return b
 }
 
-// excused are what only one of them has, and why. So is the group lease: leases are
-// promsub's alone, by an option that takes their owners; otelsub has them on spans.
+// excused are what only one of them has, and why.
 var excused = map[string]string{
 	"taskvisor_metrics_overflow_tasks": "an SDK has a limit of its own, and marks what is beyond it with otel.metric.overflow",
 }
@@ -143,16 +159,12 @@ func TestBothSayTheSame(t *testing.T) {
 			if f.Type == "histogram" {
 				name += "_count"
 			}
-			if !seen[name] && f.Group != leases {
+			if !seen[name] {
 				t.Errorf("the story has no %s", name)
 			}
 		}
 	})
 }
-
-// leases is the group of the families that are promsub's alone: it is given the owners of
-// leases, of which no event of a supervisor tells.
-const leases = "lease"
 
 // TestDefinitionsAreThoseOfTheTable: instruments, units and descriptions.
 func TestDefinitionsAreThoseOfTheTable(t *testing.T) {
@@ -160,7 +172,7 @@ func TestDefinitionsAreThoseOfTheTable(t *testing.T) {
 		b := story(t)
 		got := instruments(t, b)
 		for _, f := range promsub.Families() {
-			if excused[f.Name] != "" || f.Group == leases {
+			if excused[f.Name] != "" {
 				continue
 			}
 			of, ok := got[f.Instrument]

@@ -50,6 +50,9 @@ type measured struct {
 	stale    int           // writes of the old term behind it, which the resource refused
 }
 
+// errTaken is what no delay excuses.
+var errTaken = errors.New("the resource has taken a stale write")
+
 // rig is an engine, a resource and three replicas.
 type rig struct {
 	etcd     *cluster
@@ -155,7 +158,7 @@ func (r *rig) suffer(ctx context.Context, f fault, old write, ttl time.Duration)
 			m.overlap = w.at.Sub(later(first.at, from))
 			m.stale++
 			if !w.stale {
-				return m, errors.New("the resource has taken a stale write")
+				return m, errTaken
 			}
 		}
 	}

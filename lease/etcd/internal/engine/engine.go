@@ -6,6 +6,9 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"os"
+	"strconv"
+	"sync/atomic"
 	"time"
 
 	"go.etcd.io/etcd/server/v3/embed"
@@ -92,11 +95,17 @@ func (e *Etcd) Close() {
 	<-e.server.Server.StopNotify()
 }
 
+// tried counts the ports that this process has tried, so that no two of its addresses are alike.
+var tried atomic.Int32
+
+// freeURL returns one that nobody listens at. Its port is below those that systems give
+// to connections: one of these could take it before the server has begun, or while it is down.
 func freeURL() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
+	for range 100 {
+		l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(10_000+(os.Getpid()*97+int(tried.Add(1)))%20_000)))
+		if err == nil {
+			return "http://" + l.Addr().String(), l.Close()
+		}
 	}
-	defer func() { _ = l.Close() }()
-	return "http://" + l.Addr().String(), nil
+	return "", errors.New("no port is free")
 }

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -46,12 +47,8 @@ func New() (*Server, error) {
 
 // init makes the data, as the package's user if this is root, which the server refuses.
 func (s *Server) init() error {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return err
-	}
-	s.port = l.Addr().(*net.TCPAddr).Port
-	if err := l.Close(); err != nil {
+	var err error
+	if s.port, err = freePort(); err != nil {
 		return err
 	}
 	if os.Geteuid() == 0 {
@@ -77,6 +74,22 @@ func (s *Server) init() error {
 		return fmt.Errorf("initdb: %w\n%s", err, out)
 	}
 	return nil
+}
+
+// tried counts the ports that this process has tried, so that no two of its addresses are alike.
+var tried atomic.Int32
+
+// freePort returns one that nobody listens at, below those that systems give
+// to connections: one of these could take it before the server has begun, or while it is down.
+func freePort() (int, error) {
+	for range 100 {
+		port := 10_000 + (os.Getpid()*97+int(tried.Add(1)))%20_000
+		l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+		if err == nil {
+			return port, l.Close()
+		}
+	}
+	return 0, errors.New("no port is free")
 }
 
 func (s *Server) command(name string, args ...string) *exec.Cmd {
