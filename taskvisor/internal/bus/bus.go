@@ -24,8 +24,8 @@ const (
 	lastChunk  = 256
 )
 
-// chunk is a piece of the queue. It becomes garbage when every reader has left
-// it: that is how memory is given back.
+// chunk is a piece of the queue. When every reader has left it, it is used again at the
+// other end, if that is wanted then, or becomes garbage: that is how memory is given back.
 type chunk[E any] struct {
 	first uint64 // position of items[0]
 	items []E
@@ -51,6 +51,7 @@ type Bus[E any, P Item[E]] struct {
 	number  uint64     // of the last item, also of those that nobody wanted to keep
 	pos     uint64     // of the last item that was kept
 	sealed  bool
+	head    *chunk[E] // the oldest that a reader may be in, or one that all have left
 	tail    *chunk[E] // nil: nothing is kept
 	readers []*Reader[E, P]
 }
@@ -104,14 +105,37 @@ func (b *Bus[E, P]) placeLocked() *E {
 	switch c := b.tail; {
 	case c == nil:
 		b.tail = newChunk[E](b.pos)
+		b.head = b.tail
 		for _, r := range b.readers {
 			r.chunk = b.tail
 		}
 	case !c.holds(b.pos):
-		c.next = c.follow(c.nextSize())
+		if c.next = b.reuseLocked(); c.next == nil {
+			c.next = c.follow(c.nextSize())
+		}
 		b.tail = c.next
 	}
 	return b.tail.at(b.pos)
+}
+
+// reuseLocked returns a chunk of the last size that every reader has left, to follow
+// the tail; nil if there is none. A reader that has lost items may still be at one of a
+// chunk that it has been moved out of.
+func (b *Bus[E, P]) reuseLocked() *chunk[E] {
+	for b.head != b.tail {
+		c := b.head
+		for _, r := range b.readers {
+			if r.chunk == c || r.at == c {
+				return nil
+			}
+		}
+		b.head = c.next
+		if len(c.items) == lastChunk {
+			c.first, c.next = b.tail.end(), nil
+			return c
+		}
+	}
+	return nil
 }
 
 // Last returns the number of the last item.
@@ -172,6 +196,7 @@ func (b *Bus[E, P]) restLocked() {
 		clear(c.items[:min(b.pos+1-c.first, firstChunk)])
 		c.first = b.pos + 1
 	}
+	b.head = b.tail
 	for _, r := range b.readers {
 		r.chunk = b.tail
 	}

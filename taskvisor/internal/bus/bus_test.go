@@ -52,7 +52,7 @@ func TestSchedules(t *testing.T) {
 				}
 			}()
 			published := map[uint8]uint64{}
-			for range rand.IntN(400) {
+			for range rand.IntN(400 + 2000*rand.IntN(2)) { // some long enough to use chunks again
 				label := uint8(rand.IntN(4))
 				published[label]++
 				publish(&b, label, false)
@@ -183,6 +183,54 @@ func TestItemIsKeptWhileItIsRead(t *testing.T) {
 	}
 	if next := slow.Next(); next.n != was.n+1 {
 		t.Errorf("after %d comes %d", was.n, next.n)
+	}
+}
+
+// So does the item of a reader that has been moved far past it by losses.
+func TestItemIsKeptWhileOthersAreLost(t *testing.T) {
+	var b bus.Bus[item, *item]
+	slow, fast := b.Add(8, tell), b.Add(100, tell)
+	further := func(n int) {
+		for range n {
+			publish(&b, 0, false)
+			fast.Next()
+		}
+	}
+	further(600) // chunks have their last size
+	it := slow.Next()
+	for it.label == report {
+		it = slow.Next()
+	}
+	was := *it
+	further(5000)
+	if *it != was {
+		t.Errorf("%+v was %+v", *it, was)
+	}
+}
+
+// A bus that is never at rest, with readers that keep up or lose items, uses the same
+// memory again.
+func TestChunksAreUsedAgain(t *testing.T) {
+	var b bus.Bus[item, *item]
+	r := b.Add(1000, tell)
+	b.Add(500, tell) // which does not read
+	step := func() {
+		place, _ := b.Next(false)
+		place.label = 2
+		b.Done()
+	}
+	for range 500 {
+		step()
+	}
+	for range 3000 {
+		step()
+		r.Next()
+	}
+	if n := testing.AllocsPerRun(3000, func() { step(); r.Next() }); n != 0 {
+		t.Errorf("%v allocations for each item", n)
+	}
+	if places, _ := b.Kept(); places > 256 {
+		t.Errorf("%d places in the last chunk", places)
 	}
 }
 

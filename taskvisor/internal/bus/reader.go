@@ -33,10 +33,11 @@ type Reader[E any, P Item[E]] struct {
 	saved   []E       // terminal items that were overtaken, the oldest first
 	before  int       // that many of them are delivered before the next report of losses; −1: none is due
 	lost    Lost
-	dropped map[uint8]uint64
-	taken   uint64 // items given to the worker, before this batch
-	reports int    // in this batch: items that nobody published
-	reading bool   // it may be at an item of batch
+	dropped *[1 << 8]uint64 // by label; nil if none was lost
+	taken   uint64          // items given to the worker, before this batch
+	reports int             // in this batch: items that nobody published
+	at      *chunk[E]       // that batch is a piece of; nil: of none
+	reading bool            // it may be at an item of batch
 	parked  bool
 
 	pos   atomic.Int32  // next item of batch; negative: the reader was cut off
@@ -86,7 +87,7 @@ func (r *Reader[E, P]) dropLocked(item *E) {
 
 func (r *Reader[E, P]) countLocked(label uint8) {
 	if r.dropped == nil {
-		r.dropped = make(map[uint8]uint64)
+		r.dropped = new([1 << 8]uint64)
 	}
 	r.dropped[label]++
 }
@@ -133,7 +134,7 @@ func (r *Reader[E, P]) refill() (wait, ended bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	r.taken += uint64(len(r.batch) - r.reports)
-	r.batch, r.reports, r.reading = nil, 0, false
+	r.batch, r.at, r.reports, r.reading = nil, nil, 0, false
 	if r.pos.Load() < 0 {
 		return false, true
 	}
@@ -180,7 +181,7 @@ func (r *Reader[E, P]) takeLocked() {
 	c, first := r.chunk, r.cursor
 	n := min(batchSize, max(1, r.capacity/8), int(min(r.bus.pos+1, c.end())-first))
 	r.cursor += uint64(n - 1)
-	r.batch = c.items[first-c.first:][:n]
+	r.batch, r.at = c.items[first-c.first:][:n], c
 }
 
 // Cut ends a reader that was given up: what it did not begin to deliver is lost.
@@ -214,12 +215,14 @@ func (r *Reader[E, P]) Status() (st Status) {
 	}
 	st.Delivered = r.taken + uint64(max(begun-r.reports, 0))
 	var dropped uint64
-	for label, n := range r.dropped {
-		if st.Dropped == nil {
-			st.Dropped = make(map[uint8]uint64, len(r.dropped))
+	if r.dropped != nil {
+		st.Dropped = make(map[uint8]uint64)
+		for label, n := range r.dropped {
+			if n > 0 {
+				st.Dropped[uint8(label)] = n
+				dropped += n
+			}
 		}
-		st.Dropped[label] = n
-		dropped += n
 	}
 	st.Queued = int(r.bus.pos - dropped - st.Delivered)
 	return st
