@@ -92,13 +92,22 @@ func (f *fanout) close(en *entry, o *outbox) {
 func final(k EventKind) bool { return k == AllStoppedWithinGrace || k == GraceExceeded }
 
 // announce publishes an event that belongs to no task. No lock is held.
-func (f *fanout) announce(e Event) {
+func (f *fanout) announce(e Event) { f.deliver(&f.mu, &f.root, f.publish(e)) }
+
+// announceAside does so for a caller that no inline subscriber may hold up.
+func (f *fanout) announceAside(e Event) {
+	if buf := f.publish(e); buf != nil {
+		background(func() { f.attend(&f.mu, &f.root, buf) })
+	}
+}
+
+func (f *fanout) publish(e Event) *outbuf {
 	f.mu.Lock()
 	f.recordRootLocked(e)
 	buf := f.root.detachLocked()
 	f.mu.Unlock()
 	f.bus.Wake()
-	f.deliver(&f.mu, &f.root, buf)
+	return buf
 }
 
 func (f *fanout) recordRootLocked(e Event) {

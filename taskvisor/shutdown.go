@@ -226,7 +226,7 @@ func (s *Supervisor) await(signals chan os.Signal) (natural bool) {
 		case sig := <-signals:
 			if s.cfg.preStop > 0 && warned == nil {
 				s.shutdown.warn()
-				s.fan.announce(Event{Kind: ShutdownAnnounced, Delay: s.cfg.preStop, Err: signalError{sig}})
+				s.fan.announceAside(Event{Kind: ShutdownAnnounced, Delay: s.cfg.preStop, Err: signalError{sig}})
 				first = sig
 				warned = time.After(s.cfg.preStop)
 				continue

@@ -38,8 +38,10 @@ var children = map[string]func() childReport{
 	"shutdown":         signalAfterShutdown,
 	"no signals":       signalNobodyAskedFor,
 	"ignored":          ignoredSignal,
-	"pre-stop":         func() childReport { return warned(time.Second, false) },
-	"pre-stop, cut":    func() childReport { return warned(time.Hour, true) },
+	"pre-stop":         func() childReport { return warned(time.Second, false, func() {}) },
+	"pre-stop, cut":    func() childReport { return warned(time.Hour, true, func() {}) },
+	"pre-stop, held":   func() childReport { return warned(time.Second, false, func() { select {} }) },
+	"pre-stop, exit":   func() childReport { return warned(time.Second, false, runtime.Goexit) },
 	"unrecovered":      unrecovered,
 	"footprint":        measureFootprint,
 }
