@@ -101,7 +101,7 @@ func TestShutdownIsBoundedForEveryCall(t *testing.T) {
 	}
 	never := map[string]bool{
 		taskvisor.SubscriberOverflow.String(): true, // queued ones get it
-		taskvisor.ShutdownAnnounced.String():  true, // by a signal: TestSignals has it
+		taskvisor.ShutdownAnnounced.String():  true, // needs a signal: see TestSignals
 	}
 	for _, what := range calls {
 		for _, way := range []string{"Run", "Start"} {

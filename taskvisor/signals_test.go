@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -120,8 +121,9 @@ func signalAfterShutdown() childReport {
 }
 
 // warned reports what a supervisor with a pre-stop delay shows after a signal and
-// how long its task was left alone; second sends another one.
-func warned(delay time.Duration, second bool) childReport {
+// how long its task was left alone; second sends another one, and an inline subscriber
+// does something when it hears of the first.
+func warned(delay time.Duration, second bool, inline func()) childReport {
 	var announced string
 	sup, err := taskvisor.New(taskvisor.WithSignals(), taskvisor.WithPreStopDelay(delay), taskvisor.WithSubscriber(
 		taskvisor.SubscribeFunc(func(_ context.Context, e taskvisor.Event) {
@@ -131,7 +133,11 @@ func warned(delay time.Duration, second bool) childReport {
 			case taskvisor.ShutdownRequested:
 				announced += ", requested"
 			}
-		})))
+		})), taskvisor.WithSubscriber(taskvisor.SubscribeFunc(func(_ context.Context, e taskvisor.Event) {
+		if e.Kind == taskvisor.ShutdownAnnounced {
+			inline()
+		}
+	}), taskvisor.Inline()), taskvisor.WithSubscriberDrain(time.Second))
 	must(err)
 	begun := time.Now()
 	var state taskvisor.SupervisorState
@@ -157,27 +163,6 @@ func warned(delay time.Duration, second bool) childReport {
 	return r
 }
 
-// warnedWhereOneBlocks has an inline subscriber that does not return from the
-// announcement.
-func warnedWhereOneBlocks() childReport {
-	sup, err := taskvisor.New(taskvisor.WithSignals(), taskvisor.WithPreStopDelay(time.Second), taskvisor.WithSubscriberDrain(100*time.Millisecond),
-		taskvisor.WithSubscriber(taskvisor.SubscribeFunc(func(_ context.Context, e taskvisor.Event) {
-			if e.Kind == taskvisor.ShutdownAnnounced {
-				select {}
-			}
-		}), taskvisor.Inline()))
-	must(err)
-	begun := time.Now()
-	var cause error
-	err = sup.Run(context.Background(), taskvisor.Once("a", func(ctx context.Context) error {
-		kill(syscall.SIGTERM)
-		<-ctx.Done()
-		cause = context.Cause(ctx)
-		return nil
-	}))
-	return result(begun, err, cause)
-}
-
 // ignoredSignal is sent what the process was started to ignore.
 func ignoredSignal() childReport {
 	signal.Ignore(syscall.SIGTERM)
@@ -200,6 +185,11 @@ func signalNobodyAskedFor() childReport {
 	return killed(childReport{}, syscall.SIGTERM)
 }
 
+// announced is what is to be seen of a pre-stop delay: state, events, cause.
+func announced(delay string) string {
+	return "draining; shutdown_announced, signal: terminated in " + delay + ", requested; taskvisor: supervisor shut down: signal: terminated"
+}
+
 // Signals, one child process a row: the first asks, the second forces, the third
 // is the process's own, and so is any that comes after the end.
 func TestSignals(t *testing.T) {
@@ -207,21 +197,22 @@ func TestSignals(t *testing.T) {
 		err, cause string
 		ends       syscall.Signal // what ends the process
 	}{
-		"signal":            {"", "taskvisor: supervisor shut down: signal: terminated", syscall.SIGTERM},
-		"second signal":     {`taskvisor: grace of 1h0m0s exceeded by "stuck" (id 1, attempt 1)`, "", 0},
-		"third signal":      {"", "", syscall.SIGTERM},
-		"natural end":       {"", "", syscall.SIGINT},
-		"shutdown":          {"", "", syscall.SIGTERM},
-		"no signals":        {"", "", syscall.SIGTERM},
-		"ignored":           {"", "running", 0},
-		"pre-stop":          {"", "draining; shutdown_announced, signal: terminated in 1s, requested; taskvisor: supervisor shut down: signal: terminated", 0},
-		"pre-stop, cut":     {"", "draining; shutdown_announced, signal: terminated in 1h0m0s, requested; taskvisor: supervisor shut down: signal: terminated", 0},
-		"pre-stop, blocked": {"", "taskvisor: supervisor shut down: signal: terminated", 0},
+		"signal":         {"", "taskvisor: supervisor shut down: signal: terminated", syscall.SIGTERM},
+		"second signal":  {`taskvisor: grace of 1h0m0s exceeded by "stuck" (id 1, attempt 1)`, "", 0},
+		"third signal":   {"", "", syscall.SIGTERM},
+		"natural end":    {"", "", syscall.SIGINT},
+		"shutdown":       {"", "", syscall.SIGTERM},
+		"no signals":     {"", "", syscall.SIGTERM},
+		"ignored":        {"", "running", 0},
+		"pre-stop":       {"", announced("1s"), 0},
+		"pre-stop, cut":  {"", announced("1h0m0s"), 0},
+		"pre-stop, held": {"", announced("1s"), 0}, // by a subscriber that does not return
+		"pre-stop, exit": {"", announced("1s"), 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			r, err := runChild(t, name)
-			if r.Err != tt.err || r.Cause != tt.cause || r.Took > 10*time.Second || name == "pre-stop" && r.Took < time.Second {
+			if r.Err != tt.err || r.Cause != tt.cause || r.Took > 10*time.Second || name != "pre-stop, cut" && strings.HasPrefix(name, "pre-stop") && r.Took < time.Second {
 				t.Errorf("Run: %q after %v, the body saw %q", r.Err, r.Took, r.Cause)
 			}
 			if got := endedBy(err); got != tt.ends {

@@ -64,7 +64,7 @@ async function bundle() {
 
 // serve answers for the bundle, the boards and, passed on, the server's API.
 async function serve(files) {
-  const html = '<!doctype html><meta charset="utf-8"><link rel="icon" href="data:,"><link rel="stylesheet" href="/page.css"><div id="root"></div><script src="/page.js"></script>';
+  const html = '<!doctype html><meta charset="utf-8"><style>body{margin:0}</style><link rel="icon" href="data:,"><link rel="stylesheet" href="/page.css"><div id="root"></div><script src="/page.js"></script>';
   const server = createServer(async (request, response) => {
     const path = request.url.split('?')[0];
     try {
