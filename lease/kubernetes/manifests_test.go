@@ -96,7 +96,7 @@ func exercise(ctx context.Context, store *kubelease.Store, key string) error {
 	if err := store.Release(ctx, key, token); err != nil {
 		return fmt.Errorf("release: %w", err)
 	}
-	watching, cancel := context.WithTimeout(ctx, time.Second)
+	watching, cancel := context.WithTimeout(ctx, 5*time.Second) // for the server to refuse it
 	defer cancel()
 	if err := store.Watch(watching, key, func(string) {}); !errors.Is(err, context.DeadlineExceeded) {
 		return fmt.Errorf("watch: %w", err)
@@ -152,7 +152,7 @@ func settled(t *testing.T, s *server.Server, where, without string, with []strin
 	if err != nil {
 		t.Fatal(err)
 	}
-	for begun := time.Now(); time.Since(begun) < 10*time.Second; time.Sleep(20 * time.Millisecond) {
+	for begun := time.Now(); time.Since(begun) < time.Minute; time.Sleep(20 * time.Millisecond) {
 		_, err := client.CoordinationV1().Leases(where).Get(context.Background(), "any", meta.GetOptions{})
 		if without == "get" {
 			_, err = client.CoordinationV1().Leases(where).List(context.Background(), meta.ListOptions{})

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"reflect"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -30,9 +31,9 @@ func TestProbesLookAtWhatMatters(t *testing.T) {
 		if err := r.sup.Start(context.Background()); err != nil {
 			r.t.Fatal(err)
 		}
-		fails := true
+		var well atomic.Bool
 		flaky := func(context.Context) error {
-			if fails {
+			if !well.Load() {
 				return errBoom
 			}
 			return nil
@@ -51,7 +52,7 @@ func TestProbesLookAtWhatMatters(t *testing.T) {
 			}, 0},
 			{"and once more", func() { later(time.Minute) }, 1},
 			{"and more", func() { later(10 * time.Minute) }, 0},
-			{"and recovers", func() { fails = false; later(time.Minute) }, 0},
+			{"and recovers", func() { well.Store(true); later(time.Minute) }, 0},
 			{"an essential task is added", func() { r.add(taskvisor.Restartable("essential", block, taskvisor.WithEssential())) }, 1},
 			{"one is paused", func() { h, _ := r.sup.Lookup("flaky"); h.Pause(nil); later(0) }, 1},
 			{"nothing", func() {}, 0},

@@ -31,7 +31,8 @@ func story(t *testing.T, opts ...promsub.Option) (r *rig, shutdown func()) {
 		e.ReportFailure(errWork)
 		<-blocked
 	})
-	owner := newOwner(t, new(leasetest.Memory), "here")
+	engine := new(leasetest.Memory).Connect()
+	owner := ownerOf(t, engine, "here")
 	opts = append(opts, promsub.WithLeases(owner))
 	r, sup, _ := supervisedWith(t, opts, taskvisor.WithSubscriber(owner.Subscriber(), taskvisor.WithName("leases")), taskvisor.WithMaxConcurrent(9), taskvisor.WithMaxQueue(1), taskvisor.WithGrace(5*time.Second),
 		taskvisor.WithRestartBudget(1, 10*time.Minute), taskvisor.WithSubscriber(sink, taskvisor.WithName("log"), taskvisor.Queued(4)))
@@ -49,7 +50,10 @@ func story(t *testing.T, opts ...promsub.Option) (r *rig, shutdown func()) {
 		add(t, sup, taskvisor.Restartable(name, taskvisortest.Script(taskvisortest.After(7*time.Second, taskvisortest.Succeed())), taskvisor.WithGate(door),
 			taskvisor.WithKind("through the door")))
 	}
+	engine.Delay(time.Nanosecond) // or the lease may be there before its task waits
 	add(t, sup, idle("leader", owner.Singleton("leader"), taskvisor.WithGrace(time.Second)))
+	time.Sleep(time.Nanosecond)
+	engine.Delay(0)
 	add(t, sup, taskvisor.Once("job", taskvisortest.Script(taskvisortest.After(time.Second, taskvisortest.Fail(taskvisor.Fatal(errWork))))))
 	for _, a := range []taskvisor.Admission{taskvisor.Queue, taskvisor.Queue, taskvisor.Queue, taskvisor.DropIfRunning, taskvisor.Join} {
 		s := taskvisor.Submission{Task: taskvisor.Once("submitted "+fmt.Sprint(len(sup.Snapshot().Tasks)), taskvisortest.Script(taskvisortest.Ignore(14*time.Second))), Slot: "key", Admission: a}

@@ -79,6 +79,7 @@ func TestLeaseMovesInTheMetrics(t *testing.T) {
 		later(time.Second)
 		b.want(map[string]float64{"lease_owned{mode=singleton,task=job}": -1, "lease_wanted{mode=singleton,task=job}": -1})
 		standby.Resume(nil)
+		synctest.Wait() // a watch that has not begun tells of no release
 		held.Stop()
 		later(time.Second)
 		a.want(map[string]float64{

@@ -233,7 +233,7 @@ const brokenEnv = "TASKVISORTEST_BROKEN"
 // fails there, and looks for what it says.
 func TestSubscriberRefusesBrokenOnes(t *testing.T) {
 	if name := os.Getenv(brokenEnv); name != "" {
-		taskvisortest.SetHangsAfter(2 * time.Second)
+		taskvisortest.SetHangsAfter(5 * time.Second)
 		taskvisortest.TestSubscriber(t, broken[name].make)
 		return
 	}
