@@ -18,7 +18,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"github.com/taskvisor/taskvisor-go/examples/durable/internal/server"
+	"github.com/taskvisor/taskvisor-go/internal/postgres"
 )
 
 // Processes of the program are this binary.
@@ -31,10 +31,10 @@ func TestMain(m *testing.M) {
 }
 
 // database starts a PostgreSQL. Without one there is nothing to test, and that is said.
-func database(t *testing.T) *server.Server {
+func database(t *testing.T) *postgres.Server {
 	t.Helper()
-	s, err := server.New()
-	if errors.Is(err, server.ErrNone) {
+	s, err := postgres.New()
+	if errors.Is(err, postgres.ErrNone) {
 		t.Skip("NOT TESTED: ", err)
 	}
 	if err != nil {
@@ -52,7 +52,7 @@ type process struct {
 }
 
 // begin starts the program and waits until it serves.
-func begin(t *testing.T, s *server.Server, args ...string) *process {
+func begin(t *testing.T, s *postgres.Server, args ...string) *process {
 	t.Helper()
 	p := &process{t: t, cmd: exec.Command(os.Args[0], append([]string{"-database", s.URL(), "-listen", "127.0.0.1:0"}, args...)...)}
 	p.cmd.Stderr = os.Stderr
@@ -144,7 +144,7 @@ func jobs(t *testing.T, pool *pgxpool.Pool, state string) (n int) {
 	return n
 }
 
-func connect(t *testing.T, s *server.Server) *pgxpool.Pool {
+func connect(t *testing.T, s *postgres.Server) *pgxpool.Pool {
 	t.Helper()
 	pool, err := pgxpool.New(context.Background(), s.URL())
 	if err != nil {

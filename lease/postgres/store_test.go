@@ -9,16 +9,16 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/taskvisor/taskvisor-go/internal/postgres"
 	"github.com/taskvisor/taskvisor-go/lease"
 	"github.com/taskvisor/taskvisor-go/lease/leasetest"
 	pglease "github.com/taskvisor/taskvisor-go/lease/postgres"
-	"github.com/taskvisor/taskvisor-go/lease/postgres/internal/server"
 )
 
-func start(t *testing.T) *server.Server {
+func start(t *testing.T) *postgres.Server {
 	t.Helper()
-	s, err := server.New()
-	if errors.Is(err, server.ErrNone) {
+	s, err := postgres.New()
+	if errors.Is(err, postgres.ErrNone) {
 		t.Skip(err)
 	}
 	if err != nil {

@@ -1,5 +1,6 @@
-// Package server runs a PostgreSQL for tests.
-package server
+// Package postgres runs a PostgreSQL for tests and drivers of this repository's modules:
+// the one of Debian's package, with data of its own in a temporary directory.
+package postgres
 
 import (
 	"errors"
@@ -24,25 +25,35 @@ type Server struct {
 	bin, dir string
 	port     int
 	cred     *syscall.Credential
+	env      []string // of the server's process
 	cmd      *exec.Cmd
 }
 
 // New makes the data of a server in a directory of its own, and starts it.
 func New() (*Server, error) {
+	s, err := prepare()
+	if err != nil {
+		return nil, err
+	}
+	return s, s.Start()
+}
+
+// prepare makes the data.
+func prepare() (*Server, error) {
 	found, err := filepath.Glob("/usr/lib/postgresql/*/bin/initdb")
 	if err != nil || len(found) == 0 {
 		return nil, ErrNone
 	}
 	slices.Sort(found)
 	s := &Server{bin: filepath.Dir(found[len(found)-1])}
-	if s.dir, err = os.MkdirTemp("", "pglease"); err != nil {
+	if s.dir, err = os.MkdirTemp("", "taskvisor-postgres"); err != nil {
 		return nil, err
 	}
 	if err := s.init(); err != nil {
 		_ = os.RemoveAll(s.dir)
 		return nil, err
 	}
-	return s, s.Start()
+	return s, nil
 }
 
 // init makes the data, as the package's user if this is root, which the server refuses.
@@ -103,6 +114,9 @@ func (s *Server) command(name string, args ...string) *exec.Cmd {
 func (s *Server) Start() error {
 	s.cmd = s.command("postgres", "-D", s.dir+"/data", "-p", strconv.Itoa(s.port), "-c", "listen_addresses=127.0.0.1",
 		"-c", "unix_socket_directories=", "-c", "fsync=off")
+	if s.env != nil {
+		s.cmd.Env = append(os.Environ(), s.env...)
+	}
 	if err := s.cmd.Start(); err != nil {
 		return err
 	}
@@ -118,6 +132,9 @@ func (s *Server) Start() error {
 
 // Kill ends the server as a crash would: its children are left to notice.
 func (s *Server) Kill() {
+	if s.cmd == nil || s.cmd.Process == nil {
+		return
+	}
 	_ = s.cmd.Process.Signal(syscall.SIGQUIT)
 	_ = s.cmd.Wait() // its error is the signal
 }
@@ -128,7 +145,15 @@ func (s *Server) Close() {
 	_ = os.RemoveAll(s.dir)
 }
 
+// Addr is where the server listens.
+func (s *Server) Addr() string { return fmt.Sprintf("127.0.0.1:%d", s.port) }
+
 // URL is where clients come to.
 func (s *Server) URL() string {
-	return fmt.Sprintf("postgres://postgres@127.0.0.1:%d/postgres?sslmode=disable", s.port)
+	return URL(s.Addr())
+}
+
+// URL is where clients come to, of a server at that address.
+func URL(addr string) string {
+	return fmt.Sprintf("postgres://postgres@%s/postgres?sslmode=disable", addr)
 }

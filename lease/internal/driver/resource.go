@@ -1,4 +1,4 @@
-package main
+package driver
 
 import (
 	"bufio"
@@ -22,7 +22,7 @@ type write struct {
 	at      time.Time
 	replica string
 	token   uint64
-	stale   bool // and refused
+	stale   bool // and refused: a greater token has been here
 }
 
 func newResource() (*resource, error) {
@@ -86,6 +86,27 @@ func (r *resource) since(then time.Time) (list []write) {
 		}
 	}
 	return list
+}
+
+// law reports what must not be, whatever happens: a term that begins with a token no
+// greater than those before it.
+func (r *resource) law() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	terms := map[uint64]string{}
+	highest := uint64(0)
+	for _, w := range r.writes {
+		who, known := terms[w.token]
+		switch {
+		case known && who != w.replica:
+			return fmt.Errorf("%s and %s have the token %d", who, w.replica, w.token)
+		case !known && w.token < highest:
+			return fmt.Errorf("the term of %s begins with the token %d, after %d", w.replica, w.token, highest)
+		}
+		terms[w.token] = w.replica
+		highest = max(highest, w.token)
+	}
+	return nil
 }
 
 // last returns the latest write, if there is any.

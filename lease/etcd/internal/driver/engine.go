@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"strings"
 	"syscall"
 	"time"
 
@@ -16,12 +17,13 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/taskvisor/taskvisor-go/lease/etcd/internal/engine"
+	"github.com/taskvisor/taskvisor-go/lease/internal/driver"
 )
 
 // serve is the process of one member: it says "ready" and serves until it is killed.
-func serve(args []string) error {
+func serve(config string) error {
 	var c engine.Config
-	if err := json.Unmarshal([]byte(args[0]), &c); err != nil {
+	if err := json.Unmarshal([]byte(config), &c); err != nil {
 		return err
 	}
 	e, err := engine.Start(c)
@@ -36,22 +38,54 @@ func serve(args []string) error {
 
 // cluster is an etcd of one process for each member, so that it can be killed.
 type cluster struct {
+	dir     string
 	configs []engine.Config
 	members []*exec.Cmd // nil: it is down
 }
 
-// newCluster starts n members.
-func newCluster(n int, dir string) (*cluster, error) {
-	configs, err := engine.Cluster(n, func(i int) string { return fmt.Sprintf("%s/%d", dir, i) })
+// newCluster starts the members. The clock of a program in Go cannot be moved for it
+// alone; that leases do not depend on it is another test's matter.
+func newCluster(n driver.Need) (driver.Engine, error) {
+	if n.Clock {
+		return nil, driver.ErrNeed
+	}
+	dir, err := os.MkdirTemp("", "driver")
 	if err != nil {
 		return nil, err
 	}
-	c := &cluster{configs: configs, members: make([]*exec.Cmd, n)}
-	return c, c.up()
+	c := &cluster{dir: dir}
+	members := max(n.Members, 1)
+	c.configs, err = engine.Cluster(members, func(i int) string { return fmt.Sprintf("%s/%d", dir, i) })
+	if err == nil {
+		c.members = make([]*exec.Cmd, members)
+		err = c.Up()
+	}
+	if err != nil {
+		c.Close()
+		return nil, err
+	}
+	return c, nil
 }
 
-// up starts the members that are down, and waits until all serve.
-func (c *cluster) up() error {
+// Addrs implements driver.Engine.
+func (c *cluster) Addrs() (all []string) {
+	for _, config := range c.configs {
+		all = append(all, strings.TrimPrefix(config.Client, "http://"))
+	}
+	return all
+}
+
+// More implements driver.Engine.
+func (c *cluster) More() string { return "" }
+
+// Close implements driver.Engine.
+func (c *cluster) Close() {
+	c.Down()
+	_ = os.RemoveAll(c.dir)
+}
+
+// Up starts the members that are down, and waits until all serve.
+func (c *cluster) Up() error {
 	ready := make(chan error, len(c.configs))
 	started := 0
 	for i := range c.configs {
@@ -64,7 +98,7 @@ func (c *cluster) up() error {
 		}
 		c.members[i] = cmd
 		started++
-		// Ends when the member has said something, or is killed; up waits for it.
+		// Ends when the member has said something, or is killed; Up waits for it.
 		go func() {
 			if !bufio.NewScanner(out).Scan() {
 				ready <- errors.New("etcd did not start")
@@ -112,10 +146,20 @@ func (c *cluster) kill(i int) {
 	}
 }
 
-func (c *cluster) down() {
+// Down implements driver.Engine.
+func (c *cluster) Down() {
 	for i := range c.members {
 		c.kill(i)
 	}
+}
+
+// KillLeader implements driver.Cluster.
+func (c *cluster) KillLeader() error {
+	i, err := c.leader()
+	if err == nil {
+		c.kill(i)
+	}
+	return err
 }
 
 // leader finds the member that leads.

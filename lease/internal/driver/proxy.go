@@ -1,4 +1,4 @@
-package main
+package driver
 
 import (
 	"net"
@@ -90,6 +90,17 @@ func (p *proxy) setCut(cut bool) {
 	defer p.mu.Unlock()
 	p.cut = cut
 	p.open.Broadcast()
+}
+
+// drop closes what is open, as a pooler or a balancer may at any time. New connections
+// are served.
+func (p *proxy) drop() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, c := range p.conns {
+		_ = c.Close()
+	}
+	p.conns = nil
 }
 
 func (p *proxy) close() {
