@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"strings"
@@ -64,7 +65,7 @@ func (r *rig) round(ctx context.Context, f Fault) (m Measured, err error) {
 		return m, err
 	}
 	// Somewhere between two renewals, and long enough for all to be in place.
-	if err := sleep(ctx, r.ttl/2+time.Duration(time.Now().UnixNano())%(r.ttl/2)); err != nil {
+	if err := sleep(ctx, r.ttl/2+rand.N(r.ttl/2)); err != nil {
 		return m, err
 	}
 	if old, err = r.latest(old); err != nil {

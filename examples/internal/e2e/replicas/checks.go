@@ -41,6 +41,7 @@ var ending = []check{
 	{Name: "all replicas end in order", Run: once(endAll)},
 	{Name: "what the last ones counted is the same, scraped and by OTLP", Run: sameCounts},
 	{Name: "no alert has fired by then", Run: quiet},
+	{Name: "at every scrape of the run at most one owned the lease, by the engine's account", Run: account},
 }
 
 func of(job string, do func(ctx context.Context, e *env, job string) error) func(context.Context, *env) error {
@@ -109,8 +110,8 @@ func samePanels(ctx context.Context, e *env) error {
 			}
 		}
 		for i := range exprs[0] {
-			if strings.Contains(exprs[0][i], "up{") || strings.Contains(exprs[0][i], "taskvisor_metrics_overflow_tasks") {
-				continue // of scrapes, and of promsub's own limit
+			if strings.Contains(exprs[0][i], "up{") || strings.Contains(exprs[0][i], "taskvisor_metrics_overflow_tasks") || strings.Contains(exprs[0][i], "taskvisor_lease_") {
+				continue // of scrapes, of promsub's own limit, and of leases, which are not pushed
 			}
 			has, err := e.same(ctx, exprs[0][i], exprs[1][i])
 			if err != nil {
@@ -239,10 +240,10 @@ func sameMetrics(ctx context.Context, e *env) error {
 	return nil
 }
 
-// onlyScraped are an SDK's own limit, and native histograms, which have the plain name.
+// onlyScraped are leases, an SDK's own limit, and native histograms, which have the plain name.
 func onlyScraped(key string) bool {
 	name, _, _ := strings.Cut(key, "{")
-	return name == "taskvisor_metrics_overflow_tasks" || name == "taskvisor_task_attempt_duration_seconds" ||
+	return strings.HasPrefix(name, "taskvisor_lease_") || name == "taskvisor_metrics_overflow_tasks" || name == "taskvisor_task_attempt_duration_seconds" ||
 		name == "taskvisor_gate_wait_seconds" || name == "taskvisor_admission_wait_seconds"
 }
 

@@ -33,6 +33,8 @@ type env struct {
 	patience              time.Duration
 	began                 time.Time
 	running               []*process // the scraped ones first
+	leases                *Leases
+	engine                string // their address
 }
 
 // process is one replica that runs.
@@ -72,7 +74,7 @@ func (e *env) start(p *process) error {
 	if err != nil {
 		return err
 	}
-	p.cmd = exec.Command(exe, "-serve", "-prometheus", e.server, "-listen", p.listen, "-job", p.job, "-instance", p.instance,
+	p.cmd = exec.Command(exe, "-serve", "-prometheus", e.server, "-listen", p.listen, "-job", p.job, "-instance", p.instance, "-leases", e.engine,
 		"-pushed="+strconv.FormatBool(p.pushed), "-ill="+strconv.FormatBool(p.ill))
 	p.cmd.Stdout, p.cmd.Stderr = os.Stdout, os.Stderr
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}

@@ -27,6 +27,7 @@ func main() {
 	flag.StringVar(&r.listen, "listen", "127.0.0.1:8486", "where a replica serves /metrics; of the driver, the first of six")
 	flag.StringVar(&r.job, "job", jobScraped, "the replica's service by OTLP")
 	flag.StringVar(&r.instance, "instance", "r0", "the replica's instance by OTLP")
+	flag.StringVar(&r.leases, "leases", "", "where a replica's leases are")
 	flag.BoolVar(&r.pushed, "pushed", false, "by OTLP alone")
 	flag.BoolVar(&r.ill, "ill", false, "one of the replica's tasks fails")
 	patience := flag.Duration("patience", time.Minute, "how long a check waits for scrapes and pushes")
@@ -54,7 +55,11 @@ func main() {
 // all starts the service, deploys it anew and ends it.
 func (e *env) all(ctx context.Context) (failed int) {
 	defer e.kill()
-	if err := e.startAll(); err != nil {
+	var err error
+	if e.leases, e.engine, err = serveLeases(); err == nil {
+		err = e.startAll()
+	}
+	if err != nil {
 		fmt.Println("FAIL  the replicas start:", err)
 		return 1
 	}
@@ -64,6 +69,7 @@ func (e *env) all(ctx context.Context) (failed int) {
 		checks []checklist.Check[*env]
 	}{
 		{"three replicas", steady},
+		{"a lease and its owners", leaseFaults},
 		{"an orderly deploy of the three", deploy},
 		{"the end", ending},
 	} {

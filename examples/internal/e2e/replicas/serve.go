@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/rpc"
+	"os"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -15,6 +17,7 @@ import (
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
 	"go.opentelemetry.io/otel/sdk/resource"
 
+	"github.com/taskvisor/taskvisor-go/lease"
 	otelsub "github.com/taskvisor/taskvisor-go/subscribers/otel"
 	promsub "github.com/taskvisor/taskvisor-go/subscribers/prom"
 	"github.com/taskvisor/taskvisor-go/taskvisor"
@@ -23,7 +26,8 @@ import (
 // What a replica does: the same whichever way its metrics go.
 const (
 	supervisorName = "shop"
-	failingTask    = "report" // on the replica that is ill
+	failingTask    = "report"  // on the replica that is ill
+	singleTask     = "nightly" // in one replica
 )
 
 var errLedger = errors.New("the ledger does not answer")
@@ -34,6 +38,7 @@ type replica struct {
 	otlp     string // where to push to
 	job      string // by OTLP
 	instance string // by OTLP
+	leases   string // where the engine is
 	pushed   bool   // by OTLP alone, with the labels that boards select by
 	ill      bool
 }
@@ -55,13 +60,18 @@ func (r replica) serve(ctx context.Context) (err error) {
 		err = errors.Join(err, provider.Shutdown(last))
 	}()
 
+	owner, err := r.owner()
+	if err != nil {
+		return err
+	}
 	registry := prometheus.NewRegistry()
-	opts := []taskvisor.Option{taskvisor.WithName(supervisorName), taskvisor.WithSignals(), taskvisor.WithMaxConcurrent(8)}
+	opts := []taskvisor.Option{taskvisor.WithName(supervisorName), taskvisor.WithSignals(), taskvisor.WithMaxConcurrent(8),
+		taskvisor.WithSubscriber(owner.Subscriber())}
 	pushes := []otelsub.Option{otelsub.WithMeterProvider(provider)}
 	if r.pushed {
 		pushes = append(pushes, otelsub.WithPrometheusLabels())
 	} else {
-		opts = append(opts, taskvisor.WithSubscriber(promsub.New(registry)))
+		opts = append(opts, taskvisor.WithSubscriber(promsub.New(registry, promsub.WithLeases(owner))))
 	}
 	sup, err := taskvisor.New(append(opts, taskvisor.WithSubscriber(otelsub.New(pushes...)))...)
 	if err != nil {
@@ -72,7 +82,7 @@ func (r replica) serve(ctx context.Context) (err error) {
 		return err
 	}
 	defer stop()
-	err = sup.Run(ctx, r.tasks(sup)...)
+	err = sup.Run(ctx, r.tasks(sup, owner)...)
 	select {
 	case <-seen:
 	case <-time.After(time.Minute):
@@ -84,9 +94,19 @@ func (r replica) serve(ctx context.Context) (err error) {
 // pushEvery is short, as the interval of the scrapes is.
 const pushEvery = time.Second
 
+// owner takes the leases of this process, which has a name that no other has.
+func (r replica) owner() (*lease.Owner, error) {
+	client, err := rpc.Dial("tcp", r.leases)
+	if err != nil {
+		return nil, err
+	}
+	id := fmt.Sprintf("%s/%d", r.listen, os.Getpid())
+	return lease.New(store{client, id}, lease.WithID(id), lease.WithPrefix(r.job+"/"), lease.WithTTL(leaseTTL))
+}
+
 // tasks are what a service may have: periodic and resident ones, some that wait at a
-// gate, and one that submits work to slots.
-func (r replica) tasks(sup *taskvisor.Supervisor) []taskvisor.TaskSpec {
+// gate, one that submits work to slots, and one that has a lease.
+func (r replica) tasks(sup *taskvisor.Supervisor, owner *lease.Owner) []taskvisor.TaskSpec {
 	door := taskvisor.NewLimit("door", 1)
 	report := work(50 * time.Millisecond)
 	if r.ill {
@@ -96,6 +116,8 @@ func (r replica) tasks(sup *taskvisor.Supervisor) []taskvisor.TaskSpec {
 		taskvisor.Periodic("sync", 300*time.Millisecond, work(50*time.Millisecond), taskvisor.WithTimeout(time.Second)),
 		taskvisor.Periodic(failingTask, 400*time.Millisecond, report, taskvisor.ConstantBackoff(2*time.Second)),
 		taskvisor.Restartable("consume", func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }),
+		taskvisor.Restartable(singleTask, func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() },
+			owner.Singleton(singleTask), taskvisor.WithGrace(leaseTTL/4)),
 		taskvisor.Periodic("left", 100*time.Millisecond, work(200*time.Millisecond), taskvisor.WithGate(door)),
 		taskvisor.Periodic("right", 100*time.Millisecond, work(200*time.Millisecond), taskvisor.WithGate(door)),
 		taskvisor.Periodic("receive", 500*time.Millisecond, func(ctx context.Context) error {

@@ -1,37 +1,42 @@
 package main
 
 import (
+	"context"
 	"errors"
+	"os"
 	"testing"
 	"time"
 
+	"github.com/taskvisor/taskvisor-go/lease/internal/driver"
 	"github.com/taskvisor/taskvisor-go/lease/kubernetes/internal/server"
 )
 
-// Whoever is cut off has stopped before another begins, and whoever stops hands over well
-// before its lease would expire. What client-go does is measured and not judged.
-func TestOwnersDoNotOverlap(t *testing.T) {
+// Replicas are this binary.
+func TestMain(m *testing.M) {
+	if driver.Child() {
+		main()
+		return
+	}
+	os.Exit(m.Run())
+}
+
+func TestDriver(t *testing.T) {
 	const ttl = 4 * time.Second
-	s, err := server.New()
-	if errors.Is(err, server.ErrNone) {
-		t.Skip(err)
+	if testing.Short() {
+		t.Skip("it takes two minutes")
 	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(s.Close)
-	for fault, limit := range map[string]time.Duration{"cut": 2 * ttl, "term": ttl / 2} {
-		t.Run(fault, func(t *testing.T) {
-			m, err := round(s, "lease", fault, ttl)
+	for _, f := range driver.Faults {
+		t.Run(f.Name, func(t *testing.T) {
+			all, err := program.Rounds(context.Background(), 1, "lease", f, ttl, os.Stderr)
+			if errors.Is(err, driver.ErrNeed) || errors.Is(err, server.ErrNone) {
+				t.Skip(err)
+			}
 			if err != nil {
 				t.Fatal(err)
 			}
-			t.Logf("takeover after %s, the old stopped after %s, overlap %s", m.takeover, m.stopped, m.overlap)
-			if m.overlap != 0 {
-				t.Errorf("they overlapped for %s", m.overlap)
-			}
-			if m.takeover > limit {
-				t.Errorf("the takeover took %s", m.takeover)
+			t.Logf("%+v", all[0])
+			if err := driver.Judge(f, all[0], ttl); err != nil {
+				t.Error(err)
 			}
 		})
 	}

@@ -206,10 +206,15 @@ func (s *Server) ready() error {
 }
 
 // Config is how a user comes to the server. It limits no requests.
-func (s *Server) Config(u User) *rest.Config {
-	return &rest.Config{Host: "https://" + s.addr, BearerToken: u.Token, QPS: -1,
-		TLSClientConfig: rest.TLSClientConfig{CAFile: s.file("certs/apiserver.crt")}}
+func (s *Server) Config(u User) *rest.Config { return Config(s.addr, s.Certificate(), u) }
+
+// Config is how a user comes to the server at addr that has the certificate.
+func Config(addr, certificate string, u User) *rest.Config {
+	return &rest.Config{Host: "https://" + addr, BearerToken: u.Token, QPS: -1, TLSClientConfig: rest.TLSClientConfig{CAFile: certificate}}
 }
+
+// Certificate names the file of the server's certificate.
+func (s *Server) Certificate() string { return s.file("certs/apiserver.crt") }
 
 // Addr is where the server listens.
 func (s *Server) Addr() string { return s.addr }
