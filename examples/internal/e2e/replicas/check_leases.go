@@ -77,6 +77,7 @@ func cutOff(ctx context.Context, e *env) error {
 	}
 	e.leases.conn(last.Owner).Cut(true)
 	err = e.takenOver(ctx, last)
+	checklist.Pause(ctx, leaseTTL) // whoever goes on is scraped meanwhile
 	e.leases.conn(last.Owner).Cut(false)
 	return errors.Join(err, ownedOnce(ctx, e))
 }
