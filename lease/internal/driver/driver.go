@@ -7,8 +7,8 @@
 // engine, and what contends for the lease there, package lease first. Replicas are that
 // command again, with another first argument.
 //
-// Two laws hold: at the resource no term begins with a lesser token than one before it,
-// by whatever contender; and owners by package lease overlap in no partition.
+// Two laws hold for package lease ([Judge]): no term begins with a token that is no greater
+// than one before it, as the resource sees them; and in a partition owners never overlap.
 package driver
 
 import (
@@ -101,7 +101,7 @@ func (p Program) drive(ctx context.Context, args []string) error {
 		defer func() { _ = file.Close() }()
 		log = file
 	}
-	fmt.Printf("| fault | by | takeover, ms | old stops after, ms | overlap, ms | stale writes |\n|---|---|--:|--:|--:|--:|\n")
+	fmt.Printf("| fault | by | takeover, ms | old stops after, ms | overlap, ms | stale writes | tokens fell |\n|---|---|--:|--:|--:|--:|--:|\n")
 	for _, f := range Faults {
 		for _, c := range p.Contenders {
 			if !among(*only, f.Name) || !among(*kinds, c.Name) {
@@ -147,9 +147,10 @@ func (p Program) Rounds(ctx context.Context, n int, by string, f Fault, ttl time
 
 // row sums up the rounds of one fault: the least and the greatest of each.
 func row(fault, by string, all []Measured) string {
-	kept, stale := 0, 0
+	kept, stale, fallen := 0, 0, 0
 	for _, m := range all {
 		stale += m.Stale
+		fallen += m.Fallen
 		if m.Kept {
 			kept++
 		}
@@ -163,8 +164,8 @@ func row(fault, by string, all []Measured) string {
 	default:
 		takeover = fmt.Sprintf("none in %d of %d, %s", kept, len(all), takeover)
 	}
-	return fmt.Sprintf("| %s | %s | %s | %s | %s | %d |", fault, by, takeover, stopped,
-		span(all, func(m Measured) time.Duration { return m.Overlap }), stale)
+	return fmt.Sprintf("| %s | %s | %s | %s | %s | %d | %d |", fault, by, takeover, stopped,
+		span(all, func(m Measured) time.Duration { return m.Overlap }), stale, fallen)
 }
 
 func span(all []Measured, of func(m Measured) time.Duration) string {

@@ -98,6 +98,9 @@ func Judge(f Fault, m Measured, ttl time.Duration) (err error) {
 	if m.Overlap > overlap || (overlap == 0 && m.Stale > 0) {
 		err = errors.Join(err, fmt.Errorf("they overlapped for %s, with %d stale writes", m.Overlap, m.Stale))
 	}
+	if m.Fallen > 0 {
+		err = errors.Join(err, fmt.Errorf("%d terms began with a token no greater than one before", m.Fallen))
+	}
 	if f.Name == "engine" && m.Stopped > ttl {
 		err = errors.Join(err, fmt.Errorf("it went on for %s without an engine", m.Stopped))
 	}

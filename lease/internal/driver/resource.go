@@ -88,25 +88,22 @@ func (r *resource) since(then time.Time) (list []write) {
 	return list
 }
 
-// law reports what must not be, whatever happens: a term that begins with a token no
-// greater than those before it.
-func (r *resource) law() error {
+// fallen counts the terms that began with a token that was no greater than all before:
+// what must not be, whatever happens.
+func (r *resource) fallen() (n int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	terms := map[uint64]string{}
+	terms := map[string]bool{}
 	highest := uint64(0)
 	for _, w := range r.writes {
-		who, known := terms[w.token]
-		switch {
-		case known && who != w.replica:
-			return fmt.Errorf("%s and %s have the token %d", who, w.replica, w.token)
-		case !known && w.token < highest:
-			return fmt.Errorf("the term of %s begins with the token %d, after %d", w.replica, w.token, highest)
+		term := fmt.Sprint(w.replica, " ", w.token)
+		if !terms[term] && w.token <= highest {
+			n++
 		}
-		terms[w.token] = w.replica
+		terms[term] = true
 		highest = max(highest, w.token)
 	}
-	return nil
+	return n
 }
 
 // last returns the latest write, if there is any.

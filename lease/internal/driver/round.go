@@ -20,6 +20,7 @@ type Measured struct {
 	Stopped  time.Duration // from the fault to the last write of the old term; for a pause, from its end
 	Overlap  time.Duration // of the old term's writes behind the first of the new
 	Stale    int           // writes of the old term behind it, which the resource refused
+	Fallen   int           // terms that began with a token no greater than one before
 }
 
 // rig is an engine, a resource and three replicas.
@@ -72,7 +73,8 @@ func (r *rig) round(ctx context.Context, f Fault) (m Measured, err error) {
 		return m, err
 	}
 	m, err = r.suffer(ctx, f, old)
-	return m, errors.Join(err, r.resource.law())
+	m.Fallen = r.resource.fallen()
+	return m, err
 }
 
 func (r *rig) mend(f Fault) (err error) {

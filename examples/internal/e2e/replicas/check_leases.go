@@ -66,7 +66,9 @@ func killed(ctx context.Context, e *env) error {
 	if err := p.cmd.Process.Kill(); err != nil {
 		return err
 	}
-	<-p.done // its error is the signal
+	if err := <-p.done; err == nil {
+		return errors.New("it was killed and has ended in order")
+	}
 	return errors.Join(e.takenOver(ctx, last), e.start(p), ownedOnce(ctx, e), servicesAre(count, 0)(ctx, e, jobScraped))
 }
 

@@ -20,7 +20,8 @@ import (
 	"github.com/taskvisor/taskvisor-go/lease/internal/driver"
 )
 
-// serve is the process of one member: it says "ready" and serves until it is killed.
+// serve is the process of one member: it says "ready" and serves until it is killed. A line
+// of input is how far its clock is to be ahead.
 func serve(config string) error {
 	var c engine.Config
 	if err := json.Unmarshal([]byte(config), &c); err != nil {
@@ -32,8 +33,19 @@ func serve(config string) error {
 	}
 	defer e.Close()
 	fmt.Println("ready")
-	_, err = io.Copy(io.Discard, os.Stdin) // ends with the driver
-	return err
+	lines := bufio.NewScanner(os.Stdin) // ends with the driver
+	for lines.Scan() {
+		by, err := time.ParseDuration(lines.Text())
+		if err != nil {
+			return err
+		}
+		before := time.Now().Round(0) // the real time alone
+		move(by)
+		if went := time.Now().Round(0).Sub(before).Round(time.Second); went != 0 {
+			fmt.Fprintln(os.Stderr, "the clock of etcd went by", went)
+		}
+	}
+	return lines.Err()
 }
 
 // cluster is an etcd of one process for each member, so that it can be killed.
@@ -41,12 +53,12 @@ type cluster struct {
 	dir     string
 	configs []engine.Config
 	members []*exec.Cmd // nil: it is down
+	inputs  []io.Writer // theirs
 }
 
-// newCluster starts the members. The clock of a program in Go cannot be moved for it
-// alone; that leases do not depend on it is another test's matter.
+// newCluster starts the members.
 func newCluster(n driver.Need) (driver.Engine, error) {
-	if n.Clock {
+	if n.Clock && !movable {
 		return nil, driver.ErrNeed
 	}
 	dir, err := os.MkdirTemp("", "driver")
@@ -57,7 +69,7 @@ func newCluster(n driver.Need) (driver.Engine, error) {
 	members := max(n.Members, 1)
 	c.configs, err = engine.Cluster(members, func(i int) string { return fmt.Sprintf("%s/%d", dir, i) })
 	if err == nil {
-		c.members = make([]*exec.Cmd, members)
+		c.members, c.inputs = make([]*exec.Cmd, members), make([]io.Writer, members)
 		err = c.Up()
 	}
 	if err != nil {
@@ -127,7 +139,7 @@ func (c *cluster) start(i int) (*exec.Cmd, io.Reader, error) {
 	cmd := exec.Command(exe, "engine", string(config)) //nolint:gosec // it is this program
 	cmd.Stderr = os.Stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if _, err := cmd.StdinPipe(); err != nil { // held open
+	if c.inputs[i], err = cmd.StdinPipe(); err != nil { // held open
 		return nil, nil, err
 	}
 	out, err := cmd.StdoutPipe()
@@ -158,6 +170,17 @@ func (c *cluster) KillLeader() error {
 	i, err := c.leader()
 	if err == nil {
 		c.kill(i)
+	}
+	return err
+}
+
+// Move implements driver.Clock.
+func (c *cluster) Move(ahead time.Duration) (err error) {
+	for i, cmd := range c.members {
+		if cmd != nil {
+			_, write := fmt.Fprintln(c.inputs[i], ahead)
+			err = errors.Join(err, write)
+		}
 	}
 	return err
 }
