@@ -153,6 +153,9 @@ func (s *Subscriber) end(ctx context.Context, at *attempt, a *taskvisor.Attempt,
 			at.start, trace.WithTimestamp(leftAt))
 	}
 	if span != nil {
+		if asked == nil { // the event that says so may come later than the end that it asks for
+			asked = askedOf(ctx)
+		}
 		span.SetAttributes(late...)
 		s.finish(span, r, asked)
 	}

@@ -58,6 +58,24 @@ func isCancellation(err error, left *int) bool {
 	return false
 }
 
+// askedOf returns what the caller gave as a cause of the stop or interruption of the
+// attempt that ctx is of; nil if it gave none.
+func askedOf(ctx context.Context) error {
+	err := context.Cause(ctx)
+	joined, ok := err.(interface{ Unwrap() []error })
+	if !ok {
+		return nil
+	}
+	branches := joined.Unwrap()
+	if len(branches) != 2 || !isReason(err, branches[0]) {
+		return nil
+	}
+	if _, bare := branches[1].(taskvisor.Reason); bare {
+		return nil
+	}
+	return branches[1]
+}
+
 // isReason reports whether err is the cause of an attempt's context: the reason of a
 // stop, and beside it what the caller gave as its cause.
 func isReason(err, first error) bool {

@@ -42,7 +42,7 @@ func (s *Subscriber) place(b *beginning, now time.Time) (at place) {
 	a, t := b.a, b.task
 	var replaced trace.SpanContext
 	if a.Number == 1 && a.Replaced != 0 {
-		replaced = s.replaced.take(a.Replaced)
+		replaced = s.lastOf(a.Replaced)
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()

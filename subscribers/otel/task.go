@@ -126,21 +126,43 @@ func (c *config) newShape(a *taskvisor.Attempt) *shape {
 }
 
 // displace keeps the latest span of an owner that a Replace submission stopped, for
-// the newcomer to link to: it was asked for before the newcomer can begin, and once
-// more when the owner is gone, in case its attempt was only just being begun.
+// the newcomer to link to: when that is asked for, and once more when the owner is gone,
+// in case its attempt was only just being begun.
 func (s *Subscriber) displace(e *taskvisor.Event) {
-	t := s.known(e.Local())
-	if t == nil {
-		return
+	if t := s.known(e.Local()); t != nil {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		if sc := t.moveLocked(); sc.IsValid() {
+			s.replaced.keep(e.TaskID, sc)
+		}
 	}
-	t.mu.Lock()
-	sc := t.prev
-	keep := !t.moved && sc.IsSampled()
-	t.moved = t.moved || keep
-	t.mu.Unlock()
-	if keep {
-		s.replaced.keep(e.TaskID, sc)
+}
+
+// moveLocked returns the latest span, once; the zero one if nobody can see that.
+func (t *task) moveLocked() (sc trace.SpanContext) {
+	if t.moved || !t.prev.IsSampled() {
+		return sc
 	}
+	t.moved = true
+	return t.prev
+}
+
+// lastOf returns the latest span of a displaced owner. The newcomer may begin before we
+// are told of the owner's end: then it still is among the owners.
+func (s *Subscriber) lastOf(id taskvisor.TaskID) trace.SpanContext {
+	if sc := s.replaced.take(id); sc.IsValid() {
+		return sc
+	}
+	if kept, ok := s.owners.Load(id); ok {
+		t := kept.(*task)
+		t.mu.Lock()
+		sc := t.moveLocked()
+		t.mu.Unlock()
+		if sc.IsValid() {
+			return sc
+		}
+	}
+	return s.replaced.take(id) // we were told meanwhile
 }
 
 // memorySize bounds the displaced owners whose newcomers have not begun: they
