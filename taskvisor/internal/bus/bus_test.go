@@ -251,6 +251,43 @@ func TestCut(t *testing.T) {
 	}
 }
 
+// One that was cut off while it was at an item keeps nothing when it has left it.
+func TestCutKeepsNothing(t *testing.T) {
+	var b bus.Bus[item, *item]
+	slow, fast := b.Add(100, tell), b.Add(100, tell)
+	for range 3 {
+		publish(&b, 0, false)
+		fast.Next()
+	}
+	slow.Next()
+	slow.Cut()
+	fast.Rest()
+	slow.Next()
+	_, items := b.Kept()
+	for _, it := range items {
+		if it != (item{}) {
+			t.Errorf("a bus at rest keeps %+v", it)
+		}
+	}
+}
+
+// What a reader holds in hand is small beside its capacity: one that stands still at
+// an item loses all but an eighth more than that.
+func TestWhatIsInHandCountsLittle(t *testing.T) {
+	var b bus.Bus[item, *item]
+	r := b.Add(16, tell)
+	for range 16 {
+		publish(&b, 0, false)
+	}
+	r.Next()
+	for range 16 {
+		publish(&b, 0, false)
+	}
+	if st := r.Status(); st.Dropped[0] != 14 {
+		t.Errorf("status %+v", st)
+	}
+}
+
 // Publishing for one reader that keeps up allocates nothing but chunks.
 func TestPublishAllocations(t *testing.T) {
 	var b bus.Bus[item, *item]
