@@ -141,8 +141,8 @@ func TestRestKeepsNothing(t *testing.T) {
 			}
 		}()
 		synctest.Wait()
-		if places, _ := b.Kept(); n != 5000 || places != 0 {
-			t.Errorf("%d read, %d places kept", n, places)
+		if places, _ := b.Kept(); n != 5000 || places != 0 || r.InHand() {
+			t.Errorf("%d read, %d places kept, in hand: %t", n, places, r.InHand())
 		}
 		for i := range 50 { // one at a time: it rests after each
 			publish(&b, 0, false)
