@@ -141,8 +141,8 @@ func TestRestKeepsNothing(t *testing.T) {
 			}
 		}()
 		synctest.Wait()
-		if places, _ := b.Kept(); n != 5000 || places != 0 {
-			t.Errorf("%d read, %d places kept", n, places)
+		if places, _ := b.Kept(); n != 5000 || places != 0 || r.InHand() {
+			t.Errorf("%d read, %d places kept, in hand: %t", n, places, r.InHand())
 		}
 		for i := range 50 { // one at a time: it rests after each
 			publish(&b, 0, false)
@@ -247,6 +247,43 @@ func TestCut(t *testing.T) {
 		t.Error("something is read after the cut")
 	}
 	if st := r.Status(); st.Delivered != 1 || st.Dropped[0] != 49 || st.Queued != 0 {
+		t.Errorf("status %+v", st)
+	}
+}
+
+// One that was cut off while it was at an item keeps nothing when it has left it.
+func TestCutKeepsNothing(t *testing.T) {
+	var b bus.Bus[item, *item]
+	slow, fast := b.Add(100, tell), b.Add(100, tell)
+	for range 3 {
+		publish(&b, 0, false)
+		fast.Next()
+	}
+	slow.Next()
+	slow.Cut()
+	fast.Rest()
+	slow.Next()
+	_, items := b.Kept()
+	for _, it := range items {
+		if it != (item{}) {
+			t.Errorf("a bus at rest keeps %+v", it)
+		}
+	}
+}
+
+// What a reader holds in hand is small beside its capacity: one that stands still at
+// an item loses all but an eighth more than that.
+func TestWhatIsInHandCountsLittle(t *testing.T) {
+	var b bus.Bus[item, *item]
+	r := b.Add(16, tell)
+	for range 16 {
+		publish(&b, 0, false)
+	}
+	r.Next()
+	for range 16 {
+		publish(&b, 0, false)
+	}
+	if st := r.Status(); st.Dropped[0] != 14 {
 		t.Errorf("status %+v", st)
 	}
 }

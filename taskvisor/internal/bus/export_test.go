@@ -11,6 +11,13 @@ func (b *Bus[E, P]) Kept() (places int, items []E) {
 	return places, items
 }
 
+// InHand reports whether the reader holds on to anything that was published.
+func (r *Reader[E, P]) InHand() bool {
+	r.bus.mu.Lock()
+	defer r.bus.mu.Unlock()
+	return r.batch != nil || r.at != nil || r.saved != nil
+}
+
 // Rest is what a reader does that finds nothing more to read.
 func (r *Reader[E, P]) Rest() {
 	r.refill()

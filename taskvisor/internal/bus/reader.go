@@ -136,6 +136,7 @@ func (r *Reader[E, P]) refill() (wait, ended bool) {
 	r.taken += uint64(len(r.batch) - r.reports)
 	r.batch, r.at, r.reports, r.reading = nil, nil, 0, false
 	if r.pos.Load() < 0 {
+		b.restLocked() // the others may have waited for what it was at
 		return false, true
 	}
 	r.pos.Store(0)
