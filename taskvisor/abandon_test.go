@@ -323,3 +323,20 @@ func bodyBlocks(release <-chan struct{}) error { <-release; return nil }
 
 //go:noinline
 func childBlocks(release <-chan struct{}) { <-release }
+
+// What the snapshot shows of an abandoned task that ended is its outcome, not what its
+// body returned later.
+func TestEndedShowsWhyItWasAbandoned(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		sup, _ := taskvisortest.Start(t)
+		h := addTo(t, sup, taskvisor.Once("a", func(context.Context) error { time.Sleep(time.Minute); return errBoom }, taskvisor.WithGrace(time.Second)))
+		synctest.Wait()
+		h.Stop()
+		<-h.Returned()
+		synctest.Wait()
+		ended := sup.Snapshot().Recent
+		if len(ended) != 1 || ended[0].Outcome != taskvisor.OutcomeAbandoned || !strings.Contains(ended[0].Error, "grace") {
+			t.Errorf("%+v", ended)
+		}
+	})
+}

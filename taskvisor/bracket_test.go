@@ -294,3 +294,31 @@ func (b *queuedBracket) BeginAttempt(ctx context.Context, _ taskvisor.Attempt) c
 }
 
 func (b *queuedBracket) EndAttempt(context.Context, taskvisor.Attempt, taskvisor.Result) { b.ended++ }
+
+// noBracket changes nothing.
+type noBracket struct{}
+
+func (noBracket) OnEvent(context.Context, taskvisor.Event)                              {}
+func (noBracket) BeginAttempt(ctx context.Context, _ taskvisor.Attempt) context.Context { return ctx }
+func (noBracket) EndAttempt(context.Context, taskvisor.Attempt, taskvisor.Result)       {}
+
+// The recovery precedes the end of the attempt that brings it, with brackets and without.
+func TestRecoveredBeforeStopped(t *testing.T) {
+	for name, opts := range map[string][]taskvisor.Option{"none": nil, "brackets": {taskvisor.WithSubscriber(noBracket{})}} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				sup, rec := taskvisortest.Start(t, opts...)
+				h := addTo(t, sup, taskvisor.Restartable("a", taskvisortest.Script(taskvisortest.Fail(errBoom), taskvisortest.Succeed())))
+				<-h.Done()
+				synctest.Wait()
+				var kinds []taskvisor.EventKind
+				for _, e := range rec.Events("a") {
+					if e.Attempt == 2 && (e.Kind == taskvisor.TaskRecovered || e.Kind == taskvisor.TaskStopped) {
+						kinds = append(kinds, e.Kind)
+					}
+				}
+				sameList(t, "events", kinds, []taskvisor.EventKind{taskvisor.TaskRecovered, taskvisor.TaskStopped})
+			})
+		})
+	}
+}

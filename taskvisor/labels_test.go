@@ -7,6 +7,7 @@ import (
 	"runtime/pprof"
 	"runtime/trace"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -150,4 +151,30 @@ func TestTraceRegions(t *testing.T) {
 	same(t, "region", bytes.Contains(b.Bytes(), []byte("taskvisor.attempt")), true)
 	same(t, "task", bytes.Contains(b.Bytes(), []byte("during the trace")), true)
 	same(t, "earlier task", bytes.Contains(b.Bytes(), []byte("before the trace")), false)
+}
+
+// asked counts what a context is asked.
+type asked struct {
+	context.Context
+	n *atomic.Int64
+}
+
+func (c asked) Value(key any) any { c.n.Add(1); return c.Context.Value(key) }
+
+// The context given to Add is asked for its labels then, and not when a task that has
+// waited for long gets them again: its lock is held.
+func TestLabelsAreAskedForOnce(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		sup, _ := taskvisortest.Start(t)
+		var n atomic.Int64
+		h, err := sup.Add(asked{context.Background(), &n}, taskvisor.Periodic("a", time.Hour, noWork, taskvisor.WithInitialDelay(time.Hour, time.Hour)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		atFirst := n.Load()
+		time.Sleep(24 * time.Hour)
+		if h.Status().Attempt < 20 || n.Load() != atFirst {
+			t.Errorf("%d attempts, asked %d times, then %d", h.Status().Attempt, atFirst, n.Load()-atFirst)
+		}
+	})
 }

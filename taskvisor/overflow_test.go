@@ -107,6 +107,9 @@ func checkOverflow(t *testing.T, all, got []taskvisor.Event, capacity int) {
 		t.Fatalf("no overflow in %v", numbers(got))
 	}
 	saved, over, rest := got[1:at], got[at], got[at+1:]
+	if over.Supervisor != all[0].Supervisor || over.Supervisor == "" {
+		t.Errorf("the overflow of supervisor %q", over.Supervisor)
+	}
 	overwritten, kept := all[1:len(all)-capacity], all[len(all)-capacity:]
 	var want []taskvisor.Event
 	for _, e := range overwritten {

@@ -120,3 +120,33 @@ func TestSubscribersSilenceTheDefaultLogger(t *testing.T) {
 		}
 	}
 }
+
+// A body that was stopped and returns the cancellation says nothing, however it puts it.
+func TestCancellationsAreNotHeard(t *testing.T) {
+	lines := logged(t, func() {
+		synctest.Test(t, func(t *testing.T) {
+			sup, err := taskvisor.New()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := sup.Start(context.Background()); err != nil {
+				t.Fatal(err)
+			}
+			for name, err := range map[string]func(ctx context.Context) error{
+				"cause":    context.Cause,
+				"err":      context.Context.Err,
+				"deadline": func(context.Context) error { return context.DeadlineExceeded },
+			} {
+				h := addTo(t, sup, taskvisor.Restartable(name, func(ctx context.Context) error { <-ctx.Done(); return err(ctx) }))
+				synctest.Wait()
+				if _, err := h.Cancel(context.Background()); err != nil {
+					t.Error(err)
+				}
+			}
+			if err := sup.Shutdown(context.Background()); err != nil {
+				t.Error(err)
+			}
+		})
+	})
+	sameList(t, "lines", lines, []string{""})
+}

@@ -45,3 +45,19 @@ func TestScheduleFollowsTheWallClock(t *testing.T) {
 		})
 	}
 }
+
+// While it waits for the calendar it looks at the wall clock every minute, since that may
+// be set.
+func TestScheduledLooksAtTheClock(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		sup, _ := taskvisortest.Start(t)
+		h := addTo(t, sup, taskvisor.Scheduled("a", func(prev time.Time) time.Time { return prev.Add(time.Hour) }, noWork))
+		for range 3 {
+			time.Sleep(time.Hour)
+			synctest.Wait()
+			if d := taskvisor.WakesIn(h); d <= 0 || d > time.Minute {
+				t.Errorf("after attempt %d it wakes in %s", h.Status().Attempt, d)
+			}
+		}
+	})
+}
