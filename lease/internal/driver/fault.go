@@ -1,8 +1,10 @@
 package driver
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"io"
 	"syscall"
 	"time"
 )
@@ -64,6 +66,26 @@ func moved(by time.Duration) func(*rig, *process) error {
 		}
 		return clock.Move(by * r.ttl)
 	}
+}
+
+// Prove has package lease suffer a fault until a round is as [Judge] wants it, three times
+// at most: a machine that is too busy is a pause of everybody. What no delay excuses counts
+// at once. ErrNeed is that the engine cannot have the fault.
+func (p Program) Prove(ctx context.Context, f Fault, ttl time.Duration, log io.Writer) (m Measured, err error) {
+	for range 3 {
+		all, failed := p.Rounds(ctx, 1, p.Contenders[0].Name, f, ttl, log)
+		if all != nil {
+			m = all[0]
+		}
+		if err = failed; err == nil {
+			err = Judge(f, m, ttl)
+		}
+		if err == nil || all == nil || errors.Is(err, errTaken) || m.Fallen > 0 {
+			return m, err
+		}
+		_, _ = fmt.Fprintln(log, f.Name, "again:", err)
+	}
+	return m, err
 }
 
 // Judge says what is wrong with a round of package lease: whoever takes over does so

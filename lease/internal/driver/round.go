@@ -23,6 +23,9 @@ type Measured struct {
 	Fallen   int           // terms that began with a token no greater than one before
 }
 
+// errTaken is what no delay excuses.
+var errTaken = errors.New("the resource has taken a stale write")
+
 // rig is an engine, a resource and three replicas.
 type rig struct {
 	engine   Engine
@@ -132,7 +135,7 @@ func (r *rig) suffer(ctx context.Context, f Fault, old write) (m Measured, err e
 			m.Overlap = w.at.Sub(later(first.at, from))
 			m.Stale++
 			if !w.stale {
-				return m, errors.New("the resource has taken a stale write")
+				return m, errTaken
 			}
 		}
 	}

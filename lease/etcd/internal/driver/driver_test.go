@@ -26,17 +26,14 @@ func TestDriver(t *testing.T) {
 	}
 	for _, f := range driver.Faults {
 		t.Run(f.Name, func(t *testing.T) {
-			all, err := program.Rounds(context.Background(), 1, "lease", f, ttl, os.Stderr)
+			measured, err := program.Prove(context.Background(), f, ttl, os.Stderr)
 			if errors.Is(err, driver.ErrNeed) {
 				t.Skip(err)
 			}
 			if err != nil {
 				t.Fatal(err)
 			}
-			t.Logf("%+v", all[0])
-			if err := driver.Judge(f, all[0], ttl); err != nil {
-				t.Error(err)
-			}
+			t.Logf("%+v", measured)
 		})
 	}
 }
