@@ -42,7 +42,7 @@ type Subscriber struct {
 	skipped atomic.Uint64
 
 	replaced memory
-	owners   sync.Map // of *task by TaskID: those of slots, from their first attempt to their removal
+	slots    sync.Map // of *task by TaskID: those of slots, from their first attempt to their removal
 }
 
 // source is where spans come from.
@@ -134,7 +134,7 @@ func (s *Subscriber) begin(ctx context.Context, tracer trace.Tracer, caller trac
 		return s.bodyContext(ctx, caller)
 	}
 	if a.Number == 1 && a.Slot != "" {
-		s.owners.Store(a.TaskID, b.task)
+		s.slots.Store(a.TaskID, b.task)
 	}
 	b.lease = leaseAttributes(ctx)
 	b.start = trace.WithAttributes(append(startAttributes(b.shape, &a), b.lease...)...)
@@ -176,7 +176,7 @@ func (s *Subscriber) OnEvent(ctx context.Context, e taskvisor.Event) {
 		if e.Reason == taskvisor.ErrReplaced {
 			s.displace(&e)
 		}
-		s.owners.Delete(e.TaskID)
+		s.slots.Delete(e.TaskID)
 	}
 }
 

@@ -153,7 +153,7 @@ func (s *Subscriber) lastOf(id taskvisor.TaskID) trace.SpanContext {
 	if sc := s.replaced.take(id); sc.IsValid() {
 		return sc
 	}
-	if kept, ok := s.owners.Load(id); ok {
+	if kept, ok := s.slots.Load(id); ok {
 		t := kept.(*task)
 		t.mu.Lock()
 		sc := t.moveLocked()

@@ -78,7 +78,7 @@ func story(t *testing.T, otelOpts ...otelsub.Option) *both {
 	}
 	synctest.Wait()
 	b.engine.Expire("taskvisor/robbed")
-	stubborn := b.add(t, taskvisor.Once("stubborn", taskvisortest.Script(taskvisortest.Ignore(14*time.Second)), taskvisor.WithGrace(time.Second)))
+	stubborn := b.add(t, taskvisor.Once("stubborn", taskvisortest.Script(taskvisortest.Ignore(13*time.Second)), taskvisor.WithGrace(time.Second)))
 	synctest.Wait()
 	stubborn.Stop()
 	b.add(t, taskvisor.Restartable("resident", taskvisortest.Script(taskvisortest.Ignore(14*time.Second))))
