@@ -41,9 +41,10 @@
 // A process that is stopped between its check and its write, by SIGSTOP, by its
 // hypervisor or by a collection of garbage, writes once it goes on, whatever was
 // promised to whom meanwhile. No lease can help that. The token can, where the write
-// happens: see [Token]. A clock of the engine that jumps by more than a quarter of the
-// TTL, and an engine that forgets what it acknowledged, lead to two owners as well.
-// Nothing here is exactly once, and nothing submitted survives its process.
+// happens: see [Token]. A clock that jumps ahead by more than a quarter of the TTL, in
+// an engine whose leases follow it (PostgreSQL's do, etcd's do not), and an engine that
+// forgets what it acknowledged, lead to two owners as well. Nothing here is exactly
+// once, and nothing submitted survives its process.
 //
 // # A lease, as its owner sees it
 //
