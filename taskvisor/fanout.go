@@ -105,7 +105,7 @@ func (f *fanout) announce(e Event) {
 
 func (f *fanout) recordRootLocked(e Event) {
 	if !f.wants(e.Kind) {
-		f.bus.Count(final(e.Kind))
+		f.bus.Count(1, final(e.Kind))
 		return
 	}
 	if en, n := f.bus.Next(final(e.Kind)); en != nil {

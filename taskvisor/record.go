@@ -46,6 +46,7 @@ var eventOrder = [...]struct {
 // it. The task's lock is held.
 func (t *task) recordAll(e life.Effects, now time.Time, at life.Time, why error) {
 	if e&life.Events != 0 {
+		unheard := uint64(0)
 		for i := range eventOrder { // by index: a copy would cost stack under every body
 			o := &eventOrder[i]
 			if e&o.effect == 0 {
@@ -55,8 +56,15 @@ func (t *task) recordAll(e life.Effects, now time.Time, at life.Time, why error)
 			if kind == 0 {
 				kind = terminalKind(t.m.Result())
 			}
+			if !t.heard(kind) {
+				unheard++
+				continue
+			}
+			t.count(unheard)
+			unheard = 0
 			t.record(kind, now, at, why)
 		}
+		t.count(unheard)
 	}
 	if t.sub != nil {
 		t.slotLocked(now)
@@ -92,8 +100,8 @@ func (t *task) record(kind EventKind, now time.Time, at life.Time, why error) {
 // of the 4 KB of an idle task, a third of a restart's time.
 func (t *task) open(kind EventKind, now time.Time) *entry {
 	f := &t.sup.fan
-	if !f.wants(kind) || f.reports && t.routine(kind) {
-		t.seq = f.bus.Count(false)
+	if !t.heard(kind) {
+		t.count(1)
 		return nil
 	}
 	en, n := f.bus.Next(false)
@@ -106,6 +114,22 @@ func (t *task) open(kind EventKind, now time.Time) *entry {
 	en.Seq, en.Time, en.Kind, en.Supervisor = n, now, kind, t.sup.cfg.name
 	en.Task, en.TaskKind, en.TaskID, en.Attempt, en.task = t.name, t.pol.kind, t.id, t.m.Attempt(), t
 	return en
+}
+
+// heard reports whether anybody wants an event of that kind.
+func (t *task) heard(kind EventKind) bool {
+	f := &t.sup.fan
+	return f.wants(kind) && !(f.reports && t.routine(kind))
+}
+
+// count numbers n events that nobody wants.
+func (t *task) count(n uint64) {
+	if n == 0 {
+		return
+	}
+	if last := t.sup.fan.bus.Count(n, false); last != 0 { // 0: the verdict has been given
+		t.seq = last
+	}
 }
 
 // close makes an event that open began available to subscribers.

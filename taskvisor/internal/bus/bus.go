@@ -88,15 +88,16 @@ func (b *Bus[E, P]) Done() {
 	b.mu.Unlock()
 }
 
-// Count gives an item that nobody wants to keep its number; 0 after the seal.
-func (b *Bus[E, P]) Count(final bool) uint64 {
+// Count gives n items that nobody wants to keep their numbers, and returns the last; 0
+// after the seal.
+func (b *Bus[E, P]) Count(n uint64, final bool) uint64 {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.sealed {
 		return 0
 	}
 	b.sealed = final
-	b.number++
+	b.number += n
 	return b.number
 }
 

@@ -298,7 +298,7 @@ func TestPublishAllocations(t *testing.T) {
 	}); n != 0 {
 		t.Errorf("%v allocations without a reader", n)
 	}
-	if b.Count(false) != b.Last() {
+	if b.Count(1, false) != b.Last() {
 		t.Error("Count gives no number")
 	}
 	var read bus.Bus[item, *item]
