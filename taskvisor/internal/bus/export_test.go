@@ -15,7 +15,7 @@ func (b *Bus[E, P]) Kept() (places int, items []E) {
 func (r *Reader[E, P]) InHand() bool {
 	r.bus.mu.Lock()
 	defer r.bus.mu.Unlock()
-	return r.batch != nil || r.at != nil || r.saved != nil
+	return r.batch != nil || r.at != nil || r.saved.items != nil
 }
 
 // Rest is what a reader does that finds nothing more to read.

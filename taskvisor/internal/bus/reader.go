@@ -1,9 +1,6 @@
 package bus
 
-import (
-	"slices"
-	"sync/atomic"
-)
+import "sync/atomic"
 
 // batchSize is how many items a reader takes for one lock, at most.
 const batchSize = 32
@@ -30,7 +27,7 @@ type Reader[E any, P Item[E]] struct {
 	// Guarded by bus.mu.
 	chunk   *chunk[E] // that the next item is in, or in one behind it
 	cursor  uint64    // position of the last item taken or lost
-	saved   []E       // terminal items that were overtaken, the oldest first
+	saved   ring[E]   // terminal items that were overtaken, the oldest first
 	before  int       // that many of them are delivered before the next report of losses; −1: none is due
 	lost    Lost
 	dropped *[1 << 8]uint64 // by label; nil if none was lost
@@ -59,11 +56,12 @@ func (r *Reader[E, P]) loseLocked() {
 		r.dropLocked(item)
 		return
 	}
-	if len(r.saved) >= max(1, r.capacity/4) {
-		r.dropLocked(&r.saved[0])
+	most := max(1, r.capacity/4)
+	if r.saved.n == most {
+		r.dropLocked(r.saved.at(0))
 		r.shiftLocked(1)
 	}
-	r.saved = append(r.saved, *item)
+	r.saved.push(item, most)
 }
 
 // advanceLocked moves the cursor to the next item, which it returns.
@@ -94,10 +92,7 @@ func (r *Reader[E, P]) countLocked(label uint8) {
 
 // shiftLocked removes the n oldest saved items.
 func (r *Reader[E, P]) shiftLocked(n int) {
-	clear(r.saved[:n])
-	if r.saved = r.saved[n:]; len(r.saved) == 0 {
-		r.saved = nil
-	}
+	r.saved.drop(n)
 	if r.before > 0 {
 		r.before = max(0, r.before-n)
 	}
@@ -152,11 +147,14 @@ func (r *Reader[E, P]) refill() (wait, ended bool) {
 // takeLocked fills the batch: what was saved when losses were noticed, the report
 // of the losses, then what follows. So the report comes also while losses go on.
 func (r *Reader[E, P]) takeLocked() {
-	if r.before < 0 && (len(r.saved) > 0 || r.lost.N > 0) {
-		r.before = len(r.saved)
+	if r.before < 0 && (r.saved.n > 0 || r.lost.N > 0) {
+		r.before = r.saved.n
 	}
 	if r.before > 0 {
-		r.batch = slices.Clone(r.saved[:min(r.before, len(r.saved), batchSize)])
+		r.batch = make([]E, min(r.before, r.saved.n, batchSize))
+		for i := range r.batch {
+			r.batch[i] = *r.saved.at(i)
+		}
 		r.shiftLocked(len(r.batch))
 		return
 	}
@@ -167,7 +165,7 @@ func (r *Reader[E, P]) takeLocked() {
 			r.lost = Lost{}
 			return
 		}
-		if len(r.saved) > 0 { // since the round began
+		if r.saved.n > 0 { // since the round began
 			r.takeLocked()
 			return
 		}
@@ -197,10 +195,10 @@ func (r *Reader[E, P]) Cut() {
 			}
 		}
 	}
-	for i := range r.saved {
-		r.countLocked(P(&r.saved[i]).Label())
+	for i := range r.saved.n {
+		r.countLocked(P(r.saved.at(i)).Label())
 	}
-	r.saved = nil
+	r.saved = ring[E]{}
 	for r.cursor < r.bus.pos {
 		r.countLocked(P(r.advanceLocked()).Label())
 	}
