@@ -56,7 +56,7 @@ func (s *Supervisor) abandonAll(tasks []*task) []TaskStatus {
 	}
 	gone := make([]effects, len(tasks))
 	for i, t := range tasks {
-		t.transitionLocked(&gone[i], now, nil, t.abandonLocked(s.instant(now), err))
+		t.transitionLocked(&gone[i], s.instant(now), nil, t.abandonLocked(s.instant(now), err))
 	}
 	for _, t := range tasks {
 		t.mu.Unlock()
@@ -101,12 +101,12 @@ func (t *task) takeStack() {
 // gotStack announces that the body of the attempt is stuck, unless it came back. If
 // it was given up meanwhile, that was announced, and its status shows where it is.
 func (t *task) gotStack(attempt int, stack string) {
-	t.do(nil, func(life.Time) life.Effects {
+	t.do(nil, func(now life.Time) life.Effects {
 		if stack != "" && t.m.Out(attempt) {
 			t.extraLocked().stack = stack
 		}
 		if t.m.GotStuck(attempt) {
-			t.recordStuck(time.Now(), stack)
+			t.recordStuck(now, stack)
 		}
 		return 0
 	})

@@ -6,7 +6,10 @@ import (
 	"github.com/taskvisor/taskvisor-go/taskvisor/internal/life"
 )
 
-// instant is a reading of the clock as decisions are made by it: monotonic.
+// now is a reading of the clock as decisions are made by it: monotonic.
+func (s *Supervisor) now() life.Time { return life.Time(time.Since(s.epoch)) }
+
+// instant is that of now.
 func (s *Supervisor) instant(now time.Time) life.Time { return life.Time(now.Sub(s.epoch)) }
 
 // wall is an instant on the wall clock as it shows now, so that a clock that was

@@ -152,9 +152,9 @@ func (t *task) walkOn() bool {
 		return n > 0
 	case d.entered == len(t.doors.gates):
 		t.walkLocked(false)
-		now := time.Now()
+		now := t.sup.now()
 		var e effects
-		t.transitionLocked(&e, now, nil, t.m.LetIn(t.sup.instant(now)))
+		t.transitionLocked(&e, now, nil, t.m.LetIn(now))
 		t.mu.Unlock()
 		e.carryOut()
 		return false
@@ -215,12 +215,11 @@ func (t *task) answered(ok bool, name string) (on bool) {
 
 // gatedLocked announces what the task waits for.
 func (t *task) gatedLocked(name string) (e effects) {
-	now := time.Now()
 	if t.doors.name != name {
-		t.recordGated(now, name)
+		t.recordGated(name)
 	}
 	t.doors.name = name
-	t.transitionLocked(&e, now, nil, 0)
+	t.transitionLocked(&e, t.sup.now(), nil, 0)
 	return e
 }
 

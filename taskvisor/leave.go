@@ -19,9 +19,8 @@ func (t *task) leave() {
 	next := s.slots.release(t)
 	t.giveUpTurn()
 	t.mu.Lock()
-	now := time.Now()
 	t.knowLocked()
-	t.record(TaskRemoved, now, s.instant(now), nil)
+	t.record(TaskRemoved, 0, nil) // which tells no duration
 	t.removed = true
 	if t.x != nil && t.x.parted != nil {
 		close(t.x.parted)
@@ -222,12 +221,12 @@ func (t *task) abandonLocked(now life.Time, err error) life.Effects {
 	wall := time.Now()
 	x := t.extraLocked()
 	if e&life.EventStuck != 0 {
-		t.recordStuck(wall, x.stack)
+		t.recordStuck(now, x.stack)
 	}
 	x.err, x.since, x.ran = err, now, t.runningLocked()
 	x.outcome = &Outcome{Kind: OutcomeAbandoned, Err: err, Reason: Reason(t.m.StoppedFor()), Attempts: t.m.Attempt(),
 		Started: t.sup.wall(wall, t.m.First()), Ended: wall.Round(0), Stack: x.stack}
-	t.recordAbandoned(wall, x.outcome)
+	t.recordAbandoned(now, x.outcome)
 	if !t.pol.Release {
 		t.knowLocked() // otherwise after the name is free
 	}

@@ -44,7 +44,7 @@ var eventOrder = [...]struct {
 
 // recordAll publishes the events among e, and that the task's slot has changed with
 // it. The task's lock is held.
-func (t *task) recordAll(e life.Effects, now time.Time, at life.Time, why error) {
+func (t *task) recordAll(e life.Effects, at life.Time, why error) {
 	if e&life.Events != 0 {
 		unheard := uint64(0)
 		for i := range eventOrder { // by index: a copy would cost stack under every body
@@ -62,12 +62,12 @@ func (t *task) recordAll(e life.Effects, now time.Time, at life.Time, why error)
 			}
 			t.count(unheard)
 			unheard = 0
-			t.record(kind, now, at, why)
+			t.record(kind, at, why)
 		}
 		t.count(unheard)
 	}
 	if t.sub != nil {
-		t.slotLocked(now)
+		t.slotLocked()
 	}
 }
 
@@ -83,11 +83,11 @@ func terminalKind(r life.Result) EventKind {
 }
 
 // record publishes one event of the task.
-func (t *task) record(kind EventKind, now time.Time, at life.Time, why error) {
+func (t *task) record(kind EventKind, at life.Time, why error) {
 	if kind == ActorExhausted || kind == ActorDead || kind == TaskRemoved {
 		why = t.outErrLocked() // now: it may ask the shutdown, whose lock is taken before the bus's
 	}
-	if en := t.open(kind, now); en != nil {
+	if en := t.open(kind); en != nil {
 		t.fill(&en.Event, at, why)
 		t.close(en)
 	}
@@ -98,12 +98,13 @@ func (t *task) record(kind EventKind, now time.Time, at life.Time, why error) {
 // locked, so only fields are set. The event is made there, and not in a frame of ours,
 // since it is so large that a body's goroutine would have to grow its stack for it: 2
 // of the 4 KB of an idle task, a third of a restart's time.
-func (t *task) open(kind EventKind, now time.Time) *entry {
+func (t *task) open(kind EventKind) *entry {
 	f := &t.sup.fan
 	if !t.heard(kind) {
 		t.count(1)
 		return nil
 	}
+	now := time.Now() // before the bus is locked
 	en, n := f.bus.Next(false)
 	if en == nil { // the verdict has been given
 		return nil
@@ -225,8 +226,8 @@ func (t *task) viewLocked() *views {
 }
 
 // recordGated announces what the next attempt waits for.
-func (t *task) recordGated(now time.Time, gate string) {
-	if e := t.open(TaskGated, now); e != nil {
+func (t *task) recordGated(gate string) {
+	if e := t.open(TaskGated); e != nil {
 		e.Attempt++
 		e.Gate = gate
 		t.close(e)
@@ -234,8 +235,8 @@ func (t *task) recordGated(now time.Time, gate string) {
 }
 
 // recordStuck announces a body that does not end.
-func (t *task) recordStuck(now time.Time, stack string) {
-	if e := t.open(TaskStuck, now); e != nil {
+func (t *task) recordStuck(now life.Time, stack string) {
+	if e := t.open(TaskStuck); e != nil {
 		e.Duration = t.ranLocked(now)
 		e.Reason = Reason(t.m.StoppedFor())
 		if e.Reason == 0 && t.m.Interrupted() {
@@ -247,8 +248,8 @@ func (t *task) recordStuck(now time.Time, stack string) {
 }
 
 // recordAbandoned announces that the body was given up.
-func (t *task) recordAbandoned(now time.Time, o *Outcome) {
-	if e := t.open(TaskAbandoned, now); e != nil {
+func (t *task) recordAbandoned(now life.Time, o *Outcome) {
+	if e := t.open(TaskAbandoned); e != nil {
 		e.Outcome, e.Reason, e.Err, e.Stack = OutcomeAbandoned, o.Reason, o.Err, o.Stack
 		e.Duration = t.ranLocked(now)
 		t.close(e)
@@ -256,9 +257,9 @@ func (t *task) recordAbandoned(now time.Time, o *Outcome) {
 }
 
 // ranLocked is for how long the attempt has been running; 0 if it was not announced.
-func (t *task) ranLocked(now time.Time) time.Duration {
+func (t *task) ranLocked(now life.Time) time.Duration {
 	if t.run == nil || t.run.start == 0 {
 		return 0
 	}
-	return time.Duration(t.sup.instant(now) - t.run.start)
+	return time.Duration(now - t.run.start)
 }

@@ -54,11 +54,11 @@ type slot struct {
 
 // slotLocked announces that the slot, of which t is the owner, has changed with it.
 // t's lock is held.
-func (t *task) slotLocked(now time.Time) {
+func (t *task) slotLocked() {
 	from := t.sub.state
 	if to := t.slotState(); from > SlotIdle && to != from && to != 0 {
 		t.sub.state = to
-		t.recordSlot(from, to, t.id, 0, now)
+		t.recordSlot(from, to, t.id, 0)
 	}
 }
 
@@ -153,12 +153,11 @@ func (c *controller) release(t *task) (next successor) {
 		c.inherit(t, next.t)
 	}
 	t.mu.Lock()
-	now := time.Now()
-	t.recordSlot(t.sub.state, to, owner, sl.queued, now)
+	t.recordSlot(t.sub.state, to, owner, sl.queued)
 	t.sub.state = SlotIdle
 	t.mu.Unlock() // whoever called leave delivers
 	if next.t != nil {
-		next.t.succeed(c.sup.instant(now))
+		next.t.succeed(c.sup.now())
 	}
 	return next
 }
@@ -268,12 +267,11 @@ func (c *controller) refuseLocked(t *task, why Reason, waited bool) (e effects) 
 	c.rejected++
 	c.sup.order.unlink([]*task{t})
 	t.mu.Lock()
-	now := time.Now()
-	at := c.sup.instant(now)
-	t.m.Reject(uint8(why), at)
+	now := c.sup.now()
+	t.m.Reject(uint8(why), now)
 	t.extraLocked().err = &TaskError{Op: "submit", Task: t.name, Err: why}
 	t.knowLocked()
-	t.recordRefusal(now, at)
+	t.recordRefusal(now)
 	t.clearLocked()
 	t.transitionLocked(&e, now, nil, 0)
 	t.mu.Unlock()

@@ -164,7 +164,7 @@ func (c *controller) decide(t *task) (h, stop *task, follow []effects, err error
 		return nil, nil, nil, err
 	}
 	c.submitted++
-	t.sub.at = c.sup.instant(time.Now())
+	t.sub.at = c.sup.now()
 	switch r.verdict {
 	case VerdictStarted:
 		return t, nil, []effects{c.own(t)}, nil
@@ -189,9 +189,8 @@ func (c *controller) decide(t *task) (h, stop *task, follow []effects, err error
 func (t *task) tell(sub *task, sl *slot, v Verdict) (e effects) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	now := time.Now()
-	t.recordVerdict(sub, sl, v, now)
-	t.transitionLocked(&e, now, nil, 0)
+	t.recordVerdict(sub, sl, v)
+	t.transitionLocked(&e, t.sup.now(), nil, 0)
 	return e
 }
 
@@ -202,10 +201,9 @@ func (c *controller) own(t *task) (e effects) {
 	t.sub.owns = sl
 	c.admitted.Add(1)
 	t.transition(&e, nil, func(now life.Time) life.Effects {
-		wall := time.Now()
-		t.recordVerdict(t, sl, VerdictStarted, wall)
+		t.recordVerdict(t, sl, VerdictStarted)
 		t.sub.state = SlotAdmitting
-		t.recordSlot(SlotIdle, SlotAdmitting, t.id, 0, wall)
+		t.recordSlot(SlotIdle, SlotAdmitting, t.id, 0)
 		t.m.Register()
 		changed := t.m.Announce(now)
 		if c.sup.reg.started.Load() {
@@ -237,8 +235,8 @@ func (c *controller) wait(sl *slot, t *task, r ruling) []effects {
 }
 
 // recordVerdict announces what became of the submission sub.
-func (t *task) recordVerdict(sub *task, sl *slot, v Verdict, now time.Time) {
-	if e := t.open(ControllerSubmitted, now); e != nil {
+func (t *task) recordVerdict(sub *task, sl *slot, v Verdict) {
+	if e := t.open(ControllerSubmitted); e != nil {
 		e.Attempt = 0
 		e.Slot, e.Admission, e.Verdict = sub.sub.slot, sub.sub.admission, v
 		if sl != nil {
@@ -249,18 +247,18 @@ func (t *task) recordVerdict(sub *task, sl *slot, v Verdict, now time.Time) {
 }
 
 // recordRefusal announces that the submission t was rejected.
-func (t *task) recordRefusal(now time.Time, at life.Time) {
+func (t *task) recordRefusal(now life.Time) {
 	why := t.outErrLocked()
-	if e := t.open(ControllerRejected, now); e != nil {
+	if e := t.open(ControllerRejected); e != nil {
 		e.Slot, e.Admission, e.Reason, e.Err = t.sub.slot, t.sub.admission, Reason(t.m.StoppedFor()), why
-		e.Duration = time.Duration(at - t.sub.at)
+		e.Duration = time.Duration(now - t.sub.at)
 		t.close(e)
 	}
 }
 
 // recordSlot announces that the slot of which t is, or was, the owner has changed.
-func (t *task) recordSlot(from, to SlotState, owner TaskID, queued int, now time.Time) {
-	if e := t.open(ControllerSlotTransition, now); e != nil {
+func (t *task) recordSlot(from, to SlotState, owner TaskID, queued int) {
+	if e := t.open(ControllerSlotTransition); e != nil {
 		e.Task, e.TaskKind, e.TaskID, e.Attempt, e.task = "", "", 0, 0, nil // it is about the slot
 		e.Slot, e.From, e.To, e.Owner, e.Queued = t.sub.slot, from, to, owner, queued
 		t.close(e)

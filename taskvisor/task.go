@@ -123,7 +123,7 @@ func (s *Supervisor) newTask(ctx context.Context, spec TaskSpec, from uintptr, p
 		t.values.Store(v)
 		t.label = t.labelled() // now: it asks the user's context
 	}
-	t.added = s.instant(time.Now())
+	t.added = s.now()
 	if next := t.schedule(); next != nil {
 		t.extraLocked().next = next(time.Now().Round(0))
 	}
@@ -173,18 +173,17 @@ func (t *task) do(why error, step func(now life.Time) life.Effects) life.Effects
 func (t *task) transition(e *effects, why error, step func(now life.Time) life.Effects) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	now := time.Now()
-	t.transitionLocked(e, now, why, step(t.sup.instant(now)))
+	now := t.sup.now()
+	t.transitionLocked(e, now, why, step(now))
 }
 
 // transitionLocked records what has just changed.
-func (t *task) transitionLocked(e *effects, now time.Time, why error, changed life.Effects) {
-	at := t.sup.instant(now)
+func (t *task) transitionLocked(e *effects, now life.Time, why error, changed life.Effects) {
 	e.t, e.Effects = t, changed
 	if changed&life.Cancel != 0 && t.run != nil {
 		e.std, e.cause = t.run.cancelLocked(t.causeLocked())
 	}
-	t.recordAll(changed, now, at, why)
+	t.recordAll(changed, now, why)
 	if changed&life.Quit != 0 && t.doors != nil {
 		e.waits = t.doors.asked
 		e.doors = t.leaveDoorsLocked()
@@ -196,11 +195,11 @@ func (t *task) transitionLocked(e *effects, now time.Time, why error, changed li
 		e.begun = t.run
 	case t.run != nil && !t.m.Running():
 		t.run = nil
-		if t.m.Phase() == life.Delayed && t.m.Wake() > at.After(longWait) && t.values.Load() == nil {
+		if t.m.Phase() == life.Delayed && t.m.Wake() > now.After(longWait) && t.values.Load() == nil {
 			t.label = nil
 		}
 	}
-	t.armLocked(at)
+	t.armLocked(now)
 	if t.m.StoppedFor() != 0 {
 		t.out.roomLocked()
 	}
