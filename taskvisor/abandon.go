@@ -47,16 +47,17 @@ func (s *Supervisor) abandonAll(tasks []*task) []TaskStatus {
 	for _, t := range tasks {
 		t.mu.Lock()
 	}
-	now := time.Now()
+	wall := time.Now()
+	now, c := s.instant(wall), s.calendar(wall)
 	err := &GraceExceededError{Grace: s.cfg.grace}
 	for _, t := range tasks {
 		if t.m.Running() {
-			err.Tasks = append(err.Tasks, t.statusLocked(now))
+			err.Tasks = append(err.Tasks, t.statusLocked(c))
 		}
 	}
 	gone := make([]effects, len(tasks))
 	for i, t := range tasks {
-		t.transitionLocked(&gone[i], s.instant(now), nil, t.abandonLocked(s.instant(now), err))
+		t.transitionLocked(&gone[i], now, nil, t.abandonLocked(now, err))
 	}
 	for _, t := range tasks {
 		t.mu.Unlock()

@@ -92,7 +92,7 @@ func (a *attempt) describeLocked() Attempt {
 	d := a.t.describeLocked(a.number)
 	d.Streak, d.Previous, d.Delay, d.PermitWait = a.streak, a.previous, a.delay, a.waited
 	if a.start != 0 {
-		d.Started = a.t.sup.wall(time.Now(), a.start)
+		d.Started = a.t.sup.calendar(time.Now()).wall(a.start)
 	}
 	return d
 }

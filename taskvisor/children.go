@@ -79,18 +79,18 @@ func StopDeadline(ctx context.Context) (time.Time, bool) {
 	if a.t.run != a {
 		return time.Time{}, false
 	}
-	by := a.t.stopByLocked(time.Now())
+	by := a.t.stopByLocked(a.t.sup.calendar(time.Now()))
 	return by, !by.IsZero()
 }
 
 // stopByLocked is when the grace of the claimed stop ends: the shutdown's, where that
 // is earlier.
-func (t *task) stopByLocked(now time.Time) (by time.Time) {
+func (t *task) stopByLocked(c calendar) (by time.Time) {
 	if t.m.StoppedFor() == 0 || !t.m.Running() || t.m.Abandoned() {
 		return by
 	}
 	if !t.m.ByShutdown() {
-		by = t.sup.wall(now, t.m.DueAt())
+		by = c.wall(t.m.DueAt())
 	}
 	if all := t.sup.shutdown.by(); !all.IsZero() && (by.IsZero() || all.Before(by)) {
 		by = all

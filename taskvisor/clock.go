@@ -12,11 +12,18 @@ func (s *Supervisor) now() life.Time { return life.Time(time.Since(s.epoch)) }
 // instant is that of now.
 func (s *Supervisor) instant(now time.Time) life.Time { return life.Time(now.Sub(s.epoch)) }
 
-// wall is an instant on the wall clock as it shows now, so that a clock that was
-// set meanwhile moves nothing. 0, never, is the zero time.
-func (s *Supervisor) wall(now time.Time, at life.Time) time.Time {
+// calendar is where the instant 0 lies on the wall clock as it shows now, so that a
+// clock that was set meanwhile moves nothing.
+type calendar time.Time
+
+func (s *Supervisor) calendar(now time.Time) calendar {
+	return calendar(now.Round(0).Add(-time.Duration(s.instant(now))))
+}
+
+// wall is the time of an instant. 0, never, is the zero time.
+func (c calendar) wall(at life.Time) time.Time {
 	if at == 0 {
 		return time.Time{}
 	}
-	return now.Round(0).Add(time.Duration(at - s.instant(now)))
+	return time.Time(c).Add(time.Duration(at))
 }

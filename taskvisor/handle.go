@@ -49,12 +49,12 @@ func (h *Handle) Outcome() (o Outcome, known bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.known {
-		o = h.outcomeLocked(time.Now())
+		o = h.outcomeLocked(h.sup.calendar(time.Now()))
 	}
 	return o, h.known
 }
 
-func (t *task) outcomeLocked(now time.Time) Outcome {
+func (t *task) outcomeLocked(c calendar) Outcome {
 	if t.x != nil && t.x.outcome != nil {
 		o := *t.x.outcome
 		if o.Stack == "" {
@@ -63,7 +63,7 @@ func (t *task) outcomeLocked(now time.Time) Outcome {
 		return o
 	}
 	o := Outcome{Kind: OutcomeKind(t.m.Outcome()), Err: t.outErrLocked(), Reason: t.outReasonLocked(),
-		Attempts: t.m.Attempt(), Started: t.sup.wall(now, t.m.First()), Ended: t.sup.wall(now, t.m.Since())}
+		Attempts: t.m.Attempt(), Started: c.wall(t.m.First()), Ended: c.wall(t.m.Since())}
 	if t.x != nil {
 		o.exit = t.x.code
 		if o.Kind == OutcomeCompleted {
@@ -147,17 +147,16 @@ func (t *task) waitsForSelf(ctx context.Context) bool {
 func (h *Handle) Status() TaskStatus {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.statusLocked(time.Now())
+	return h.statusLocked(h.sup.calendar(time.Now()))
 }
 
-func (t *task) statusLocked(now time.Time) TaskStatus {
+func (t *task) statusLocked(c calendar) TaskStatus {
 	m := &t.m
-	wall := func(at life.Time) time.Time { return t.sup.wall(now, at) }
 	st := TaskStatus{
-		ID: t.id, Name: t.name, Kind: t.pol.kind, Seq: t.seq, State: State(m.State()), Since: wall(m.Since()),
-		Added: wall(t.added), AddedFrom: t.sup.place(t.from), Attempt: m.Attempt(), Streak: m.Streak(),
-		Stuck: m.Stuck(), Ready: m.Ready(), Delay: m.Delay(), StopBy: t.stopByLocked(now),
-		LastErr: t.lastErr, LastError: t.text, LastSuccess: wall(m.LastSuccess()), Spec: t.shownSpec(), Handle: t.h,
+		ID: t.id, Name: t.name, Kind: t.pol.kind, Seq: t.seq, State: State(m.State()), Since: c.wall(m.Since()),
+		Added: c.wall(t.added), AddedFrom: t.sup.place(t.from), Attempt: m.Attempt(), Streak: m.Streak(),
+		Stuck: m.Stuck(), Ready: m.Ready(), Delay: m.Delay(), StopBy: t.stopByLocked(c),
+		LastErr: t.lastErr, LastError: t.text, LastSuccess: c.wall(m.LastSuccess()), Spec: t.shownSpec(), Handle: t.h,
 	}
 	if m.Since() == 0 {
 		st.Since = st.Added
@@ -169,9 +168,9 @@ func (t *task) statusLocked(now time.Time) TaskStatus {
 	}
 	switch m.Phase() {
 	case life.Active, life.Ended:
-		st.AttemptStart = wall(m.Started())
+		st.AttemptStart = c.wall(m.Started())
 	case life.Delayed:
-		st.NextStart = wall(m.DueAt())
+		st.NextStart = c.wall(m.DueAt())
 	}
 	if t.doors != nil {
 		st.Gate = t.doors.name

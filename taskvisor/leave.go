@@ -133,9 +133,9 @@ func (t *task) remember(d *departed) {
 }
 
 // show is d with its times as the wall clock shows them now.
-func (d *departed) show(s *Supervisor, now time.Time) EndedTask {
+func (d *departed) show(c calendar) EndedTask {
 	return EndedTask{ID: d.id, Name: d.name, Kind: d.kind, Slot: d.slot, Attempts: d.attempts, Outcome: d.outcome,
-		Reason: d.reason, Error: d.text, Added: s.wall(now, d.added), Started: s.wall(now, d.started), Ended: s.wall(now, d.over)}
+		Reason: d.reason, Error: d.text, Added: c.wall(d.added), Started: c.wall(d.started), Ended: c.wall(d.over)}
 }
 
 // ownText is the text of an error of this package; where it carries somebody else's,
@@ -191,7 +191,7 @@ func (t *task) blame() {
 func (t *task) giveUp() {
 	var e effects
 	t.transition(&e, nil, func(now life.Time) life.Effects {
-		st := t.statusLocked(time.Now())
+		st := t.statusLocked(t.sup.calendar(time.Now()))
 		err := &GraceExceededError{Grace: t.pol.Grace, Tasks: []TaskStatus{st}}
 		return t.abandonLocked(now, err)
 	})
@@ -218,14 +218,14 @@ func (t *task) abandonLocked(now life.Time, err error) life.Effects {
 	if e == 0 {
 		return 0
 	}
-	wall := time.Now()
+	c := t.sup.calendar(time.Now())
 	x := t.extraLocked()
 	if e&life.EventStuck != 0 {
 		t.recordStuck(now, x.stack)
 	}
 	x.err, x.since, x.ran = err, now, t.runningLocked()
 	x.outcome = &Outcome{Kind: OutcomeAbandoned, Err: err, Reason: Reason(t.m.StoppedFor()), Attempts: t.m.Attempt(),
-		Started: t.sup.wall(wall, t.m.First()), Ended: wall.Round(0), Stack: x.stack}
+		Started: c.wall(t.m.First()), Ended: c.wall(now), Stack: x.stack}
 	t.recordAbandoned(now, x.outcome)
 	if !t.pol.Release {
 		t.knowLocked() // otherwise after the name is free

@@ -332,14 +332,14 @@ func (s *Supervisor) StopSlot(key string, purge bool) bool {
 }
 
 // snapshot adds the controller's part.
-func (c *controller) snapshot(sn *Snapshot, now time.Time) {
+func (c *controller) snapshot(sn *Snapshot, on calendar) {
 	c.mu.Lock()
 	sn.Submitted, sn.Rejected, sn.Joined, sn.FromSlots = c.submitted, c.rejected, c.joined, c.admitted.Load()
 	for _, sl := range c.slots.m {
 		st := SlotStatus{Key: sl.key, Owner: sl.owner.id, Queued: sl.queued}
 		for t := sl.head; t != nil; t = t.sub.next {
 			// The head need not be the oldest: Replace takes the head.
-			if at := c.sup.wall(now, t.sub.at); st.Oldest.IsZero() || at.Before(st.Oldest) {
+			if at := on.wall(t.sub.at); st.Oldest.IsZero() || at.Before(st.Oldest) {
 				st.Oldest = at
 			}
 			if t.sub.admission == Queue {

@@ -10,17 +10,18 @@ import (
 // never calls the user's code and never waits for it.
 func (s *Supervisor) Snapshot() Snapshot {
 	now := time.Now()
-	sn := Snapshot{Supervisor: s.cfg.name, Seq: s.fan.bus.Last(), Time: now, Created: s.wall(now, 1),
+	c := s.calendar(now)
+	sn := Snapshot{Supervisor: s.cfg.name, Seq: s.fan.bus.Last(), Time: now, Created: c.wall(1),
 		MaxConcurrent: s.cfg.maxConcurrent}
-	s.slots.snapshot(&sn, now)
-	tasks := s.reg.snapshot(&sn, func(d *departed) EndedTask { return d.show(s, now) })
+	s.slots.snapshot(&sn, c)
+	tasks := s.reg.snapshot(&sn, func(d *departed) EndedTask { return d.show(c) })
 	s.shutdown.snapshot(&sn)
 	byID(tasks)
 	sn.Tasks = make([]TaskStatus, len(tasks))
 	running := 0
 	for i, t := range tasks {
 		t.mu.Lock()
-		sn.Tasks[i] = t.statusLocked(now)
+		sn.Tasks[i] = t.statusLocked(c)
 		runs := t.runningLocked()
 		t.mu.Unlock()
 		running += runs
