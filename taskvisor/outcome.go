@@ -5,13 +5,14 @@ import "time"
 // Outcome is how a task ended. Each registered task and each refused submission
 // has exactly one.
 type Outcome struct {
-	Kind           OutcomeKind
-	Err            error  // nil if and only if completed; the stop's Reason where a stopped body returned nil
-	Reason         Reason // why canceled, abandoned or rejected
-	Value          any    // what a Returning task returned; nil unless completed
-	Attempts       int
-	Started, Ended time.Time // Started is the first attempt's; zero if none began
-	Stack          string    // of an abandoned body, as far as it was captured by then
+	Kind     OutcomeKind `json:"outcome"`
+	Err      error       `json:"-"`               // nil if and only if completed; the stop's Reason where a stopped body returned nil
+	Reason   Reason      `json:"reason,omitzero"` // why canceled, abandoned or rejected
+	Value    any         `json:"-"`               // what a Returning task returned; nil unless completed
+	Attempts int         `json:"attempts"`
+	Started  time.Time   `json:"started,omitzero"` // of the first attempt; zero if none began
+	Ended    time.Time   `json:"ended,omitzero"`
+	Stack    string      `json:"stack,omitzero"` // of an abandoned body, as far as it was captured by then
 
 	exit exitCode
 }
