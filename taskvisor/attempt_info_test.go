@@ -23,6 +23,7 @@ func TestAttemptFromContext(t *testing.T) {
 		sub := taskvisor.Submission{Slot: "slot", Admission: taskvisor.Coalesce, Task: taskvisor.Restartable("a", func(ctx context.Context) error {
 			a, ok := taskvisor.FromContext(context.WithValue(ctx, contextKey("k"), 1))
 			same(r, "found", ok, true)
+			same(r, "its task", a.Handle().ID(), a.TaskID)
 			got = append(got, a)
 			return fail(ctx)
 		}, taskvisor.ConstantBackoff(time.Minute))}

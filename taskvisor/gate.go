@@ -8,7 +8,7 @@ package taskvisor
 // last, and leaves all of them, in reverse order, when the attempt has really
 // ended. While it waits at one it is pending, without a goroutine, and says so in
 // its status and by the event TaskGated. A stop ends the wait at once. A gate that
-// closes while an attempt runs calls [Handle.Interrupt].
+// closes while an attempt runs calls [Handle.Interrupt]; see [Attempt.Handle].
 //
 // A panic is contained, counted and reported as SubscriberPanicked, and the gate
 // asked again after a second.

@@ -103,6 +103,45 @@ func TestGate(t *testing.T) {
 	})
 }
 
+// A gate that closes interrupts what it has let in, by the handles of its attempts.
+func TestGateCloses(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		sup, rec := taskvisortest.Start(t)
+		d := &door{open: true}
+		var let []*taskvisor.Handle
+		closing := &closingDoor{door: d, let: &let}
+		h := addTo(t, sup, taskvisor.Restartable("a", untilDone, taskvisor.WithGate(closing)))
+		synctest.Wait()
+		if len(let) != 1 || let[0] != h {
+			t.Fatalf("let in %v, not %v", let, h)
+		}
+		d.set(false)
+		let[0].Interrupt(errBoom)
+		time.Sleep(time.Second)
+		if st := h.Status(); st.State != taskvisor.StatePending || st.Gate != "door" {
+			t.Errorf("%v at %q", st.State, st.Gate)
+		}
+		wantTrace(t, rec, "a", "A S I C B")
+	})
+	if h := (taskvisor.Attempt{}).Handle(); h != nil {
+		t.Errorf("an attempt of nobody has the handle %v", h)
+	}
+}
+
+// closingDoor knows whom it has let in.
+type closingDoor struct {
+	*door
+	let *[]*taskvisor.Handle
+}
+
+func (d *closingDoor) Enter(a taskvisor.Attempt, ready func()) bool {
+	ok := d.door.Enter(a, ready)
+	if ok {
+		*d.let = append(*d.let, a.Handle())
+	}
+	return ok
+}
+
 // A stop, and a pause, end the wait at once; the gate is left.
 func TestGateIsLeftBehind(t *testing.T) {
 	bubble(t, func(t *testing.T) {

@@ -29,6 +29,15 @@ type Attempt struct {
 // about the task; nil elsewhere.
 func (a Attempt) Local() *Local { return a.task.local(a.sink) }
 
+// Handle returns the task, to act on it: a gate that closes while an attempt runs
+// interrupts it. It is nil where no supervisor has made the attempt.
+func (a Attempt) Handle() *Handle {
+	if a.task == nil {
+		return nil
+	}
+	return a.task.h
+}
+
 // Result is how an attempt ended.
 type Result struct {
 	Kind     ResultKind
