@@ -3,7 +3,9 @@ package lease_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -301,4 +303,36 @@ func (f *fleet) heal() {
 		r.conn.LoseAnswers(0)
 		r.conn.Late(0)
 	}
+}
+
+// An owner that is cut off loses all its leases at one time. What each costs does not
+// grow with the others: the last body would otherwise be told long after another owner
+// has its lease.
+func TestManyLossesAtATime(t *testing.T) {
+	const n, each = 500, 32 << 10
+	inFleet(t, 1, func(t *testing.T, f *fleet) {
+		r := f.all[0]
+		for i := range n {
+			name := fmt.Sprint("job-", i)
+			r.addSpec(taskvisor.Restartable(name, func(ctx context.Context) error {
+				<-ctx.Done()
+				return nil
+			}, r.owner.Singleton(name)))
+		}
+		time.Sleep(ttl)
+		r.conn.Cut(true)
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		time.Sleep(ttl)
+		runtime.ReadMemStats(&after)
+		if lost := len(r.saw(lease.Lost)); lost != n {
+			t.Errorf("%d leases lost, not %d", lost, n)
+		}
+		if took := (after.TotalAlloc - before.TotalAlloc) / n; took > each {
+			t.Errorf("a loss beside %d others took %d bytes", n, took)
+		} else {
+			t.Logf("%d bytes each", took)
+		}
+		r.conn.Cut(false)
+	})
 }

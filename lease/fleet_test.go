@@ -86,6 +86,9 @@ func (r *replica) newOwner(store lease.Store) *lease.Owner {
 }
 
 func (r *replica) observe(e lease.Event) {
+	if wrong := r.owner.Miscounted(); wrong != "" {
+		r.f.t.Errorf("%s, at %s: %s", r.name, e.Kind, wrong)
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.events = append(r.events, e)

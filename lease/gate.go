@@ -19,8 +19,8 @@ import (
 // The supervisor must have [Owner.Subscriber], and the task a grace
 // ([taskvisor.WithGrace]) of no more than a quarter of the TTL, which is the time that
 // a body has to return after the lease was lost. Otherwise the task never begins: it
-// waits, or is stopped with an error that says what to set, and the event Refused says
-// so too. Singleton panics if the key is unfit.
+// is stopped with an error that says what to set, and the event Refused says so too.
+// Singleton panics if the key is unfit.
 func (o *Owner) Singleton(key string) taskvisor.TaskOption {
 	if err := validKey("key", key); err != nil {
 		panic("lease: " + err.Error())
@@ -40,12 +40,12 @@ func (g *gate) String() string { return g.label }
 
 // Enter implements taskvisor.Gate.
 func (g *gate) Enter(a taskvisor.Attempt, ready func()) (ok bool) {
-	if err := g.check(a); err != nil {
+	if !g.check(a) {
 		return false
 	}
 	g.o.do(func(x *acts, now time.Time) {
 		l := g.o.leaseLocked(g.name, now)
-		m := l.member(a)
+		m := l.member(a, a.Handle())
 		m.ready, m.inside, m.running = nil, false, 0
 		if m.asked.IsZero() {
 			m.asked = now
@@ -84,23 +84,20 @@ func (g *gate) Leave(a taskvisor.Attempt) {
 
 var errNoSubscriber = errors.New("lease: the supervisor needs taskvisor.WithSubscriber(owner.Subscriber())")
 
-// check refuses a task that cannot be leased. One whose supervisor we do not know
-// cannot be told so: it waits.
-func (g *gate) check(a taskvisor.Attempt) error {
-	if !g.o.attached(a.Supervisor) {
-		g.refused(a, errNoSubscriber)
-		return errNoSubscriber
+// check stops a task that cannot be leased, and reports whether it can be.
+func (g *gate) check(a taskvisor.Attempt) bool {
+	var err error
+	switch grace := a.Spec.Grace(); {
+	case !g.o.attached(a.Supervisor):
+		err = errNoSubscriber
+	case grace > g.o.margin():
+		err = &graceError{a.Task, grace, g.o.ttl, g.o.margin()}
+	default:
+		return true
 	}
-	grace := a.Spec.Grace()
-	if grace <= g.o.margin() {
-		return nil
-	}
-	err := &graceError{a.Task, grace, g.o.ttl, g.o.margin()}
-	g.refused(a, err)
-	if h := g.o.handles()[a.TaskID]; h != nil {
-		h.StopFor(err)
-	}
-	return err
+	g.o.observe(Event{Time: time.Now(), Kind: Refused, Key: g.name, Owner: g.o.id, Task: a.Task, Supervisor: a.Supervisor, Err: err})
+	a.Handle().StopFor(err)
+	return false
 }
 
 // graceError says what to set.
@@ -112,10 +109,6 @@ type graceError struct {
 func (e *graceError) Error() string {
 	return fmt.Sprintf("lease: task %q has a grace of %s, and a lease of %s leaves %s after its deadline: set taskvisor.WithGrace(%s) on the task, or lease.WithTTL(%s)",
 		e.task, e.grace, e.ttl, e.margin, e.margin, 4*e.grace)
-}
-
-func (g *gate) refused(a taskvisor.Attempt, err error) {
-	g.o.observe(Event{Time: time.Now(), Kind: Refused, Key: g.name, Owner: g.o.id, Task: a.Task, Supervisor: a.Supervisor, Err: err})
 }
 
 // leaseLocked returns the lease of a key, which it makes if there is none.
@@ -130,10 +123,10 @@ func (o *Owner) leaseLocked(name string, now time.Time) *lease {
 }
 
 // member returns the task of a among those of the lease, which it joins if it is new.
-func (l *lease) member(a taskvisor.Attempt) *member {
+func (l *lease) member(a taskvisor.Attempt, h *taskvisor.Handle) *member {
 	m := l.members[a.TaskID]
 	if m == nil {
-		m = &member{l: l, id: a.TaskID, task: a.Task, sup: a.Supervisor}
+		m = &member{l: l, id: a.TaskID, h: h, task: a.Task, sup: a.Supervisor}
 		if len(l.members) == 0 {
 			l.task, l.sup = a.Task, a.Supervisor
 		}
@@ -149,7 +142,8 @@ func (m *member) drop(x *acts, now time.Time) {
 	l := m.l
 	delete(l.members, m.id)
 	if m.abandoned && (l.state == Held || l.state == Losing) {
-		l.lapsing, l.zombie = true, true
+		l.lapse()
+		l.zombie = true
 	}
 	l.settle(x, now)
 }

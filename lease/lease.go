@@ -61,6 +61,7 @@ type lease struct {
 type member struct {
 	l         *lease
 	id        taskvisor.TaskID
+	h         *taskvisor.Handle
 	task      string
 	sup       string        // the supervisor's name
 	asked     time.Time     // since when it waits, or has waited until it was let in
@@ -104,7 +105,28 @@ func (l *lease) valid(now time.Time) bool {
 // expiry is the earliest time at which the store may give it to another.
 func (l *lease) expiry() time.Time { return l.sent.Add(l.o.ttl) }
 
-func (l *lease) enter(s State, now time.Time) { l.state, l.since = s, now }
+func (l *lease) enter(s State, now time.Time) {
+	l.count(-1)
+	l.state, l.since = s, now
+	l.count(1)
+}
+
+// lapse ends the renewals.
+func (l *lease) lapse() {
+	l.count(-1)
+	l.lapsing = true
+	l.count(1)
+}
+
+// count adds n to the owner's counts of leases like this.
+func (l *lease) count(n int) {
+	switch {
+	case l.state == Seeking:
+		l.o.sought += n
+	case l.renewable():
+		l.o.held += n
+	}
+}
 
 // settle does what the state asks for. It is called after every change.
 func (l *lease) settle(x *acts, now time.Time) {
@@ -215,7 +237,7 @@ func (l *lease) lose(x *acts, reason LossReason, now time.Time) {
 	l.enter(Losing, now)
 	for _, m := range l.members {
 		if m.inside {
-			x.interrupt = append(x.interrupt, interruption{m.id, m.running, err})
+			x.interrupt = append(x.interrupt, interruption{m.h, m.running, err})
 		}
 	}
 	l.arm(l.expiry().Sub(now))

@@ -55,22 +55,17 @@ func (o *Owner) loopsLocked() {
 		// the queue is empty; nobody waits for it.
 		go o.worker()
 	}
-	held, seeking := false, false
-	for _, l := range o.leases {
-		held = held || l.renewable()
-		seeking = seeking || l.state == Seeking
-	}
-	if held {
+	if o.held > 0 {
 		o.keeper.startLocked(o.keep)
 	} else if o.keeper.on {
 		o.keeper.wake()
 	}
-	if seeking {
+	if o.sought > 0 {
 		o.seeker.startLocked(o.seek)
 	} else if o.seeker.on {
 		o.seeker.wake()
 	}
-	if w, ok := o.store.(Watcher); ok && (seeking || o.sharding != nil) {
+	if w, ok := o.store.(Watcher); ok && (o.sought > 0 || o.sharding != nil) {
 		o.watcher.startLocked(func() { o.watch(w) })
 	} else if o.watcher.on {
 		o.watcher.wake()
@@ -94,20 +89,11 @@ func (o *Owner) seek() {
 func (o *Owner) pause() (d time.Duration, sought bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.seeker.on = o.seeksLocked()
+	o.seeker.on = o.sought > 0
 	if o.watches {
 		return o.ttl / 2, o.seeker.on
 	}
 	return min(o.every(), maxScan), o.seeker.on
-}
-
-func (o *Owner) seeksLocked() bool {
-	for _, l := range o.leases {
-		if l.state == Seeking {
-			return true
-		}
-	}
-	return false
 }
 
 // scan asks for the leases that are sought and free.
@@ -131,10 +117,17 @@ func (o *Owner) scan() {
 				l.holder = holder
 				continue
 			}
-			l.again = true
-			l.settle(x, now)
+			l.look(x, now)
 		}
 	})
+}
+
+// look asks once more for a lease that is sought.
+func (l *lease) look(x *acts, now time.Time) {
+	if l.state == Seeking {
+		l.again = true
+		l.settle(x, now)
+	}
 }
 
 // watch has leases asked for when the store tells of a change, until none is sought and
@@ -156,7 +149,7 @@ func (o *Owner) watch(w Watcher) {
 					err = errors.New("the watch has ended")
 				}
 			case <-o.watcher.kick:
-				sought = o.sought()
+				sought = o.watching()
 			}
 		}
 		cancel()
@@ -175,18 +168,19 @@ func (o *Owner) watch(w Watcher) {
 		})
 		for again := time.Now().Add(jitter(o.every())); time.Now().Before(again); {
 			o.watcher.sleep(time.Until(again))
-			if !o.sought() {
+			if !o.watching() {
 				return
 			}
 		}
 	}
 }
 
-// sought reports whether a lease is sought. If none is, the watcher has ended.
-func (o *Owner) sought() bool {
+// watching reports whether a lease is sought, or keys are sharded. If not, the watcher
+// has ended.
+func (o *Owner) watching() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.watcher.on = o.seeksLocked() || o.sharding != nil
+	o.watcher.on = o.sought > 0 || o.sharding != nil
 	o.watches = o.watches && o.watcher.on
 	return o.watcher.on
 }
@@ -201,10 +195,12 @@ func (o *Owner) changed(key string) {
 			default: // it is to look already
 			}
 		}
-		for _, l := range o.leases {
-			if l.state == Seeking && (key == "" || key == l.key) {
-				l.again = true
-				l.settle(x, now)
+		if l := o.leases[key]; l != nil {
+			l.look(x, now)
+		}
+		if key == "" {
+			for _, l := range o.leases {
+				l.look(x, now)
 			}
 		}
 	})

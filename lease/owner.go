@@ -101,6 +101,8 @@ type Owner struct {
 	queue    []*lease                 // that a worker is to make a request for
 	workers  int
 	leaving  int           // leases being released
+	sought   int           // leases that are
+	held     int           // leases that are to be renewed
 	flushed  chan struct{} // closed when none is; nil: nobody waits
 	keeper   loop          // renews
 	seeker   loop          // looks for leases that are free
@@ -179,7 +181,7 @@ type acts struct {
 }
 
 type interruption struct {
-	task    taskvisor.TaskID
+	task    *taskvisor.Handle
 	attempt int // that runs; 0: none has begun
 	cause   *LostError
 }
@@ -199,7 +201,7 @@ func (o *Owner) carryOut(x *acts) {
 		o.observe(e)
 	}
 	if len(x.interrupt) > 0 {
-		o.interruptAll(x.interrupt)
+		interruptAll(x.interrupt)
 	}
 	for _, ready := range x.ready {
 		ready()

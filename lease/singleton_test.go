@@ -156,9 +156,8 @@ func TestMisuseIsSaid(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(time.Hour)
-		if st := h.Status(); st.State != taskvisor.StatePending {
-			t.Errorf("it is %v", st.State)
+		if o, err := h.Wait(context.Background()); err != nil || o.Kind != taskvisor.OutcomeCanceled || !strings.Contains(o.Err.Error(), "owner.Subscriber()") {
+			t.Errorf("outcome %v %v %v", o.Kind, o.Err, err)
 		}
 		refused := r.saw(lease.Refused)
 		if len(refused) != 2 || refused[0].Task != "job" || !strings.Contains(refused[1].Err.Error(), "owner.Subscriber()") {

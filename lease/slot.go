@@ -115,7 +115,7 @@ func (o *Owner) unclaim(name string) {
 // until then.
 func (o *Owner) adopt(name, supervisor string, h *taskvisor.Handle) {
 	o.do(func(_ *acts, now time.Time) {
-		o.leaseLocked(name, now).member(taskvisor.Attempt{TaskID: h.ID(), Task: h.Name(), Supervisor: supervisor})
+		o.leaseLocked(name, now).member(taskvisor.Attempt{TaskID: h.ID(), Task: h.Name(), Supervisor: supervisor}, h)
 	})
 	if _, ended := h.Outcome(); ended { // its TaskRemoved may have come before
 		o.removed(h.ID())

@@ -71,7 +71,7 @@ func (s *subscriber) BeginAttempt(ctx context.Context, a taskvisor.Attempt) cont
 				m.token = m.l.token // given anew while it waited at other gates
 			} else {
 				err := &LostError{Key: m.l.name, Token: m.token, Reason: LostDeadline}
-				x.interrupt = append(x.interrupt, interruption{a.TaskID, a.Number, err})
+				x.interrupt = append(x.interrupt, interruption{m.h, a.Number, err})
 			}
 			term = &Term{Key: m.l.name, Token: m.token, Wait: m.wait}
 		}
@@ -111,7 +111,7 @@ func (m *member) abandon(x *acts, now time.Time) {
 	l := m.l
 	m.abandoned = true
 	if l.state == Held && !l.lapsing {
-		l.lapsing = true
+		l.lapse()
 		x.event(l, now, Event{Kind: Lapsing, Token: l.token, Task: m.task, Supervisor: m.sup})
 	}
 }
@@ -123,11 +123,11 @@ func (s *subscriber) reconcile() {
 	for _, st := range sn.Tasks {
 		alive[st.ID] = true
 	}
-	others := s.o.handlesBut(s)
+	others := s.o.registeredBut(s)
 	s.o.mu.Lock()
 	var gone []taskvisor.TaskID
 	for id := range s.o.tasks {
-		if !alive[id] && others[id] == nil {
+		if !alive[id] && !others[id] {
 			gone = append(gone, id)
 		}
 	}
@@ -167,10 +167,8 @@ func (o *Owner) attached(supervisor string) bool {
 	return false
 }
 
-// handles finds the handles of all tasks.
-func (o *Owner) handles() map[taskvisor.TaskID]*taskvisor.Handle { return o.handlesBut(nil) }
-
-func (o *Owner) handlesBut(not *subscriber) map[taskvisor.TaskID]*taskvisor.Handle {
+// registeredBut lists the tasks of the other supervisors.
+func (o *Owner) registeredBut(not *subscriber) map[taskvisor.TaskID]bool {
 	o.mu.Lock()
 	var all []*subscriber
 	for s := range o.sups {
@@ -179,10 +177,10 @@ func (o *Owner) handlesBut(not *subscriber) map[taskvisor.TaskID]*taskvisor.Hand
 		}
 	}
 	o.mu.Unlock()
-	found := make(map[taskvisor.TaskID]*taskvisor.Handle)
+	found := make(map[taskvisor.TaskID]bool)
 	for _, s := range all {
 		for _, st := range s.snapshot().Tasks {
-			found[st.ID] = st.Handle
+			found[st.ID] = true
 		}
 	}
 	return found
@@ -191,13 +189,9 @@ func (o *Owner) handlesBut(not *subscriber) map[taskvisor.TaskID]*taskvisor.Hand
 // interruptAll ends the attempts whose leases were lost. One that has ended meanwhile
 // is left alone: an interruption would cut the delay after it. A task that waits at
 // other gates is taken back to the first.
-func (o *Owner) interruptAll(all []interruption) {
-	handles := o.handles()
+func interruptAll(all []interruption) {
 	for _, i := range all {
-		h := handles[i.task]
-		if h == nil {
-			continue
-		}
+		h := i.task
 		st := h.Status()
 		switch {
 		case i.attempt == 0 && st.State == taskvisor.StatePending:
