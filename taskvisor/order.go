@@ -1,6 +1,7 @@
 package taskvisor
 
 import (
+	"container/list"
 	"fmt"
 	"maps"
 	"slices"
@@ -20,13 +21,14 @@ type ordering struct {
 // node is a task that depends on others, or that others depend on.
 type node struct {
 	needs    []*edge
-	neededBy []*edge
-	ready    func() // of the question that the order has not answered yet
+	neededBy list.List // of *edge, in the order in which they came
+	ready    func()    // of the question that the order has not answered yet
 }
 
 // edge is one dependency.
 type edge struct {
-	from, to *task // from depends on to
+	from, to *task         // from depends on to
+	place    *list.Element // among those that to is needed by
 	bound    bool
 	dead     error // why to will never be ready; nil: it may
 }
@@ -125,7 +127,7 @@ func (o *ordering) link(batch []*task, known func(name string) *task) error {
 	for _, e := range edges {
 		from, to := o.nodeLocked(e.from), o.nodeLocked(e.to)
 		from.needs = append(from.needs, e)
-		to.neededBy = append(to.neededBy, e)
+		e.place = to.neededBy.PushBack(e)
 		e.to.ordered.Store(true)
 	}
 	return nil
@@ -201,7 +203,7 @@ func (o *ordering) removeLocked(t *task) {
 	}
 	for _, e := range n.needs {
 		if to := o.nodes[e.to]; to != nil {
-			to.neededBy = slices.DeleteFunc(to.neededBy, func(x *edge) bool { return x == e })
+			to.neededBy.Remove(e.place)
 		}
 	}
 	delete(o.nodes, t)
@@ -219,7 +221,8 @@ func (o *ordering) turned(t *task, ended, gone bool) {
 		o.mu.Unlock()
 		return
 	}
-	for _, e := range n.neededBy {
+	for x := n.neededBy.Front(); x != nil; x = x.Next() {
+		e := x.Value.(*edge)
 		if gone && !e.met() {
 			e.dead = because(ErrDependency, &dependencyError{t.name, t.outcomeKind()})
 			failed[e.from] = e.dead
@@ -281,8 +284,8 @@ func (o *ordering) stages(tasks []*task) [][]*task {
 		}
 		at := 0
 		if n := o.nodes[t]; n != nil {
-			for _, e := range n.neededBy {
-				at = max(at, find(e.from)+1)
+			for x := n.neededBy.Front(); x != nil; x = x.Next() {
+				at = max(at, find(x.Value.(*edge).from)+1)
 			}
 		}
 		stage[t] = at
