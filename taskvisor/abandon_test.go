@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -265,6 +266,42 @@ func TestVerdictListsAllThatRun(t *testing.T) {
 		wantTrace(t, rec, "z", "A S K N")
 		wantTrace(t, rec, "back", "A S Q K N ✓ R D")
 		close(release)
+	})
+}
+
+// However many bodies remain, the error's text names 32 of them, and what becomes of each
+// when it is back does not take longer beside the others.
+func TestManyAreAbandoned(t *testing.T) {
+	const n, each = 1000, 32 << 10
+	bubble(t, func(t *testing.T) {
+		sup, err := taskvisor.New(taskvisor.WithGrace(time.Second), taskvisor.WithSubscriber(taskvisor.Discard))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := sup.Start(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		release := make(chan struct{})
+		for i := range n {
+			addTo(t, sup, taskvisor.Once(fmt.Sprintf("task-%04d", i), stubborn(release)))
+		}
+		synctest.Wait()
+		var late *taskvisor.GraceExceededError
+		if err := sup.Shutdown(context.Background()); !errors.As(err, &late) || len(late.Tasks) != n {
+			t.Fatalf("Shutdown: %.200s", err)
+		}
+		text := late.Error()
+		if !strings.Contains(text, "task-0031") || strings.Contains(text, "task-0032") || !strings.HasSuffix(text, ", and 968 more") {
+			t.Errorf("%d bytes: %.200s … %s", len(text), text, text[max(0, len(text)-200):])
+		}
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		close(release)
+		synctest.Wait()
+		runtime.ReadMemStats(&after)
+		if took := (after.TotalAlloc - before.TotalAlloc) / n; took > each {
+			t.Errorf("a return beside %d others took %d bytes", n, took)
+		}
 	})
 }
 

@@ -46,15 +46,22 @@ type GraceExceededError struct {
 	Tasks []TaskStatus // sorted by id; Stack holds what could be captured within half a second
 }
 
-// Error names the tasks, without their stacks.
+// maxNamed is how many tasks the text of a GraceExceededError names. It stands in a log
+// line and in the record of each task that it is about: of 100 000 it would have 3 MB.
+const maxNamed = 32
+
+// Error names the tasks, the first 32 of many, without their stacks.
 func (e *GraceExceededError) Error() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "taskvisor: grace of %s exceeded by", e.Grace)
-	for i, t := range e.Tasks {
+	for i, t := range e.Tasks[:min(len(e.Tasks), maxNamed)] {
 		if i > 0 {
 			b.WriteByte(',')
 		}
 		fmt.Fprintf(&b, " %q (id %d, attempt %d)", t.Name, t.ID, t.Attempt)
+	}
+	if more := len(e.Tasks) - maxNamed; more > 0 {
+		fmt.Fprintf(&b, ", and %d more", more)
 	}
 	return b.String()
 }
