@@ -2,6 +2,7 @@ package healthsub
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -26,6 +27,7 @@ type Health struct {
 
 // attached is one supervisor.
 type attached struct {
+	name     string
 	snapshot func() taskvisor.Snapshot
 	last     taskvisor.Snapshot        // without tasks
 	matter   []*taskvisor.Handle       // of the tasks that are critical, or were a reason when last read
@@ -54,12 +56,17 @@ func (h *Health) Preferences() []taskvisor.SubscriberOption {
 	return []taskvisor.SubscriberOption{taskvisor.WithName("healthsub"), taskvisor.Inline()}
 }
 
-// Attach keeps the supervisor's snapshot function. It implements
-// [taskvisor.Attacher] and never fails.
+// Attach keeps the supervisor's snapshot function, and lets go of one of its name that
+// has ended: nobody may ever ask for a status. It implements [taskvisor.Attacher] and
+// never fails.
 func (h *Health) Attach(snapshot func() taskvisor.Snapshot) error {
+	name := snapshot().Supervisor
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.attached = append(h.attached, &attached{snapshot: snapshot})
+	h.attached = slices.DeleteFunc(h.attached, func(a *attached) bool {
+		return a.name == name && a.snapshot().State == taskvisor.SupervisorStopped
+	})
+	h.attached = append(h.attached, &attached{name: name, snapshot: snapshot})
 	h.good, h.steady = time.Time{}, false
 	return nil
 }

@@ -153,15 +153,17 @@ func TestOldTroubles(t *testing.T) {
 	})
 }
 
+// heap is what is in use.
+func heap() int64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
+}
+
 // TestMemory: nothing grows with the number of tasks that there have been.
 func TestMemory(t *testing.T) {
 	health := healthsub.New(healthsub.WithLevelFunc(func(string, string) healthsub.Level { return healthsub.Critical }))
-	heap := func() uint64 {
-		runtime.GC()
-		var m runtime.MemStats
-		runtime.ReadMemStats(&m)
-		return m.HeapAlloc
-	}
 	before := heap()
 	const tasks = 100_000
 	for id := range taskvisor.TaskID(tasks) {
@@ -169,8 +171,29 @@ func TestMemory(t *testing.T) {
 			health.OnEvent(t.Context(), taskvisor.Event{Kind: kind, Supervisor: "shop", Task: "t", TaskID: id + 1, Outcome: taskvisor.OutcomeCompleted})
 		}
 	}
-	if grown := int64(heap()) - int64(before); grown > 8*tasks {
+	if grown := heap() - before; grown > 8*tasks {
 		t.Errorf("%d bytes are kept of %d tasks", grown, tasks)
+	}
+	runtime.KeepAlive(health)
+}
+
+// TestMemoryOfSupervisors: nor with the number of supervisors that there have been under a
+// name, also where nobody asks.
+func TestMemoryOfSupervisors(t *testing.T) {
+	health := healthsub.New()
+	before := heap()
+	const lives = 300
+	for range lives {
+		sup, err := taskvisor.New(taskvisor.WithName("again"), taskvisor.WithSubscriber(health))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := sup.Run(t.Context(), taskvisor.Once("job", func(context.Context) error { return nil })); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if grown := heap() - before; grown > 2000*lives {
+		t.Errorf("%d bytes are kept of %d supervisors", grown, lives)
 	}
 	runtime.KeepAlive(health)
 }
