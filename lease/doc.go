@@ -62,6 +62,9 @@
 // the lease may be another's is an [Overrun]. Leaving repeats its request until it is
 // answered, or the lease has expired by itself.
 //
+// With a store that is a [Noter] an attempt may leave a note ([Term.Note]) that the next
+// owner finds: notes are written beside all this, and nothing waits for them.
+//
 // A body that is abandoned (its grace has passed) would otherwise keep its lease for
 // ever: it is not renewed any more ([Lapsing]), and expires under it.
 package lease

@@ -38,6 +38,12 @@ func (l *lame) Acquire(ctx context.Context, key, owner string, ttl time.Duration
 	return token, err
 }
 
+func (l *lame) AcquireNoted(ctx context.Context, key, owner string, ttl time.Duration) (uint64, string, error) {
+	token, note, err := l.Conn.AcquireNoted(ctx, key, owner, ttl)
+	l.wait(&l.acquire)
+	return token, note, err
+}
+
 func (l *lame) Renew(ctx context.Context, owner string, held map[string]uint64, ttl time.Duration) ([]string, error) {
 	lost, err := l.Conn.Renew(ctx, owner, held, ttl)
 	if err == nil {

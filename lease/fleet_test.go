@@ -3,6 +3,7 @@ package lease_test
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -108,12 +109,20 @@ func (r *replica) saw(kinds ...lease.EventKind) (list []lease.Event) {
 	return list
 }
 
-// body works until it is cancelled, writes all the while, and takes linger to return.
+// body works until it is cancelled, writes all the while, and takes linger to return. It
+// leaves its token as a note, and what it finds must be of an older one.
 func (r *replica) body(key string, linger time.Duration) taskvisor.Func {
 	return func(ctx context.Context) error {
-		token, ok := lease.Token(ctx)
+		term, ok := lease.TermOf(ctx)
+		token := term.Token
 		if !ok {
 			r.f.t.Errorf("%s: an attempt without a token", r.name)
+		}
+		if before, _ := strconv.ParseUint(term.Previous, 10, 64); before >= token || before == 0 && term.Previous != "" {
+			r.f.t.Errorf("%s: under token %d it finds the note %q", r.name, token, term.Previous)
+		}
+		if err := term.Note(fmt.Sprint(token)); err != nil {
+			r.f.t.Error(err)
 		}
 		defer r.f.witness.Begin(key, r.name, token)()
 		for ctx.Err() == nil {

@@ -160,9 +160,12 @@ type termKey struct{}
 
 // Term is what an attempt runs under.
 type Term struct {
-	Key   string // of the lease, without the prefix
-	Token uint64
-	Wait  time.Duration // that the attempt waited for the lease; 0 where this process had it
+	Key      string // of the lease, without the prefix
+	Token    uint64
+	Wait     time.Duration // that the attempt waited for the lease; 0 where this process had it
+	Previous string        // of the first attempt under a token: the note that was left under one before; see Note
+
+	l *lease
 }
 
 // TermOf returns the lease that the attempt of ctx runs under, and whether there is one;

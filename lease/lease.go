@@ -55,6 +55,12 @@ type lease struct {
 	overrun bool      // of Losing: said so
 
 	waiters []chan struct{} // closed at the next answer; see Owner.claim
+
+	previous string // the note that came with the token, until an attempt was told of it
+	kept     string // the note that the store has, as far as is known
+	note     string // the one that it is to have
+	noted    bool   // it was left under the token
+	noting   bool   // it is among those that are to be written
 }
 
 // member is one task that is registered with a lease.
@@ -199,8 +205,9 @@ func (l *lease) forget(x *acts, now time.Time) {
 }
 
 // granted takes a lease that was asked for at sent.
-func (l *lease) granted(x *acts, token uint64, sent, now time.Time) {
+func (l *lease) granted(x *acts, token uint64, note string, sent, now time.Time) {
 	l.token, l.sent, l.least, l.fails = token, sent, l.o.deadline(), 0
+	l.previous, l.kept, l.note, l.noted = readable(note), note, note, false
 	l.lapsing, l.zombie, l.overrun = false, false, false
 	if l.state != Seeking || now.Sub(sent) >= l.o.deadline() { // nobody wants it any more, or it comes too late
 		l.leave(now)

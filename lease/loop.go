@@ -60,6 +60,9 @@ func (o *Owner) loopsLocked() {
 	} else if o.keeper.on {
 		o.keeper.wake()
 	}
+	if o.held == 0 && o.scribe.on {
+		o.scribe.wake()
+	}
 	if o.sought > 0 {
 		o.seeker.startLocked(o.seek)
 	} else if o.seeker.on {

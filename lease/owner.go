@@ -107,10 +107,13 @@ type Owner struct {
 	keeper   loop          // renews
 	seeker   loop          // looks for leases that are free
 	watcher  loop          // is told of them
+	scribe   loop          // writes notes
+	notes    []*lease      // whose notes it is to write
 	watches  bool          // a watch is on, as far as is known
 	sharding *sharding     // the Shard that runs; nil: none
 	failing  bool          // the last renewal failed
 	ailing   bool          // the last other request failed
+	mute     bool          // the last notes could not be written
 }
 
 // New returns an owner of leases in store. It starts nothing. A misused option is

@@ -50,6 +50,26 @@ type Watcher interface {
 	Watch(ctx context.Context, prefix string, changed func(key string)) error
 }
 
+// Noter is implemented by stores that keep a note beside each lease: a short text that its
+// owner leaves for the next one (see [Term.Note]), valid UTF-8 of at most 256 bytes without
+// control characters. It outlives the lease, also where nothing is said at its end: its
+// owner was killed, and it has expired. Without it nobody is told anything. A wrapper of a
+// store that has a Noter's methods has to wrap these too.
+type Noter interface {
+	// AcquireNoted is [Store.Acquire], and returns the note that was left last, by whichever
+	// owner; "" if none was, or that was the last.
+	AcquireNoted(ctx context.Context, key, owner string, ttl time.Duration) (token uint64, note string, err error)
+
+	// ReleaseNoted is [Store.Release], and leaves a note if the token is still this one.
+	ReleaseNoted(ctx context.Context, key string, token uint64, note string) error
+
+	// Annotate leaves the notes, by key, of leases that are held under these tokens. Those of
+	// other leases are left as they are, which is no error: a note of an owner that has lost
+	// its lease, or has given it back, comes too late. It prolongs nothing. An [Owner] gives
+	// it a hundred at most. The maps belong to the caller and do not change meanwhile.
+	Annotate(ctx context.Context, held map[string]uint64, notes map[string]string) error
+}
+
 // ErrHeld is the error of [Store.Acquire], and of [Owner.Slot], where another owner
 // has the lease.
 var ErrHeld = errors.New("lease: held elsewhere")

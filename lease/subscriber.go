@@ -67,13 +67,15 @@ func (s *subscriber) BeginAttempt(ctx context.Context, a taskvisor.Attempt) cont
 				continue
 			}
 			m.running, m.begun = a.Number, true
+			term = &Term{Key: m.l.name, Wait: m.wait, l: m.l}
 			if m.l.valid(now) {
 				m.token = m.l.token // given anew while it waited at other gates
+				term.Previous, m.l.previous = m.l.previous, ""
 			} else {
 				err := &LostError{Key: m.l.name, Token: m.token, Reason: LostDeadline}
 				x.interrupt = append(x.interrupt, interruption{m.h, a.Number, err})
 			}
-			term = &Term{Key: m.l.name, Token: m.token, Wait: m.wait}
+			term.Token = m.token
 		}
 	})
 	if term == nil {

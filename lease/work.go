@@ -18,13 +18,14 @@ func (o *Owner) worker() {
 		l := o.queue[0]
 		o.queue = o.queue[1:]
 		state, token := l.state, l.token
+		note, noted := l.note, l.noted && l.fails == 0 // what it may fail for is not tried again
 		l.again, l.refused = false, false
 		o.mu.Unlock()
 		switch state {
 		case Seeking:
 			o.acquire(l)
 		case Leaving:
-			o.release(l, token)
+			o.release(l, token, note, noted)
 		default:
 			o.do(func(x *acts, now time.Time) { l.answered(x, now) })
 		}
@@ -36,14 +37,14 @@ func (o *Owner) acquire(l *lease) {
 	ctx, cancel := context.WithTimeout(context.Background(), o.patience())
 	defer cancel()
 	sent := time.Now() // before the request: the store counts from later
-	token, err := o.store.Acquire(ctx, l.key, o.id, o.ttl)
+	token, note, err := l.take(ctx)
 	o.do(func(x *acts, now time.Time) {
 		var held *HeldError
 		switch {
 		case err == nil:
 			o.ailing = false
 			l.busy = false
-			l.granted(x, token, sent, now)
+			l.granted(x, token, note, sent, now)
 		case errors.Is(err, ErrHeld):
 			o.ailing = false
 			l.holder, l.refused = "", true
@@ -60,10 +61,10 @@ func (o *Owner) acquire(l *lease) {
 }
 
 // release gives a lease back. It tries until the lease has expired anyway.
-func (o *Owner) release(l *lease, token uint64) {
+func (o *Owner) release(l *lease, token uint64, note string, noted bool) {
 	ctx, cancel := context.WithTimeout(context.Background(), o.patience())
 	defer cancel()
-	err := o.store.Release(ctx, l.key, token)
+	err := l.giveBack(ctx, token, note, noted)
 	o.do(func(x *acts, now time.Time) {
 		switch {
 		case err == nil:

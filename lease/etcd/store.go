@@ -16,7 +16,8 @@
 //
 // Beside the leases there is one key for each session, below "taskvisor.sessions/" (see
 // [WithSessions]). Its value is compared by every acquisition; after one whose answer was
-// lost it is changed, so that a request that arrives late is refused.
+// lost it is changed, so that a request that arrives late is refused. There, too, is a key
+// for each lease with a note, which ends in "/note" and stays when the lease has ended.
 //
 // A TTL is rounded up to whole seconds, and etcd has a least one, which follows from its
 // election timeout: 2 s by default.
@@ -49,11 +50,11 @@ type option func(s *Store)
 
 func (f option) apply(s *Store) { f(s) }
 
-// WithSessions sets what the keys of sessions begin with; with access control in etcd,
+// WithSessions sets what the keys of sessions and notes begin with; with access control in etcd,
 // the user needs to read and write there, as below the prefix of the leases.
 func WithSessions(prefix string) Option { return option(func(s *Store) { s.sessions = prefix }) }
 
-// Store implements lease.Store and lease.Watcher. Make one with [New]; it is safe for
+// Store implements lease.Store, lease.Watcher and lease.Noter. Make one with [New]; it is safe for
 // concurrent use, and has no goroutines of its own.
 type Store struct {
 	client   *clientv3.Client
@@ -103,35 +104,41 @@ var errUnsettled = errors.New("etcdlease: others came between each time")
 
 // Acquire implements lease.Store.
 func (s *Store) Acquire(ctx context.Context, key, id string, ttl time.Duration) (uint64, error) {
+	token, _, err := s.AcquireNoted(ctx, key, id, ttl)
+	return token, err
+}
+
+// AcquireNoted implements lease.Noter.
+func (s *Store) AcquireNoted(ctx context.Context, key, id string, ttl time.Duration) (token uint64, note string, err error) {
 	unlock, err := s.lock(ctx, key)
 	if err != nil {
-		return 0, err
+		return 0, "", err
 	}
 	defer unlock()
 	for range retries {
 		ses, err := s.session(ctx, owner{id, seconds(ttl)})
 		if err != nil {
-			return 0, err
+			return 0, "", err
 		}
 		if err := s.settle(ctx, ses); errors.Is(err, errAgain) {
 			continue
 		} else if err != nil {
-			return 0, err
+			return 0, "", err
 		}
-		token, err := s.acquire(ctx, ses, key, ttl)
+		token, note, err := s.acquire(ctx, ses, key, ttl)
 		switch {
 		case errors.Is(err, errAgain):
 		case err == nil, errors.Is(err, lease.ErrHeld):
-			return token, err
+			return token, note, err
 		default:
 			s.mu.Lock()
 			s.doubt[key], ses.dirty = ses, true
 			delete(s.keys, key)
 			s.mu.Unlock()
-			return 0, fmt.Errorf("etcdlease: acquire %q: %w", key, err)
+			return 0, "", fmt.Errorf("etcdlease: acquire %q: %w", key, err)
 		}
 	}
-	return 0, errUnsettled
+	return 0, "", errUnsettled
 }
 
 // errAgain is that the session or its epoch is another by now, or the key.
@@ -139,41 +146,44 @@ var errAgain = errors.New("again")
 
 // acquire writes the key, if it is nobody's or ours, and then prolongs the session,
 // which may have been near its end.
-func (s *Store) acquire(ctx context.Context, ses *session, key string, ttl time.Duration) (uint64, error) {
+func (s *Store) acquire(ctx context.Context, ses *session, key string, ttl time.Duration) (token uint64, note string, err error) {
 	sent := time.Now()
 	current := clientv3.Compare(clientv3.Value(ses.key), "=", ses.epochOf(s))
-	put := clientv3.OpPut(key, ses.owner.id, clientv3.WithLease(ses.id))
+	put, get := clientv3.OpPut(key, ses.owner.id, clientv3.WithLease(ses.id)), clientv3.OpGet(s.noteKey(key))
 	resp, err := s.client.Txn(ctx).If(clientv3.Compare(clientv3.CreateRevision(key), "=", 0), current).
-		Then(put).Else(clientv3.OpGet(key)).Commit()
+		Then(put, get).Else(clientv3.OpGet(key)).Commit()
 	if err == nil && !resp.Succeeded {
 		kvs := resp.Responses[0].GetResponseRange().Kvs
 		switch {
 		case len(kvs) == 0: // it was the session
-			return 0, s.check(ctx, ses)
+			return 0, "", s.check(ctx, ses)
 		case string(kvs[0].Value) != ses.owner.id:
-			return 0, &lease.HeldError{Key: key, Holder: string(kvs[0].Value)}
+			return 0, "", &lease.HeldError{Key: key, Holder: string(kvs[0].Value)}
 		}
-		resp, err = s.client.Txn(ctx).If(clientv3.Compare(clientv3.ModRevision(key), "=", kvs[0].ModRevision), current).Then(put).Commit()
+		resp, err = s.client.Txn(ctx).If(clientv3.Compare(clientv3.ModRevision(key), "=", kvs[0].ModRevision), current).Then(put, get).Commit()
 		if err == nil && !resp.Succeeded {
-			return 0, s.check(ctx, ses)
+			return 0, "", s.check(ctx, ses)
 		}
 	}
 	if errors.Is(err, rpctypes.ErrLeaseNotFound) {
 		s.gone(ses)
-		return 0, errAgain
+		return 0, "", errAgain
 	}
 	if err != nil {
-		return 0, err
+		return 0, "", err
 	}
 	if err := s.prolong(ctx, ses); err != nil {
-		return 0, err
+		return 0, "", err
 	}
-	token := uint64(resp.Header.Revision)
+	token = uint64(resp.Header.Revision)
+	for _, kv := range resp.Responses[1].GetResponseRange().Kvs {
+		note = string(kv.Value)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.doubt, key)
 	s.keys[key] = &held{ses, token, sent.Add(ttl)}
-	return token, nil
+	return token, note, nil
 }
 
 // Renew implements lease.Store.
@@ -258,12 +268,18 @@ func (s *Store) verify(ctx context.Context, keys []string, leases map[string]uin
 
 // Release implements lease.Store.
 func (s *Store) Release(ctx context.Context, key string, token uint64) error {
+	return s.end(ctx, key, token)
+}
+
+// end deletes the key if its token is still this one, and does what else is given then.
+func (s *Store) end(ctx context.Context, key string, token uint64, then ...clientv3.Op) error {
 	unlock, err := s.lock(ctx, key)
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	_, err = s.client.Txn(ctx).If(clientv3.Compare(clientv3.ModRevision(key), "=", int64(token))).Then(clientv3.OpDelete(key)).Commit()
+	then = append(then, clientv3.OpDelete(key))
+	_, err = s.client.Txn(ctx).If(clientv3.Compare(clientv3.ModRevision(key), "=", int64(token))).Then(then...).Commit()
 	if err != nil {
 		return fmt.Errorf("etcdlease: release %q: %w", key, err)
 	}

@@ -20,6 +20,7 @@ const (
 
 	annotationKey    = "taskvisor.github.io/key"    // of the lease: a name cannot hold every key
 	annotationOrigin = "taskvisor.github.io/origin" // what tokens are counted from
+	annotationNote   = "taskvisor.github.io/note"   // that an owner has left
 
 	readableBytes = 60 // of the key, in the object's name
 )

@@ -24,23 +24,24 @@
 // # Time
 //
 // Nothing expires in an API server. A lease has expired for this store when its object has
-// not changed for the ttl since the store has seen it, by the local monotonic clock; a
-// [Store.Watch] sees each renewal. What was not watched has expired when the holder's
+// not changed (but for its note) for the ttl since the store has seen it, by the local
+// monotonic clock; a [Store.Watch] sees each renewal. What was not watched has expired when the holder's
 // renewTime, by the holder's clock, is two ttls ago by ours: only then do clocks matter,
 // and they may differ by the ttl. So a replica that starts waits for the ttl of one that
 // has just died, and for nothing that is older.
 //
 // # Deletion
 //
-// Objects are never deleted by this store: deleting one takes the lease from its holder,
+// Objects are never deleted by this store, and keep the note that an owner has left in
+// another annotation: deleting one takes the lease from its holder,
 // which learns of it with its next renewal, after a fifth of the ttl. Stores that have
 // seen the object give the lease to nobody else before it would have expired. One that
 // has not, because its replica has just started, may: so delete what nobody holds.
 //
 // # What it costs
 //
-// A renewal is one write for each lease: with a ttl of 15 s one in 3 s. It is a store for
-// dozens of leases in a namespace; see docs/leases.md for more. A ttl is rounded up to
+// A renewal is one write for each lease: with a ttl of 15 s one in 3 s. So is a note. It is
+// a store for dozens of leases in a namespace; see docs/leases.md for more. A ttl is rounded up to
 // whole seconds.
 package kubelease
 
@@ -65,8 +66,8 @@ const (
 	parallel = 16 // renewals at a time
 )
 
-// Store implements lease.Store and lease.Watcher. Make one with [New]; it is safe for
-// concurrent use, and has goroutines only while a renewal is being made.
+// Store implements lease.Store, lease.Watcher and lease.Noter. Make one with [New]; it is
+// safe for concurrent use, and has goroutines only while renewals or notes are being made.
 type Store struct {
 	client typed.LeaseInterface
 
@@ -94,14 +95,20 @@ var errContended = errors.New("kubelease: others came between each time")
 
 // Acquire implements lease.Store.
 func (s *Store) Acquire(ctx context.Context, key, owner string, ttl time.Duration) (uint64, error) {
+	token, _, err := s.AcquireNoted(ctx, key, owner, ttl)
+	return token, err
+}
+
+// AcquireNoted implements lease.Noter.
+func (s *Store) AcquireNoted(ctx context.Context, key, owner string, ttl time.Duration) (uint64, string, error) {
 	for try := range retries {
 		if err := pause(ctx, try); err != nil {
-			return 0, err
+			return 0, "", err
 		}
 		object, err := s.find(ctx, key, owner)
 		if err == nil {
 			if holder := s.holder(object); holder != "" && holder != owner {
-				return 0, &lease.HeldError{Key: key, Holder: holder}
+				return 0, "", &lease.HeldError{Key: key, Holder: holder}
 			}
 		}
 		var token uint64
@@ -110,15 +117,15 @@ func (s *Store) Acquire(ctx context.Context, key, owner string, ttl time.Duratio
 		}
 		switch {
 		case err == nil:
-			return token, nil
+			return token, noteOf(object), nil
 		case errors.Is(err, lease.ErrHeld):
-			return 0, err
+			return 0, "", err
 		case overtaken(err):
 		default:
-			return 0, fmt.Errorf("kubelease: acquire %q: %w", key, err)
+			return 0, "", fmt.Errorf("kubelease: acquire %q: %w", key, err)
 		}
 	}
-	return 0, errContended
+	return 0, "", errContended
 }
 
 // overtaken reports whether a request was refused because of another. A deletion is one:
@@ -175,6 +182,18 @@ func (s *Store) forget(key string, token uint64) {
 
 // Renew implements lease.Store. It makes one request for each lease, some at a time.
 func (s *Store) Renew(ctx context.Context, owner string, leases map[string]uint64, ttl time.Duration) (lost []string, err error) {
+	return each(ctx, leases, func(key string) (bool, error) {
+		ours, err := s.renew(ctx, key, owner, leases[key], ttl)
+		if err != nil {
+			err = fmt.Errorf("kubelease: renew %q: %w", key, err)
+		}
+		return ours, err
+	})
+}
+
+// each makes a request for each lease, some at a time, and returns the keys of those that
+// are not ours.
+func each(ctx context.Context, leases map[string]uint64, request func(key string) (ours bool, err error)) (lost []string, err error) {
 	if err := context.Cause(ctx); err != nil {
 		return nil, err
 	}
@@ -187,10 +206,10 @@ func (s *Store) Renew(ctx context.Context, owner string, leases map[string]uint6
 	for range min(parallel, len(leases)) {
 		wg.Go(func() { // ends when keys is closed, below, and is waited for
 			for key := range keys {
-				ours, err := s.renew(ctx, key, owner, leases[key], ttl)
+				ours, err := request(key)
 				mu.Lock()
 				if err != nil {
-					all = append(all, fmt.Errorf("kubelease: renew %q: %w", key, err))
+					all = append(all, err)
 				} else if !ours {
 					lost = append(lost, key)
 				}
@@ -227,24 +246,35 @@ func (s *Store) renew(ctx context.Context, key, owner string, token uint64, ttl 
 		s.forget(key, token)
 		return false, nil
 	}
+	s.keep(key, token, sent.Add(ttl), written)
+	return true, nil
+}
+
+// keep notes what a lease that we still have looks like, and until when it lasts at least.
+func (s *Store) keep(key string, token uint64, until time.Time, written *coordination.Lease) {
 	s.see(written)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if now, ok := s.held[key]; ok && now.token == token {
-		s.held[key] = held{owner, token, later(now.expires, sent.Add(ttl)), slim(written)}
+	if h, ok := s.held[key]; ok && h.token == token {
+		h.expires, h.object = later(h.expires, until), slim(written)
+		s.held[key] = h
 	}
-	return true, nil
 }
 
 // Release implements lease.Store.
 func (s *Store) Release(ctx context.Context, key string, token uint64) error {
+	return s.end(ctx, key, token, released)
+}
+
+// end makes the object one that nobody holds.
+func (s *Store) end(ctx context.Context, key string, token uint64, apply func(next *coordination.Lease)) error {
 	s.mu.Lock()
 	h := s.held[key]
 	s.mu.Unlock()
 	if h.token != token {
 		h.object = nil
 	}
-	written, err := s.change(ctx, key, "", token, h.object, released)
+	written, err := s.change(ctx, key, "", token, h.object, apply)
 	if err != nil {
 		return fmt.Errorf("kubelease: release %q: %w", key, err)
 	}

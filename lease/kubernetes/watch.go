@@ -16,9 +16,12 @@ import (
 // record is what was seen of an object, and since when it has looked like that.
 type record struct {
 	version string
-	at      time.Time // by the monotonic clock, when its last change was first seen
+	at      time.Time // by the monotonic clock, when its last renewal was first seen
 	holder  string
 	ttl     time.Duration
+	token   uint64
+	renewed meta.MicroTime // by the holder's clock
+	note    string
 }
 
 // due is when the lease has expired, unless its object changes before.
@@ -33,7 +36,19 @@ func (s *Store) see(object *coordination.Lease) {
 	if known && !newer(object.ResourceVersion, old.version) {
 		return // it looks as before, or the answer comes late
 	}
-	s.seen[object.Name] = record{object.ResourceVersion, now, holderOf(object), ttlOf(object)}
+	r := record{object.ResourceVersion, now, holderOf(object), ttlOf(object), tokenOf(object), meta.MicroTime{}, noteOf(object)}
+	if object.Spec.RenewTime != nil {
+		r.renewed = *object.Spec.RenewTime
+	}
+	if known && r.noted(&old) {
+		r.at = old.at
+	}
+	s.seen[object.Name] = r
+}
+
+// noted reports whether what has changed is the note and nothing else: that is no renewal.
+func (r *record) noted(old *record) bool {
+	return r.note != old.note && r.token == old.token && r.holder == old.holder && r.ttl == old.ttl && r.renewed.Equal(&old.renewed)
 }
 
 // newer compares versions, also of an object and of the one that was deleted before.

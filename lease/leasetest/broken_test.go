@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -18,16 +19,21 @@ var broken = map[string]struct {
 	check string
 	store func(c *leasetest.Conn) lease.Store
 }{
-	"gives to everybody": {"held", func(c *leasetest.Conn) lease.Store { return generous{c} }},
-	"repeats tokens":     {"expiring/tokens_grow", func(c *leasetest.Conn) lease.Store { return forgetful{c} }},
-	"expires early":      {"expiring/expiry", func(c *leasetest.Conn) lease.Store { return hasty{c} }},
-	"renews all":         {"expiring/only_what_is_named_is_renewed", func(c *leasetest.Conn) lease.Store { return &eager{Conn: c} }},
-	"loses nothing":      {"expiring/lost", func(c *leasetest.Conn) lease.Store { return confident{c} }},
-	"releases others'":   {"stale_release", func(c *leasetest.Conn) lease.Store { return careless{c} }},
-	"hides holders":      {"expiring/holders", func(c *leasetest.Conn) lease.Store { return secretive{c} }},
-	"ignores contexts":   {"ended_context", func(c *leasetest.Conn) lease.Store { return deaf{c} }},
-	"tells nobody":       {"expiring/watch", func(c *leasetest.Conn) lease.Store { return mute{c} }},
-	"keeps what is lost": {"expiring/canceled_in_between", func(c *leasetest.Conn) lease.Store { return &stubborn{eager{Conn: c}} }},
+	"gives to everybody":     {"held", func(c *leasetest.Conn) lease.Store { return generous{c} }},
+	"repeats tokens":         {"expiring/tokens_grow", func(c *leasetest.Conn) lease.Store { return forgetful{c} }},
+	"expires early":          {"expiring/expiry", func(c *leasetest.Conn) lease.Store { return hasty{c} }},
+	"renews all":             {"expiring/only_what_is_named_is_renewed", func(c *leasetest.Conn) lease.Store { return &eager{Conn: c} }},
+	"loses nothing":          {"expiring/lost", func(c *leasetest.Conn) lease.Store { return confident{c} }},
+	"releases others'":       {"stale_release", func(c *leasetest.Conn) lease.Store { return careless{c} }},
+	"hides holders":          {"expiring/holders", func(c *leasetest.Conn) lease.Store { return secretive{c} }},
+	"ignores contexts":       {"ended_context", func(c *leasetest.Conn) lease.Store { return deaf{c} }},
+	"tells nobody":           {"expiring/watch", func(c *leasetest.Conn) lease.Store { return mute{c} }},
+	"forgets with the lease": {"expiring/notes_stay", func(c *leasetest.Conn) lease.Store { return fleeting{c} }},
+	"lets stale notes in":    {"expiring/notes_are_fenced", func(c *leasetest.Conn) lease.Store { return credulous{c} }},
+	"notes what has ended":   {"expiring/notes_are_fenced", func(c *leasetest.Conn) lease.Store { return posthumous{c} }},
+	"renews by notes":        {"expiring/notes_prolong_nothing", func(c *leasetest.Conn) lease.Store { return talkative{c} }},
+	"one note for all":       {"expiring/many_notes", func(c *leasetest.Conn) lease.Store { return lumping{c} }},
+	"keeps what is lost":     {"expiring/canceled_in_between", func(c *leasetest.Conn) lease.Store { return &stubborn{eager{Conn: c}} }},
 }
 
 type generous struct{ *leasetest.Conn }
@@ -113,6 +119,79 @@ type mute struct{ *leasetest.Conn }
 func (s mute) Watch(ctx context.Context, _ string, _ func(key string)) error {
 	<-ctx.Done()
 	return context.Cause(ctx)
+}
+
+// fleeting keeps a note as long as its lease, and over a release: not over an expiry.
+type fleeting struct{ *leasetest.Conn }
+
+var released sync.Map // by key; one such store is tested in a process
+
+func (s fleeting) Release(ctx context.Context, key string, token uint64) error {
+	released.Store(key, true)
+	return s.Conn.Release(ctx, key, token)
+}
+
+func (s fleeting) ReleaseNoted(ctx context.Context, key string, token uint64, note string) error {
+	released.Store(key, true)
+	return s.Conn.ReleaseNoted(ctx, key, token, note)
+}
+
+func (s fleeting) AcquireNoted(ctx context.Context, key, owner string, ttl time.Duration) (uint64, string, error) {
+	holders, _ := s.Conn.Holders(ctx, key)
+	token, note, err := s.Conn.AcquireNoted(ctx, key, owner, ttl)
+	if _, in := released.LoadAndDelete(key); !in && holders[key] == "" {
+		note = ""
+	}
+	return token, note, err
+}
+
+// credulous does not look at the token of a note.
+type credulous struct{ *leasetest.Conn }
+
+func (s credulous) Annotate(ctx context.Context, held map[string]uint64, notes map[string]string) error {
+	for key := range held {
+		for token := range uint64(1000) {
+			if err := s.Conn.Annotate(ctx, map[string]uint64{key: token}, notes); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// posthumous takes notes of a lease that has ended, and that nobody has taken since.
+type posthumous struct{ *leasetest.Conn }
+
+func (s posthumous) Annotate(ctx context.Context, held map[string]uint64, notes map[string]string) error {
+	for key := range held {
+		token, err := s.Conn.Acquire(ctx, key, "the store", time.Minute)
+		if err == nil {
+			_ = s.Conn.ReleaseNoted(ctx, key, token, notes[key])
+		}
+	}
+	return s.Conn.Annotate(ctx, held, notes)
+}
+
+type talkative struct{ *leasetest.Conn }
+
+func (s talkative) Annotate(ctx context.Context, held map[string]uint64, notes map[string]string) error {
+	holders, _ := s.Conn.Holders(ctx, "")
+	for key, token := range held {
+		_, _ = s.Conn.Renew(ctx, holders[key], map[string]uint64{key: token}, 4*time.Second)
+	}
+	return s.Conn.Annotate(ctx, held, notes)
+}
+
+type lumping struct{ *leasetest.Conn }
+
+func (s lumping) Annotate(ctx context.Context, held map[string]uint64, notes map[string]string) error {
+	same := make(map[string]string)
+	for _, note := range notes {
+		for key := range notes {
+			same[key] = note
+		}
+	}
+	return s.Conn.Annotate(ctx, held, same)
 }
 
 // stubborn keeps alive also what nobody was told that it had acquired.

@@ -22,6 +22,8 @@ type Memory struct {
 	watchers map[*watcher]struct{}
 	grants   []Grant
 	renewals int
+	notes    map[string]string // by key; they outlive the entries
+	written  []int             // how many notes came with each Annotate
 }
 
 type entry struct {
@@ -47,7 +49,8 @@ type watcher struct {
 // ErrDown is what a connection that refuses answers.
 var ErrDown = errors.New("leasetest: engine is down")
 
-// Conn is a connection to a [Memory]: a lease.Store and lease.Watcher with faults.
+// Conn is a connection to a [Memory]: a lease.Store, lease.Watcher and lease.Noter with
+// faults.
 type Conn struct {
 	m *Memory
 
@@ -73,6 +76,13 @@ func (m *Memory) Renewals() int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.renewals
+}
+
+// Annotations returns how many notes each Annotate brought, in order.
+func (m *Memory) Annotations() []int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return append([]int(nil), m.written...)
 }
 
 // Expire ends the lease of key at once, as the engine's clock might, if it runs ahead.
@@ -171,10 +181,20 @@ func pause(ctx context.Context, d time.Duration) error {
 
 // Acquire implements lease.Store.
 func (c *Conn) Acquire(ctx context.Context, key, owner string, ttl time.Duration) (uint64, error) {
-	return call(ctx, c, func() (uint64, error) {
+	token, _, err := c.AcquireNoted(ctx, key, owner, ttl)
+	return token, err
+}
+
+// AcquireNoted implements lease.Noter.
+func (c *Conn) AcquireNoted(ctx context.Context, key, owner string, ttl time.Duration) (uint64, string, error) {
+	type answer struct {
+		token uint64
+		note  string
+	}
+	a, err := call(ctx, c, func() (answer, error) {
 		m := c.m
 		if e := m.entries[key]; e != nil && e.owner != owner {
-			return 0, &lease.HeldError{Key: key, Holder: e.owner}
+			return answer{}, &lease.HeldError{Key: key, Holder: e.owner}
 		}
 		m.endLocked(key)
 		if m.entries == nil {
@@ -185,8 +205,9 @@ func (c *Conn) Acquire(ctx context.Context, key, owner string, ttl time.Duration
 		m.entries[key] = &entry{owner: owner, token: token, until: time.Now().Add(ttl),
 			timer: time.AfterFunc(ttl, func() { m.expired(key, token) })}
 		m.grants = append(m.grants, Grant{key, owner, token, time.Now()})
-		return token, nil
+		return answer{token, m.notes[key]}, nil
 	})
+	return a.token, a.note, err
 }
 
 // Renew implements lease.Store.
@@ -209,13 +230,47 @@ func (c *Conn) Renew(ctx context.Context, owner string, held map[string]uint64, 
 
 // Release implements lease.Store.
 func (c *Conn) Release(ctx context.Context, key string, token uint64) error {
+	return c.end(ctx, key, token, nil)
+}
+
+// ReleaseNoted implements lease.Noter.
+func (c *Conn) ReleaseNoted(ctx context.Context, key string, token uint64, note string) error {
+	return c.end(ctx, key, token, &note)
+}
+
+func (c *Conn) end(ctx context.Context, key string, token uint64, note *string) error {
 	_, err := call(ctx, c, func() (struct{}, error) {
 		if e := c.m.entries[key]; e != nil && e.token == token {
+			if note != nil {
+				c.m.noteLocked(key, *note)
+			}
 			c.m.endLocked(key)
 		}
 		return struct{}{}, nil
 	})
 	return err
+}
+
+// Annotate implements lease.Noter.
+func (c *Conn) Annotate(ctx context.Context, held map[string]uint64, notes map[string]string) error {
+	held, notes = maps.Clone(held), maps.Clone(notes) // the request may be carried out late
+	_, err := call(ctx, c, func() (struct{}, error) {
+		c.m.written = append(c.m.written, len(notes))
+		for key, token := range held {
+			if e := c.m.entries[key]; e != nil && e.token == token {
+				c.m.noteLocked(key, notes[key])
+			}
+		}
+		return struct{}{}, nil
+	})
+	return err
+}
+
+func (m *Memory) noteLocked(key, note string) {
+	if m.notes == nil {
+		m.notes = make(map[string]string)
+	}
+	m.notes[key] = note
 }
 
 // Holders implements lease.Store.
@@ -294,7 +349,7 @@ func (c *Conn) Watch(ctx context.Context, prefix string, changed func(key string
 	}
 }
 
-// Polled hides that the connection can watch.
+// Polled hides that the connection can watch and keep notes.
 func (c *Conn) Polled() lease.Store { return polled{c} }
 
 type polled struct{ lease.Store }

@@ -34,8 +34,8 @@ type Engine struct {
 	Keys int
 }
 
-// TestStore checks that a store keeps what [lease.Store] promises, with real time, as a
-// family of subtests. Those that wait for leases to expire run in parallel.
+// TestStore checks that a store keeps what [lease.Store] promises, and [lease.Watcher] and
+// [lease.Noter] where it implements these, with real time, as a family of subtests. Those that wait for leases to expire run in parallel.
 func TestStore(t *testing.T, e Engine) {
 	testStore(t, e, func(t *testing.T, check func(t *testing.T)) { check(t) })
 }
@@ -77,7 +77,9 @@ func testStore(t *testing.T, e Engine, run func(t *testing.T, check func(t *test
 		family(t, true, []check{
 			{"tokens grow", (*suite).tokensGrow}, {"expiry", (*suite).expiry}, {"renewal", (*suite).renewal},
 			{"only what is named is renewed", (*suite).unnamed}, {"lost", (*suite).lost}, {"holders", (*suite).holders},
-			{"canceled in between", (*suite).canceled}, {"watch", (*suite).watch},
+			{"canceled in between", (*suite).canceled}, {"watch", (*suite).watch}, {"notes stay", (*suite).notesStay},
+			{"notes are fenced", (*suite).staleNotes}, {"notes prolong nothing", (*suite).notesProlongNothing},
+			{"many notes", (*suite).manyNotes},
 		})
 	})
 }

@@ -11,7 +11,8 @@
 // A lease is a row, which stays when the lease has ended, and its token is drawn from a
 // sequence, so that tokens grow even if rows are deleted. All times are the server's own;
 // a step of its clock by more than a quarter of the TTL moves leases with it. A
-// renewal is one statement for however many leases. Advisory locks are not used: they
+// renewal is one statement for however many leases, and the note that an owner leaves is a
+// column of the row. Advisory locks are not used: they
 // belong to a connection, and die with it while the work goes on.
 //
 // Use synchronous_commit = on, as is the default, and a primary: a server that loses
@@ -50,14 +51,14 @@ func WithTable(name ...string) Option {
 	return option(func(s *Store) { s.name = name })
 }
 
-// Store implements lease.Store and lease.Watcher. Make one with [New]; it is safe for
+// Store implements lease.Store, lease.Watcher and lease.Noter. Make one with [New]; it is safe for
 // concurrent use, and has no goroutines of its own.
 type Store struct {
 	pool *pgxpool.Pool
 	name pgx.Identifier
 
-	migrate                          []string
-	acquire, renew, release, holders string
+	migrate                                    []string
+	acquire, renew, release, annotate, holders string
 }
 
 // New returns a store in the database of pool, which stays the caller's. A watch keeps
@@ -76,7 +77,8 @@ func New(pool *pgxpool.Pool, opts ...Option) *Store {
 			key     text COLLATE "C" PRIMARY KEY,
 			owner   text NOT NULL,
 			token   bigint NOT NULL,
-			expires timestamptz NOT NULL)`),
+			expires timestamptz NOT NULL,
+			note    text NOT NULL DEFAULT '')`),
 	}
 	// clock_timestamp is the time of the row's turn: now() would be that of the
 	// statement, which may have waited for a lock.
@@ -84,15 +86,19 @@ func New(pool *pgxpool.Pool, opts ...Option) *Store {
 		VALUES ($1, $2, nextval('SEQUENCE_'), clock_timestamp() + $3)
 		ON CONFLICT (key) DO UPDATE SET owner = $2, token = nextval('SEQUENCE_'), expires = clock_timestamp() + $3
 		WHERE l.owner = $2 OR l.expires <= clock_timestamp()
-		RETURNING token`)
+		RETURNING token, note`)
 	// In the order of the keys, so that two renewals wait for each other at most.
 	s.renew = names.Replace(`WITH mine AS (
 			SELECT key FROM TABLE_ l JOIN unnest($2::text[], $3::bigint[]) AS h(k, t) ON l.key = h.k AND l.token = h.t
 			WHERE owner = $1 AND expires > clock_timestamp() ORDER BY key FOR UPDATE OF l)
 		UPDATE TABLE_ l SET expires = clock_timestamp() + $4 FROM mine WHERE l.key = mine.key RETURNING l.key`)
 	s.release = names.Replace(`WITH gone AS (
-			UPDATE TABLE_ SET expires = '-infinity' WHERE key = $1 AND token = $2 RETURNING key)
+			UPDATE TABLE_ SET expires = '-infinity', note = coalesce($3, note) WHERE key = $1 AND token = $2 AND expires > '-infinity' RETURNING key)
 		SELECT pg_notify('CHANNEL_', left(key, 7000)) FROM gone`)
+	s.annotate = names.Replace(`WITH mine AS (
+			SELECT key, h.note FROM TABLE_ l JOIN unnest($1::text[], $2::bigint[], $3::text[]) AS h(k, t, note) ON l.key = h.k AND l.token = h.t
+			WHERE expires > clock_timestamp() ORDER BY key FOR UPDATE OF l)
+		UPDATE TABLE_ l SET note = mine.note FROM mine WHERE l.key = mine.key`)
 	s.holders = names.Replace(`SELECT key, owner FROM TABLE_ WHERE starts_with(key, $1) AND expires > clock_timestamp()`)
 	return s
 }
@@ -115,19 +121,26 @@ func (s *Store) Migrate(ctx context.Context) error {
 
 // Acquire implements lease.Store.
 func (s *Store) Acquire(ctx context.Context, key, owner string, ttl time.Duration) (uint64, error) {
+	token, _, err := s.AcquireNoted(ctx, key, owner, ttl)
+	return token, err
+}
+
+// AcquireNoted implements lease.Noter.
+func (s *Store) AcquireNoted(ctx context.Context, key, owner string, ttl time.Duration) (uint64, string, error) {
 	var token int64
-	err := s.pool.QueryRow(ctx, s.acquire, key, owner, ttl).Scan(&token)
+	var note string
+	err := s.pool.QueryRow(ctx, s.acquire, key, owner, ttl).Scan(&token, &note)
 	if err == nil {
-		return uint64(token), nil
+		return uint64(token), note, nil
 	}
 	if !errors.Is(err, pgx.ErrNoRows) {
-		return 0, fmt.Errorf("pglease: acquire %q: %w", key, err)
+		return 0, "", fmt.Errorf("pglease: acquire %q: %w", key, err)
 	}
 	holders, err := s.Holders(ctx, key) // for the error's text alone
 	if err != nil {
 		holders = nil
 	}
-	return 0, &lease.HeldError{Key: key, Holder: holders[key]}
+	return 0, "", &lease.HeldError{Key: key, Holder: holders[key]}
 }
 
 // Renew implements lease.Store.
@@ -159,8 +172,30 @@ func (s *Store) Renew(ctx context.Context, owner string, held map[string]uint64,
 
 // Release implements lease.Store.
 func (s *Store) Release(ctx context.Context, key string, token uint64) error {
-	if _, err := s.pool.Exec(ctx, s.release, key, int64(token)); err != nil {
+	return s.end(ctx, key, token, nil)
+}
+
+// ReleaseNoted implements lease.Noter.
+func (s *Store) ReleaseNoted(ctx context.Context, key string, token uint64, note string) error {
+	return s.end(ctx, key, token, &note)
+}
+
+func (s *Store) end(ctx context.Context, key string, token uint64, note *string) error {
+	if _, err := s.pool.Exec(ctx, s.release, key, int64(token), note); err != nil {
 		return fmt.Errorf("pglease: release %q: %w", key, err)
+	}
+	return nil
+}
+
+// Annotate implements lease.Noter.
+func (s *Store) Annotate(ctx context.Context, held map[string]uint64, notes map[string]string) error {
+	keys := make([]string, 0, len(held))
+	tokens, texts := make([]int64, 0, len(held)), make([]string, 0, len(held))
+	for key, token := range held {
+		keys, tokens, texts = append(keys, key), append(tokens, int64(token)), append(texts, notes[key])
+	}
+	if _, err := s.pool.Exec(ctx, s.annotate, keys, tokens, texts); err != nil {
+		return fmt.Errorf("pglease: annotate: %w", err)
 	}
 	return nil
 }

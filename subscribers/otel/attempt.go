@@ -5,7 +5,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/taskvisor/taskvisor-go/taskvisor"
@@ -24,14 +23,15 @@ type attempt struct {
 
 	// The rest is guarded by task.mu.
 
-	span   trace.Span           // over the attempt; nil if there is none, or none any more
-	first  trace.SpanContext    // of the span that told of its start
-	parent trace.SpanContext    // of its place, if it joined the streak's trace
-	timer  *time.Timer          // outgrows it
-	asked  error                // why it was interrupted or stopped, as the caller said
-	lease  []attribute.KeyValue // what it runs under; nil if it is not known to have a lease
-	late   bool                 // that was not known at its start
-	left   trace.SpanContext    // of the span that ended when the body was abandoned
+	span   trace.Span        // over the attempt; nil if there is none, or none any more
+	first  trace.SpanContext // of the span that told of its start
+	parent trace.SpanContext // of its place, if it joined the streak's trace
+	timer  *time.Timer       // outgrows it
+	asked  error             // why it was interrupted or stopped, as the caller said
+	lease  *term             // what it runs under; nil if it is not known to have a lease
+	late   bool              // that was not known at its start
+	before trace.SpanContext // of the attempt before
+	left   trace.SpanContext // of the span that ended when the body was abandoned
 	leftAt time.Time
 	done   bool
 }
@@ -53,7 +53,7 @@ type beginning struct {
 	shape  *shape
 	a      *taskvisor.Attempt
 	start  trace.SpanStartOption // the attributes of its start
-	lease  []attribute.KeyValue  // those of its lease among them
+	lease  *term                 // its lease, if that is known; its attributes are among them
 }
 
 // open makes the attempt known, with its span if that is to stay open: whoever
@@ -67,6 +67,7 @@ func (b *beginning) open(now time.Time, at place, sc trace.SpanContext, span tra
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.joinLocked(at, b.caller, now)
+	open.before = t.prev
 	t.open = open
 	return open
 }
@@ -94,6 +95,7 @@ func (s *Subscriber) beginAttempt(b *beginning) context.Context {
 	if b.shape.long {
 		inner = trace.ContextWithSpan(inner, &longSpan{span, open})
 	}
+	b.lease.leave(sc)
 	return context.WithValue(inner, attemptKey{}, open)
 }
 
@@ -108,6 +110,7 @@ func (s *Subscriber) beginResident(b *beginning) context.Context {
 	}
 	span.End()
 	open := b.open(now, at, sc, nil)
+	b.lease.leave(sc) // its end may never be told
 	return context.WithValue(strip(b.ctx, b.caller), attemptKey{}, open)
 }
 
@@ -148,15 +151,16 @@ func (s *Subscriber) end(ctx context.Context, at *attempt, a *taskvisor.Attempt,
 			span = s.uptimeSpan(ctx, at, r.Duration)
 		}
 	} else if span = nil; s.tracer() != nil {
-		late := place{links: link(nil, left, linkAbandoned)}
-		_, span = late.startSpan(ctx, s.tracer(), "return "+at.shape.label, trace.SpanContextFromContext(ctx),
+		late.links = nil // they are of the span before
+		back := place{links: link(nil, left, linkAbandoned)}
+		_, span = back.startSpan(ctx, s.tracer(), "return "+at.shape.label, trace.SpanContextFromContext(ctx),
 			at.start, trace.WithTimestamp(leftAt))
 	}
 	if span != nil {
 		if asked == nil { // the event that says so may come later than the end that it asks for
 			asked = askedOf(ctx)
 		}
-		span.SetAttributes(late...)
+		late.addTo(span)
 		s.finish(span, r, asked)
 	}
 }
@@ -172,6 +176,7 @@ func (s *Subscriber) uptimeSpan(ctx context.Context, at *attempt, took time.Dura
 	now := time.Now()
 	t := at.task
 	t.mu.Lock()
+	under := at.lease
 	where := place{links: link(nil, at.first, linkStart)}
 	if at.parent.IsValid() && t.own.room(now) {
 		where.parent, where.joined = at.parent, true
@@ -182,6 +187,9 @@ func (s *Subscriber) uptimeSpan(ctx context.Context, at *attempt, took time.Dura
 
 	_, span := where.startSpan(ctx, tracer, at.shape.name, trace.SpanContextFromContext(ctx),
 		at.start, trace.WithTimestamp(now.Add(-took)))
+	if span.SpanContext().IsSampled() { // or what tells of the start is to be found
+		under.leave(span.SpanContext())
+	}
 
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -207,18 +215,19 @@ func (s *Subscriber) leased(ctx context.Context, e *taskvisor.Event) {
 	if !unknown {
 		return
 	}
-	attrs := leaseAttributes(ctx) // without the lock: values of contexts are the user's
+	under := termOf(ctx) // without the lock: values of contexts are the user's
+	under.leave(at.first)
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	at.lease, at.late = attrs, attrs != nil
+	at.lease, at.late = under, under != nil
 }
 
-// lateLocked returns the attributes that the start of the span has not.
-func (at *attempt) lateLocked() []attribute.KeyValue {
-	if !at.late {
-		return nil
+// lateLocked returns what the start of the span does not say of its lease.
+func (at *attempt) lateLocked() (late addenda) {
+	if at.late {
+		late = addenda{at.lease.attrs, at.lease.link(nil, at.before)}
 	}
-	return at.lease
+	return late
 }
 
 // ask keeps what the caller of Interrupt or StopFor gave as a cause, for the span.
@@ -278,6 +287,6 @@ func (s *Subscriber) abandon(ctx context.Context, e *taskvisor.Event) {
 		at.left = span.SpanContext()
 		t.mu.Unlock()
 	}
-	span.SetAttributes(late...)
+	late.addTo(span)
 	s.finishAbandoned(span, e, asked)
 }

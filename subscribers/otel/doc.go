@@ -51,6 +51,8 @@
 //	replaced_task      the last attempt of the owner that a Replace submission stopped
 //	start              from the end of a resident attempt to its start
 //	abandoned_attempt  from the return of an abandoned body to its attempt
+//	previous_owner     from the first attempt under a lease's token to the last one before, of
+//	                   another process as a rule; its traceparent is the note of the lease
 //
 // Attributes at the start, which samplers see (durations are seconds). The second group
 // tells what collects whole traces that something went wrong, before it is known
@@ -74,8 +76,8 @@
 //	taskvisor.lease.token              int, of the lease that it runs under
 //	taskvisor.lease.wait               float, time that it waited for that
 //
-// (those of a lease are set at the end instead, if the subscriber of its owner was given to
-// the supervisor behind this one) and at the end:
+// (those of a lease are set at the end instead, as its link is, if the subscriber of its
+// owner was given to the supervisor behind this one) and at the end:
 //
 //	taskvisor.attempt.result   success, failure, fatal, timeout, panic, canceled
 //	taskvisor.backoff.delay    float, if another attempt is planned

@@ -16,6 +16,7 @@ var (
 	linkReplaced  = linkType("replaced_task")
 	linkStart     = linkType("start")
 	linkAbandoned = linkType("abandoned_attempt")
+	linkOwner     = linkType("previous_owner")
 )
 
 func linkType(name string) []attribute.KeyValue {
@@ -52,6 +53,7 @@ func (s *Subscriber) place(b *beginning, now time.Time) (at place) {
 		t.first = t.prev
 	}
 	at.links = link(at.links, t.prev, linkPrevious)
+	at.links = b.lease.link(at.links, t.prev)
 	if a.Streak > 0 && !s.noRetryTraces && t.first.IsValid() {
 		if t.extentLocked(t.first, b.caller).room(now) {
 			at.parent, at.joined = t.first, true

@@ -15,7 +15,6 @@ import (
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 	"go.opentelemetry.io/otel/trace"
 
-	"github.com/taskvisor/taskvisor-go/lease"
 	"github.com/taskvisor/taskvisor-go/taskvisor"
 )
 
@@ -79,17 +78,6 @@ func startAttributes(of *shape, a *taskvisor.Attempt) []attribute.KeyValue {
 		attrs = append(attrs, keyGateWait.Float64(a.PermitWait.Seconds()))
 	}
 	return attrs
-}
-
-// leaseAttributes returns what an attempt runs under, if its context says so: it does for
-// the brackets behind that of the lease's owner, and for events. The key of a lease may
-// be anything, and is no attribute.
-func leaseAttributes(ctx context.Context) []attribute.KeyValue {
-	term, ok := lease.TermOf(ctx)
-	if !ok {
-		return nil
-	}
-	return []attribute.KeyValue{keyToken.Int64(int64(term.Token)), keyLeaseWait.Float64(term.Wait.Seconds())}
 }
 
 // finish writes the result of an attempt and ends its span, also if the user's

@@ -136,8 +136,8 @@ func (s *Subscriber) begin(ctx context.Context, tracer trace.Tracer, caller trac
 	if a.Number == 1 && a.Slot != "" {
 		s.slots.Store(a.TaskID, b.task)
 	}
-	b.lease = leaseAttributes(ctx)
-	b.start = trace.WithAttributes(append(startAttributes(b.shape, &a), b.lease...)...)
+	b.lease = termOf(ctx)
+	b.start = trace.WithAttributes(append(startAttributes(b.shape, &a), b.lease.attributes()...)...)
 	if b.shape.mode == SpanStartEnd {
 		return s.beginResident(b)
 	}

@@ -50,6 +50,7 @@ func LinkTypes() [][2]string {
 		{"replaced_task", "to the last attempt of the owner that a Replace submission stopped"},
 		{"start", "from the end of a resident attempt to its start"},
 		{"abandoned_attempt", "from the return of an abandoned body to the span that ended when it was given up"},
+		{"previous_owner", "from the first attempt under a lease's token to the last attempt under the lease before, of another process as a rule: [how it gets here](leases.md#from-one-owner-to-the-next)"},
 	}
 }
 

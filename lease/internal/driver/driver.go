@@ -7,8 +7,10 @@
 // engine, and what contends for the lease there, package lease first. Replicas are that
 // command again, with another first argument.
 //
-// Two laws hold for package lease ([Judge]): no term begins with a token that is no greater
-// than one before it, as the resource sees them; and in a partition owners never overlap.
+// Three laws hold for package lease ([Judge]): no term begins with a token that is no
+// greater than one before it, as the resource sees them; in a partition owners never
+// overlap; and a term finds the note that the one before has left, also where its process
+// was killed.
 package driver
 
 import (

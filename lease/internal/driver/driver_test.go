@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// The resource refuses what is behind, and a term that begins behind is counted once.
+// The resource knows what was found, refuses what is behind, and a term that begins behind is counted once.
 func TestResource(t *testing.T) {
 	r, err := newResource()
 	if err != nil {
@@ -30,7 +30,7 @@ func TestResource(t *testing.T) {
 	}{
 		{"a 3", "ok", 0}, {"b 5", "ok", 0}, {"a 3", "stale", 0}, // a was paused: no new term
 		{"b 5", "ok", 0}, {"c 4", "stale", 1}, {"c 4", "stale", 1}, {"c 5", "ok", 2}, // b's token
-		{"c 6", "ok", 2},
+		{"c 6 b/5", "ok", 2},
 	} {
 		if _, err := fmt.Fprintln(conn, w.line); err != nil {
 			t.Fatal(err)
@@ -41,6 +41,9 @@ func TestResource(t *testing.T) {
 		if n := r.fallen(); n != w.fallen {
 			t.Errorf("after %q %d terms have fallen, want %d", w.line, n, w.fallen)
 		}
+	}
+	if w, ok := r.last(); !ok || w.note != noteOf("b", 5) {
+		t.Errorf("the last write is %+v", w)
 	}
 }
 
@@ -117,6 +120,8 @@ func TestJudge(t *testing.T) {
 		{"clock ahead", Measured{Overlap: ttl / 3, Stale: 9}, ""},
 		{"engine", Measured{Stopped: 2 * ttl}, "without an engine"},
 		{"term", Measured{Fallen: 1}, "token"},
+		{"kill", Measured{Takeover: ttl, Left: "r0/7", Found: "r0/7"}, ""},
+		{"kill", Measured{Takeover: ttl, Left: "r0/7", Found: "r1/5"}, "note"},
 	} {
 		err := Judge(faults[c.fault], c.m, ttl)
 		if (c.wrong == "") != (err == nil) || (err != nil && !strings.Contains(err.Error(), c.wrong)) {

@@ -91,7 +91,7 @@ func (p Program) Prove(ctx context.Context, f Fault, ttl time.Duration, log io.W
 // Judge says what is wrong with a round of package lease: whoever takes over does so
 // within the TTL and what it takes to notice; the old owner has stopped before, unless
 // it was paused, or the engine's clock went ahead, and then the resource refuses what it
-// writes.
+// writes. The new one has found the note of the old, whatever has happened to that.
 func Judge(f Fault, m Measured, ttl time.Duration) (err error) {
 	limit := ttl + 2*time.Second
 	switch f.Name {
@@ -122,6 +122,9 @@ func Judge(f Fault, m Measured, ttl time.Duration) (err error) {
 	}
 	if m.Fallen > 0 {
 		err = errors.Join(err, fmt.Errorf("%d terms began with a token no greater than one before", m.Fallen))
+	}
+	if m.Found != m.Left {
+		err = errors.Join(err, fmt.Errorf("the next has found the note %q, and not %q", m.Found, m.Left))
 	}
 	if f.Name == "engine" && m.Stopped > ttl {
 		err = errors.Join(err, fmt.Errorf("it went on for %s without an engine", m.Stopped))

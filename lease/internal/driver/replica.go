@@ -70,8 +70,11 @@ func (r *Replica) Supervise(store lease.Store) error {
 		return err
 	}
 	return sup.Run(context.Background(), taskvisor.Restartable("work", func(ctx context.Context) error {
-		token, _ := lease.Token(ctx)
-		return r.Work(ctx, token)
+		term, _ := lease.TermOf(ctx)
+		if err := term.Note(noteOf(r.Name, term.Token)); err != nil {
+			return taskvisor.Fatal(err)
+		}
+		return r.work(ctx, term.Token, term.Previous)
 	}, owner.Singleton("work")))
 }
 
@@ -90,11 +93,17 @@ func (r *Replica) Campaign(term func(ctx context.Context) error) error {
 }
 
 // Work is what only the owner may do: it writes to the resource until ctx ends.
-func (r *Replica) Work(ctx context.Context, token uint64) error {
+func (r *Replica) Work(ctx context.Context, token uint64) error { return r.work(ctx, token, "") }
+
+// noteOf is the note that a term leaves.
+func noteOf(replica string, token uint64) string { return fmt.Sprint(replica, "/", token) }
+
+// work says with each write which note it has found.
+func (r *Replica) work(ctx context.Context, token uint64, note string) error {
 	ticker := time.NewTicker(period)
 	defer ticker.Stop()
 	for ctx.Err() == nil {
-		if _, err := fmt.Fprintln(r.resource, r.Name, token); err != nil {
+		if _, err := fmt.Fprintln(r.resource, r.Name, token, note); err != nil {
 			return taskvisor.Fatal(err)
 		}
 		if !r.answers.Scan() {

@@ -22,7 +22,8 @@ type write struct {
 	at      time.Time
 	replica string
 	token   uint64
-	stale   bool // and refused: a greater token has been here
+	note    string // that its term has found
+	stale   bool   // and refused: a greater token has been here
 }
 
 func newResource() (*resource, error) {
@@ -47,13 +48,13 @@ func (r *resource) accept() {
 	}
 }
 
-// serve takes lines of a name and a token, and answers each.
+// serve takes lines of a name, a token and perhaps a note, and answers each.
 func (r *resource) serve(conn net.Conn) {
 	defer func() { _ = conn.Close() }()
 	lines := bufio.NewScanner(conn)
 	for lines.Scan() {
 		var w write
-		if _, err := fmt.Sscan(lines.Text(), &w.replica, &w.token); err != nil {
+		if n, _ := fmt.Sscan(lines.Text(), &w.replica, &w.token, &w.note); n < 2 {
 			return
 		}
 		answer := "ok\n"

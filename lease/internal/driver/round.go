@@ -21,6 +21,8 @@ type Measured struct {
 	Overlap  time.Duration // of the old term's writes behind the first of the new
 	Stale    int           // writes of the old term behind it, which the resource refused
 	Fallen   int           // terms that began with a token no greater than one before
+	Found    string        // the note that the term after the fault has found; "": none
+	Left     string        // the one that the term before has left
 }
 
 // errTaken is what no delay excuses.
@@ -118,6 +120,7 @@ func (r *rig) suffer(ctx context.Context, f Fault, old write) (m Measured, err e
 	if err := sleep(ctx, r.ttl); err != nil { // for what the old one may still do
 		return m, err
 	}
+	m.Found, m.Left = first.note, noteOf(old.replica, old.token)
 	m.Takeover = first.at.Sub(begun)
 	if f.Name == "engine" {
 		m.Takeover = max(0, first.at.Sub(undone))
