@@ -136,7 +136,8 @@ func (r *Recorder) describe(d *document, e *taskvisor.Event, s *story) (stacks s
 		}
 		stacks = all.String()
 	}
-	if stacks == "" && handle != nil && !d.Status.AttemptStart.IsZero() {
+	// Of many that hang most come without, and to wait for each would take up the drain.
+	if stacks == "" && handle != nil && !d.Status.AttemptStart.IsZero() && sn.State == taskvisor.SupervisorRunning {
 		ctx, cancel := context.WithTimeout(context.Background(), stackPatience)
 		stacks, _ = handle.Stacks(ctx) // it may be back by now: then there are none
 		cancel()

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"runtime/pprof"
 	"strings"
 	"testing"
 	"time"
@@ -227,4 +228,38 @@ func TestFilesMayGo(t *testing.T) {
 	if n, _ := onDisk(t, dir); n != 2 {
 		t.Errorf("%d files", n)
 	}
+}
+
+// TestShutdownDoesNotWaitForStacks: bodies that hang without their labels have none, and to
+// ask for them takes a second each. What is left of that when the supervisor stops is
+// kept without.
+func TestShutdownDoesNotWaitForStacks(t *testing.T) {
+	const tasks = 8
+	r := newRecorder(t)
+	running(t, r, func(t *testing.T, sup *taskvisor.Supervisor) {
+		release := make(chan struct{})
+		var specs []taskvisor.TaskSpec
+		for i := range tasks {
+			specs = append(specs, taskvisor.Restartable(fmt.Sprint("hangs-", i), func(context.Context) error {
+				pprof.SetGoroutineLabels(context.Background())
+				<-release
+				return nil
+			}, taskvisor.WithStuckAfter(time.Minute)))
+		}
+		for _, h := range add(t, sup, specs...) {
+			h.Interrupt(nil)
+		}
+		time.Sleep(time.Minute + time.Second)
+		begun := time.Now()
+		if err := sup.Shutdown(context.Background()); err == nil {
+			t.Error("nothing hangs")
+		}
+		if took := time.Since(begun); took > 2*time.Second {
+			t.Errorf("the shutdown took %v, of which a second is the grace", took)
+		}
+		close(release)
+		if n := len(r.List()); n < tasks {
+			t.Errorf("%d incidents of %d tasks", n, tasks)
+		}
+	}, taskvisor.WithGrace(time.Second))
 }
