@@ -121,18 +121,20 @@ func (b *Bus[E, P]) placeLocked() *E {
 
 // reuseLocked returns a chunk of the last size that every reader has left, to follow
 // the tail; nil if there is none. A reader that has lost items may still be at one of a
-// chunk that it has been moved out of.
+// chunk that it has been moved out of: that chunk is no part of the queue any more, or all
+// that comes after it would stay as long as the reader does.
 func (b *Bus[E, P]) reuseLocked() *chunk[E] {
 	for b.head != b.tail {
-		c := b.head
+		c, free := b.head, true
 		for _, r := range b.readers {
-			if r.chunk == c || r.at == c {
+			if r.chunk == c {
 				return nil
 			}
+			free = free && r.at != c
 		}
-		b.head = c.next
-		if len(c.items) == lastChunk {
-			c.first, c.next = b.tail.end(), nil
+		b.head, c.next = c.next, nil
+		if free && len(c.items) == lastChunk {
+			c.first = b.tail.end()
 			return c
 		}
 	}

@@ -2,8 +2,10 @@ package bus_test
 
 import (
 	"math/rand/v2"
+	"runtime"
 	"testing"
 	"testing/synctest"
+	"weak"
 
 	"github.com/taskvisor/taskvisor-go/taskvisor/internal/bus"
 )
@@ -205,6 +207,38 @@ func TestItemIsKeptWhileOthersAreLost(t *testing.T) {
 	further(5000)
 	if *it != was {
 		t.Errorf("%+v was %+v", *it, was)
+	}
+}
+
+// A reader that does not come back from an item holds on to the chunk that it stands in,
+// and not to all that came after it.
+func TestNothingPilesUpBehindAnItem(t *testing.T) {
+	var b bus.Bus[item, *item]
+	hung, lagging := b.Add(300, tell), b.Add(1000, tell)
+	publish(&b, 0, false)
+	was := *hung.Next()
+	lagging.Next()
+	const n = 100_000
+	first := make([]weak.Pointer[int], 0, n)
+	for range n {
+		place, _ := b.Next(false)
+		ptr := new(int)
+		first = append(first, weak.Make(ptr))
+		*place = item{label: 2, ptr: ptr}
+		b.Done()
+	}
+	runtime.GC()
+	kept := 0
+	for _, p := range first {
+		if p.Value() != nil {
+			kept++
+		}
+	}
+	if most := 1000 + 3*256; kept > most {
+		t.Errorf("%d of %d items are kept for readers that may fall 1000 behind", kept, n)
+	}
+	if next := hung.Next(); next.label != report || was.n != 1 {
+		t.Errorf("after %+v comes %+v", was, *next)
 	}
 }
 
