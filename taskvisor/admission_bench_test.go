@@ -24,18 +24,18 @@ import (
 func BenchmarkSubmit(b *testing.B) {
 	for _, callers := range []int{1, 16} {
 		b.Run(fmt.Sprintf("Add/callers=%d", callers), func(b *testing.B) {
-			newLives(callers).measure(b, viaAdd(unobserved(b)))
+			newLives(callers).measure(b, viaAdd(newSupervisor(b)))
 		})
 		for _, slots := range []int{1, 64, 4096} {
 			b.Run(fmt.Sprintf("Queue/slots=%d/callers=%d", slots, callers), func(b *testing.B) {
-				sup := unobserved(b, taskvisor.WithMaxQueue(perBatch))
+				sup := newSupervisor(b, taskvisor.WithMaxQueue(perBatch))
 				submit := func(name string, i int) (*taskvisor.Handle, error) {
 					return sup.Submit(context.Background(), taskvisor.Submission{
 						Task: taskvisor.Once(name, instant), Slot: slotKeys[i%slots]})
 				}
-				peers := []peer{{"xAdd", viaAdd(unobserved(b))}}
+				peers := []peer{{"xAdd", viaAdd(newSupervisor(b))}}
 				if slots == 1 {
-					peers = append(peers, peer{"xSerial", viaAdd(unobserved(b, taskvisor.WithMaxConcurrent(1)))})
+					peers = append(peers, peer{"xSerial", viaAdd(newSupervisor(b, taskvisor.WithMaxConcurrent(1)))})
 				}
 				newLives(callers).measure(b, submit, peers...)
 			})
@@ -152,7 +152,7 @@ func BenchmarkVerdict(b *testing.B) {
 	for _, policy := range []taskvisor.Admission{asQueue, asReplace, asDrop, asCoalesce, asJoin} {
 		for _, slots := range []int{1, 4096} {
 			b.Run(fmt.Sprintf("%v/slots=%d", policy, slots), func(b *testing.B) {
-				sup := unobserved(b, taskvisor.WithMaxQueue(1<<30))
+				sup := newSupervisor(b, taskvisor.WithMaxQueue(1<<30))
 				over := make(chan struct{})
 				b.Cleanup(func() { close(over) })
 				body := func(context.Context) error { <-over; return nil }

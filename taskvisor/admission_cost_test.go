@@ -18,7 +18,7 @@ func TestBurstOfSlotsRejectsNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const slots, callers = 40_000, 8
 		var ran atomic.Int64
-		sup := unobserved(t)
+		sup := newSupervisor(t)
 		done := make(chan struct{}) // Go 1.25.0 confuses WaitGroups of different bubbles
 		for c := range callers {
 			go func() {
@@ -49,7 +49,7 @@ func TestBurstOfSlotsRejectsNothing(t *testing.T) {
 // goroutine and no timer, and neither has an owner that waits for its next start.
 func TestDeepQueuesNeedNoGoroutines(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		sup := unobserved(t)
+		sup := newSupervisor(t)
 		before := runtime.NumGoroutine()
 		slots, depth := 10_000, 5
 		if raceEnabled {
@@ -84,7 +84,7 @@ func TestDeepQueuesNeedNoGoroutines(t *testing.T) {
 // The state of a slot does not depend on whether anybody listens.
 func TestSlotStateWithoutSubscribers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		sup := unobserved(t)
+		sup := newSupervisor(t)
 		r := &slotRig{t: t, sup: sup}
 		want := func(state taskvisor.SlotState) {
 			t.Helper()
@@ -128,7 +128,7 @@ func keysUsedOnce(t *testing.T, keys int, together bool) {
 		// a share of the timers that were stopped, which is not what this is about.
 		opts = append(opts, taskvisor.WithMaxConcurrent(1))
 	}
-	sup := unobserved(t, opts...)
+	sup := newSupervisor(t, opts...)
 	if _, err := sup.Add(ctx, taskvisor.Once("holds the permit", runsUntilStopped())); err != nil {
 		t.Fatal(err)
 	}
@@ -162,24 +162,6 @@ func keysUsedOnce(t *testing.T, keys int, together bool) {
 	if grown := int64(after) - int64(before); grown > 1<<20 {
 		t.Errorf("%d keys left %d KiB", keys, grown>>10)
 	}
-}
-
-// unobserved starts a supervisor without subscribers, which ends with the test.
-func unobserved(t testing.TB, opts ...taskvisor.Option) *taskvisor.Supervisor {
-	t.Helper()
-	sup, err := taskvisor.New(opts...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := sup.Start(context.Background()); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := sup.Shutdown(context.Background()); err != nil {
-			t.Error(err)
-		}
-	})
-	return sup
 }
 
 func waitForAll(t *testing.T, handles []*taskvisor.Handle) {

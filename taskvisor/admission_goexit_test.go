@@ -152,7 +152,7 @@ func TestGoexitInlineDuringAddAll(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				sub := newLeaver()
 				sub.at = at
-				sup := unobserved(t, taskvisor.WithSubscriber(sub))
+				sup := newSupervisor(t, taskvisor.WithSubscriber(sub))
 				go func() {
 					work := worksFor(time.Second)
 					sup.AddAll(context.Background(), taskvisor.Once("a", work), taskvisor.Once("b", work), taskvisor.Once("c", work))

@@ -25,11 +25,7 @@ var lateEnds = map[string]func() error{
 }
 
 func afterDone(end func() error) taskvisor.Func {
-	return func(ctx context.Context) error {
-		<-ctx.Done()
-		time.Sleep(time.Second)
-		return end()
-	}
+	return untilStopped(func() error { time.Sleep(time.Second); return end() })
 }
 
 // Once the deadline came first, the result is timeout whatever the body returns;

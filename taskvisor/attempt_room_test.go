@@ -1,7 +1,6 @@
 package taskvisor_test
 
 import (
-	"context"
 	"errors"
 	"slices"
 	"testing"
@@ -39,22 +38,13 @@ func eachInRoom[Row any](t *testing.T, rows map[string]Row, f func(r *room, row 
 
 func (r *room) add(spec taskvisor.TaskSpec) *taskvisor.Handle {
 	r.Helper()
-	h, err := r.sup.Add(context.Background(), spec)
-	if err != nil {
-		r.Fatal(err)
-	}
-	return h
+	return addTo(r.T, r.sup, spec)
 }
 
 // end waits for the task's end, and for its last event.
 func (r *room) end(h *taskvisor.Handle) taskvisor.Outcome {
 	r.Helper()
-	o, err := h.Wait(context.Background())
-	if err != nil {
-		r.Fatal(err)
-	}
-	synctest.Wait()
-	return o
+	return outcomeOf(r.T, h)
 }
 
 // run is add, then end.

@@ -17,9 +17,9 @@ import (
 )
 
 // unruly is an error whose methods do what they should not.
-type unruly struct{ is, as, unwrap, exit func() }
+type unruly struct{ text, is, as, unwrap, exit func() }
 
-func (e *unruly) Error() string { return "unruly" }
+func (e *unruly) Error() string { call(e.text); return "unruly" }
 func (e *unruly) Is(error) bool { call(e.is); return false }
 func (e *unruly) As(any) bool   { call(e.as); return false }
 func (e *unruly) Unwrap() error { call(e.unwrap); return nil }

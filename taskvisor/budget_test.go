@@ -64,7 +64,7 @@ func TestBoundToLeavesDelaysAlone(t *testing.T) {
 func TestEventContextDoesNotEndWithTheAttempt(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		seen := 0
-		derive := &bracketFunc{begin: func(ctx context.Context, _ taskvisor.Attempt) context.Context {
+		derive := &bracket{begin: func(ctx context.Context, _ taskvisor.Attempt) context.Context {
 			ctx, cancel := context.WithCancelCause(ctx)
 			time.AfterFunc(time.Millisecond, func() { cancel(errBoom) })
 			return ctx

@@ -44,7 +44,7 @@ func TestKeptContextKeepsNoError(t *testing.T) {
 // deadline, which is not known until then.
 func TestDeadlineOfAContextThatABracketLookedAt(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		early := &bracketFunc{begin: func(ctx context.Context, _ taskvisor.Attempt) context.Context {
+		early := &bracket{begin: func(ctx context.Context, _ taskvisor.Attempt) context.Context {
 			if d, ok := ctx.Deadline(); ok {
 				t.Errorf("deadline %v before the start", d)
 			}
@@ -115,7 +115,7 @@ func TestChildOfABracketIsJoined(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		var sup *taskvisor.Supervisor
 		back := false
-		starts := &bracketFunc{begin: func(ctx context.Context, a taskvisor.Attempt) context.Context {
+		starts := &bracket{begin: func(ctx context.Context, a taskvisor.Attempt) context.Context {
 			if err := taskvisor.Go(ctx, func(context.Context) { time.Sleep(10 * time.Second); back = true }); err != nil {
 				t.Error(err)
 			}

@@ -96,7 +96,7 @@ func lifeContext(t *testing.T) {
 func lifeSignals(t *testing.T) {
 	sup := lively(t, taskvisor.WithSignals(syscall.SIGUSR1), taskvisor.WithGrace(time.Hour))
 	begun, release := make(chan struct{}), make(chan struct{})
-	mustAdd(t, sup, taskvisor.Once("stuck", func(ctx context.Context) error {
+	addTo(t, sup, taskvisor.Once("stuck", func(ctx context.Context) error {
 		close(begun)
 		<-ctx.Done()
 		wake(t, syscall.SIGUSR1) // cuts the grace
@@ -114,9 +114,9 @@ func lifeEndings(t *testing.T) {
 	var hs []*taskvisor.Handle
 	for i, step := range []taskvisortest.Step{taskvisortest.Succeed(), taskvisortest.Fail(errBoom), taskvisortest.Fail(taskvisor.Fatal(errBoom)),
 		taskvisortest.Fail(taskvisor.ErrCanceled), taskvisortest.Fail(taskvisor.RetryAfter(0, errBoom)), taskvisortest.Panic("boom"), taskvisortest.Goexit()} {
-		hs = append(hs, mustAdd(t, sup, taskvisor.Restartable(fmt.Sprint("ends ", i), taskvisortest.Script(step))))
+		hs = append(hs, addTo(t, sup, taskvisor.Restartable(fmt.Sprint("ends ", i), taskvisortest.Script(step))))
 	}
-	hs = append(hs, mustAdd(t, sup, taskvisor.Once("times out", idle, taskvisor.WithTimeout(time.Microsecond))))
+	hs = append(hs, addTo(t, sup, taskvisor.Once("times out", idle, taskvisor.WithTimeout(time.Microsecond))))
 	for _, h := range hs {
 		if _, err := h.Wait(context.Background()); err != nil {
 			t.Error(err)
@@ -128,18 +128,18 @@ func lifeEndings(t *testing.T) {
 func lifeDelays(t *testing.T) {
 	sup := lively(t, taskvisor.WithMaxConcurrent(1))
 	running := make(chan struct{})
-	failed := mustAdd(t, sup, taskvisor.Restartable("backs off", taskvisortest.Script(taskvisortest.Fail(errBoom)), taskvisor.ConstantBackoff(time.Hour)))
-	waits := mustAdd(t, sup, taskvisor.Periodic("waits", time.Hour, noWork))
+	failed := addTo(t, sup, taskvisor.Restartable("backs off", taskvisortest.Script(taskvisortest.Fail(errBoom)), taskvisor.ConstantBackoff(time.Hour)))
+	waits := addTo(t, sup, taskvisor.Periodic("waits", time.Hour, noWork))
 	for failed.Status().State != taskvisor.StateBackoff || waits.Status().State != taskvisor.StateWaiting {
 		runtime.Gosched()
 	}
-	mustAdd(t, sup, taskvisor.Once("has the permit", func(ctx context.Context) error {
+	addTo(t, sup, taskvisor.Once("has the permit", func(ctx context.Context) error {
 		close(running)
 		return idle(ctx)
 	}))
 	<-running
-	pending := mustAdd(t, sup, taskvisor.Once("waits for it", noWork))
-	mustAdd(t, sup, taskvisor.Once("waits for it, too", noWork))
+	pending := addTo(t, sup, taskvisor.Once("waits for it", noWork))
+	addTo(t, sup, taskvisor.Once("waits for it, too", noWork))
 	pending.Stop()
 	failed.Stop()
 	mustEnd(t, sup)
@@ -147,7 +147,7 @@ func lifeDelays(t *testing.T) {
 
 func lifeStops(t *testing.T) {
 	sup := lively(t, taskvisor.WithSubscriber(&discard{}))
-	h := mustAdd(t, sup, taskvisor.Restartable("a", idle))
+	h := addTo(t, sup, taskvisor.Restartable("a", idle))
 	ended, cancel := context.WithCancel(context.Background())
 	var waiting group
 	for range 3 {
@@ -172,7 +172,7 @@ func lifeChildren(t *testing.T) {
 		func(context.Context) { panic("boom") },
 		func(context.Context) { runtime.Goexit() },
 	} {
-		hs = append(hs, mustAdd(t, sup, taskvisor.Once(fmt.Sprint("parent ", i), func(ctx context.Context) error {
+		hs = append(hs, addTo(t, sup, taskvisor.Once(fmt.Sprint("parent ", i), func(ctx context.Context) error {
 			return errors.Join(taskvisor.Go(ctx, child), taskvisor.Go(ctx, func(ctx context.Context) { <-ctx.Done() }))
 		})))
 	}
@@ -195,8 +195,8 @@ func lifeDerived(t *testing.T) {
 		_, _ = cancel, stop // the end of the attempt ends them as well
 		return nil
 	}
-	mustAdd(t, sup, taskvisor.Once("a", body)).Wait(context.Background())
-	mustAdd(t, sup, taskvisor.Once("b", body, taskvisor.WithTimeout(time.Hour))).Wait(context.Background())
+	addTo(t, sup, taskvisor.Once("a", body)).Wait(context.Background())
+	addTo(t, sup, taskvisor.Once("b", body, taskvisor.WithTimeout(time.Hour))).Wait(context.Background())
 	mustEnd(t, sup)
 	for _, ctx := range kept {
 		<-ctx.Done()
@@ -245,9 +245,9 @@ func lifeBrackets(t *testing.T) {
 			begin: func(ctx context.Context, _ taskvisor.Attempt) context.Context { odd(); return ctx },
 			end:   func(context.Context, taskvisor.Attempt, taskvisor.Result) { odd() },
 		}))
-		mustAdd(t, sup, taskvisor.Restartable("a", taskvisortest.Script(taskvisortest.Fail(errBoom), taskvisortest.Panic("boom"), taskvisortest.Goexit(), taskvisortest.Succeed()),
+		addTo(t, sup, taskvisor.Restartable("a", taskvisortest.Script(taskvisortest.Fail(errBoom), taskvisortest.Panic("boom"), taskvisortest.Goexit(), taskvisortest.Succeed()),
 			taskvisor.ConstantBackoff(0))).Wait(context.Background())
-		mustAdd(t, sup, taskvisor.Once("stopped", idle))
+		addTo(t, sup, taskvisor.Once("stopped", idle))
 		mustEnd(t, sup)
 	}
 }
@@ -259,9 +259,9 @@ func lifeInline(t *testing.T) {
 				odd()
 			}
 		})))
-		mustAdd(t, sup, taskvisor.Restartable("a", taskvisortest.Script(taskvisortest.Fail(errBoom), taskvisortest.Succeed()),
+		addTo(t, sup, taskvisor.Restartable("a", taskvisortest.Script(taskvisortest.Fail(errBoom), taskvisortest.Succeed()),
 			taskvisor.ConstantBackoff(0))).Wait(context.Background())
-		mustAdd(t, sup, taskvisor.Once("stopped", idle))
+		addTo(t, sup, taskvisor.Once("stopped", idle))
 		ended := make(chan struct{})
 		go func() { // its Goexit may end the caller
 			defer close(ended)
@@ -276,7 +276,7 @@ func lifeQueued(t *testing.T) {
 	for _, odd := range []func(){func() {}, func() { panic("boom") }, runtime.Goexit} {
 		sup := lively(t, taskvisor.WithSubscriber(&discard{}, taskvisor.Queued(1)),
 			taskvisor.WithSubscriber(queuedFunc(func(context.Context, taskvisor.Event) { odd() })))
-		mustAdd(t, sup, taskvisor.Periodic("a", 0, loop(100), taskvisor.WithoutRestartFloor())).Wait(context.Background())
+		addTo(t, sup, taskvisor.Periodic("a", 0, loop(100), taskvisor.WithoutRestartFloor())).Wait(context.Background())
 		mustEnd(t, sup)
 	}
 }
@@ -292,7 +292,7 @@ func lifeHanging(t *testing.T) {
 		}
 		<-release
 	}), taskvisor.Queued(2)))
-	mustAdd(t, sup, taskvisor.Once("a", noWork)).Wait(context.Background())
+	addTo(t, sup, taskvisor.Once("a", noWork)).Wait(context.Background())
 	<-called
 	mustEnd(t, sup)
 	close(release)
@@ -301,7 +301,7 @@ func lifeHanging(t *testing.T) {
 func lifeAbandoned(t *testing.T) {
 	sup := lively(t, taskvisor.WithSubscriber(&discard{}))
 	begun, release := make(chan struct{}), make(chan struct{})
-	h := mustAdd(t, sup, taskvisor.Once("a", func(context.Context) error { close(begun); <-release; return nil }, taskvisor.WithGrace(0)))
+	h := addTo(t, sup, taskvisor.Once("a", func(context.Context) error { close(begun); <-release; return nil }, taskvisor.WithGrace(0)))
 	<-begun
 	if o, err := h.Cancel(context.Background()); err != nil || o.Kind != taskvisor.OutcomeAbandoned {
 		t.Errorf("outcome %v, %v", o.Kind, err)
@@ -316,11 +316,11 @@ func lifeAbandoned(t *testing.T) {
 func lifeReleased(t *testing.T) {
 	sup := lively(t, taskvisor.WithSubscriber(&discard{}), taskvisor.WithMaxConcurrent(1))
 	begun, release := make(chan struct{}), make(chan struct{})
-	h := mustAdd(t, sup, taskvisor.Once("a", func(context.Context) error { close(begun); <-release; return nil },
+	h := addTo(t, sup, taskvisor.Once("a", func(context.Context) error { close(begun); <-release; return nil },
 		taskvisor.WithGrace(0), taskvisor.WithReleaseOnAbandon()))
 	<-begun
 	h.Cancel(context.Background())
-	mustAdd(t, sup, taskvisor.Once("a", noWork)).Wait(context.Background())
+	addTo(t, sup, taskvisor.Once("a", noWork)).Wait(context.Background())
 	close(release)
 	sup.Shutdown(context.Background()) // an error if the body is still on its way
 }
@@ -328,7 +328,7 @@ func lifeReleased(t *testing.T) {
 func lifeAbandonedAtTheEnd(t *testing.T) {
 	sup := lively(t, taskvisor.WithGrace(0), taskvisor.WithSubscriber(&discard{}))
 	begun, release := make(chan struct{}), make(chan struct{})
-	mustAdd(t, sup, taskvisor.Once("a", func(ctx context.Context) error {
+	addTo(t, sup, taskvisor.Once("a", func(ctx context.Context) error {
 		defer close(begun)
 		return taskvisor.Go(ctx, func(context.Context) { <-release })
 	}))

@@ -118,7 +118,7 @@ func waitForNobody() { <-make(chan struct{}) }
 func leakBody(t *testing.T) {
 	sup := lively(t, taskvisor.WithGrace(0))
 	begun := make(chan struct{})
-	mustAdd(t, sup, taskvisor.Once("a", func(context.Context) error {
+	addTo(t, sup, taskvisor.Once("a", func(context.Context) error {
 		close(begun)
 		waitForNobody()
 		return nil
@@ -132,7 +132,7 @@ func leakBody(t *testing.T) {
 func leakChild(t *testing.T) {
 	sup := lively(t, taskvisor.WithGrace(0))
 	begun := make(chan struct{})
-	mustAdd(t, sup, taskvisor.Once("a", func(ctx context.Context) error {
+	addTo(t, sup, taskvisor.Once("a", func(ctx context.Context) error {
 		defer close(begun)
 		return taskvisor.Go(ctx, func(context.Context) { waitForNobody() })
 	}))
@@ -142,7 +142,7 @@ func leakChild(t *testing.T) {
 
 func leakSupervisor(t *testing.T) {
 	sup := lively(t, taskvisor.WithSubscriber(&discard{}))
-	h := mustAdd(t, sup, taskvisor.Once("a", noWork))
+	h := addTo(t, sup, taskvisor.Once("a", noWork))
 	if _, err := h.Wait(context.Background()); err != nil {
 		t.Error(err)
 	}
@@ -160,15 +160,6 @@ func lively(t *testing.T, opts ...taskvisor.Option) *taskvisor.Supervisor {
 		t.Fatal(err)
 	}
 	return sup
-}
-
-func mustAdd(t *testing.T, sup *taskvisor.Supervisor, spec taskvisor.TaskSpec) *taskvisor.Handle {
-	t.Helper()
-	h, err := sup.Add(context.Background(), spec)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return h
 }
 
 func mustEnd(t *testing.T, sup *taskvisor.Supervisor) {

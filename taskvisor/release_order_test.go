@@ -55,7 +55,7 @@ func eventually(t *testing.T, what string, holds func() bool) {
 // none.
 func TestReleasedBeforeItStarted(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		slow := &bracketFunc{begin: func(ctx context.Context, _ taskvisor.Attempt) context.Context {
+		slow := &bracket{begin: func(ctx context.Context, _ taskvisor.Attempt) context.Context {
 			time.Sleep(time.Minute)
 			return ctx
 		}}

@@ -21,14 +21,6 @@ func (c oddCtx) Value(key any) any     { call(c.value); return c.Context.Value(k
 func (c oddCtx) Done() <-chan struct{} { call(c.done); return c.Context.Done() }
 func (c oddCtx) Err() error            { call(c.err); return c.Context.Err() }
 
-// oddError is an error, one of whose methods does something odd.
-type oddError struct{ text, is, as, unwrap func() }
-
-func (e *oddError) Error() string { call(e.text); return "odd" }
-func (e *oddError) Is(error) bool { call(e.is); return false }
-func (e *oddError) As(any) bool   { call(e.as); return false }
-func (e *oddError) Unwrap() error { call(e.unwrap); return nil }
-
 // oddGate is a gate, one of whose methods does something odd.
 type oddGate struct{ enter, leave, text func() }
 
@@ -90,21 +82,21 @@ func TestUserCodeIsContained(t *testing.T) {
 			h, err := sup.Add(background, taskvisor.Restartable("odd", func(ctx context.Context) error { <-ctx.Done(); return context.Cause(ctx) }))
 			if err == nil {
 				synctest.Wait()
-				h.StopFor(&oddError{act, act, act, act})
+				h.StopFor(&unruly{act, act, act, act, act})
 			}
 		},
 		"the cause of an interruption": func(sup *taskvisor.Supervisor, act func()) {
 			h, err := sup.Add(background, taskvisor.Restartable("odd", func(ctx context.Context) error { <-ctx.Done(); return context.Cause(ctx) }))
 			if err == nil {
 				synctest.Wait()
-				h.Interrupt(&oddError{act, act, act, act})
+				h.Interrupt(&unruly{act, act, act, act, act})
 			}
 		},
 		"an error": func(sup *taskvisor.Supervisor, act func()) {
-			sup.Add(background, taskvisor.Once("odd", func(context.Context) error { return &oddError{act, act, act, act} }))
+			sup.Add(background, taskvisor.Once("odd", func(context.Context) error { return &unruly{act, act, act, act, act} }))
 		},
 		"a panic's value": func(sup *taskvisor.Supervisor, act func()) {
-			sup.Add(background, taskvisor.Once("odd", func(context.Context) error { panic(&oddError{act, act, act, act}) }))
+			sup.Add(background, taskvisor.Once("odd", func(context.Context) error { panic(&unruly{act, act, act, act, act}) }))
 		},
 		"the cause of an inner shutdown": func(sup *taskvisor.Supervisor, act func()) {
 			inner, err := taskvisor.New(taskvisor.WithSubscriber(taskvisor.Discard))
@@ -115,7 +107,7 @@ func TestUserCodeIsContained(t *testing.T) {
 			inner.Start(ctx)
 			inner.Add(background, taskvisor.Once("inside", untilDone))
 			synctest.Wait()
-			cancel(&oddError{act, act, act, act})
+			cancel(&unruly{act, act, act, act, act})
 			<-inner.Done()
 		},
 		"the context of Run": func(sup *taskvisor.Supervisor, act func()) {

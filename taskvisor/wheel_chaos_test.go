@@ -58,7 +58,7 @@ func chaosRun(t *testing.T, seed uint64) {
 	c := &wheelChaos{t: t, audit: newAuditor(), running: map[string]bool{}}
 	c.wheel = newWheel(rng, rng.IntN(4) == 0, c.fault)
 	opts := []taskvisor.Option{taskvisor.WithSubscriber(c.audit), taskvisor.WithMaxQueue(rng.IntN(6)), taskvisor.WithGrace(milliseconds(rng, 50)),
-		taskvisor.WithSubscriber(&bracketFunc{begin: func(ctx context.Context, a taskvisor.Attempt) context.Context {
+		taskvisor.WithSubscriber(&bracket{begin: func(ctx context.Context, a taskvisor.Attempt) context.Context {
 			if a.Number%7 == 0 {
 				time.Sleep(time.Millisecond)
 			}

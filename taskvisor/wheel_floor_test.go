@@ -72,7 +72,7 @@ func TestRunNowWhileBracketsEnd(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		var sup *taskvisor.Supervisor
 		var changed bool
-		slow := &bracketFunc{end: func(_ context.Context, a taskvisor.Attempt, r taskvisor.Result) {
+		slow := &bracket{end: func(_ context.Context, a taskvisor.Attempt, r taskvisor.Result) {
 			time.Sleep(700 * time.Microsecond)
 			if a.Number == 1 || r.Kind == taskvisor.ResultFatal {
 				h, _ := sup.Lookup("a")
@@ -110,27 +110,6 @@ func TestPausedSince(t *testing.T) {
 			t.Errorf("%v since %v, want %v", st.State, st.Since, paused)
 		}
 	})
-}
-
-// bracketFunc is a bracket of two functions, which may be nil.
-type bracketFunc struct {
-	begin func(context.Context, taskvisor.Attempt) context.Context
-	end   func(context.Context, taskvisor.Attempt, taskvisor.Result)
-}
-
-func (*bracketFunc) OnEvent(context.Context, taskvisor.Event) {}
-
-func (b *bracketFunc) BeginAttempt(ctx context.Context, a taskvisor.Attempt) context.Context {
-	if b.begin == nil {
-		return ctx
-	}
-	return b.begin(ctx, a)
-}
-
-func (b *bracketFunc) EndAttempt(ctx context.Context, a taskvisor.Attempt, r taskvisor.Result) {
-	if b.end != nil {
-		b.end(ctx, a, r)
-	}
 }
 
 // A task with readiness that has completed without a word was never ready: what comes

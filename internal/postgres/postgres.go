@@ -12,9 +12,10 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
-	"sync/atomic"
 	"syscall"
 	"time"
+
+	"github.com/taskvisor/taskvisor-go/internal/port"
 )
 
 // ErrNone is that there is no server to run.
@@ -23,7 +24,7 @@ var ErrNone = errors.New("no PostgreSQL server: install Debian's package (apt-ge
 // Server is one server with data of its own.
 type Server struct {
 	bin, dir string
-	port     int
+	addr     string
 	cred     *syscall.Credential
 	env      []string // of the server's process
 	cmd      *exec.Cmd
@@ -59,7 +60,7 @@ func prepare() (*Server, error) {
 // init makes the data, as the package's user if this is root, which the server refuses.
 func (s *Server) init() error {
 	var err error
-	if s.port, err = freePort(); err != nil {
+	if s.addr, err = port.Free(); err != nil {
 		return err
 	}
 	if os.Geteuid() == 0 {
@@ -87,20 +88,10 @@ func (s *Server) init() error {
 	return nil
 }
 
-// tried counts the ports that this process has tried, so that no two of its addresses are alike.
-var tried atomic.Int32
-
-// freePort returns one that nobody listens at, below those that systems give
-// to connections: one of these could take it before the server has begun, or while it is down.
-func freePort() (int, error) {
-	for range 100 {
-		port := 10_000 + (os.Getpid()*97+int(tried.Add(1)))%20_000
-		l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
-		if err == nil {
-			return port, l.Close()
-		}
-	}
-	return 0, errors.New("no port is free")
+// port is that of its address.
+func (s *Server) port() string {
+	_, p, _ := net.SplitHostPort(s.addr)
+	return p
 }
 
 func (s *Server) command(name string, args ...string) *exec.Cmd {
@@ -112,7 +103,7 @@ func (s *Server) command(name string, args ...string) *exec.Cmd {
 
 // Start starts the server and waits until it listens.
 func (s *Server) Start() error {
-	s.cmd = s.command("postgres", "-D", s.dir+"/data", "-p", strconv.Itoa(s.port), "-c", "listen_addresses=127.0.0.1",
+	s.cmd = s.command("postgres", "-D", s.dir+"/data", "-p", s.port(), "-c", "listen_addresses=127.0.0.1",
 		"-c", "unix_socket_directories=", "-c", "fsync=off")
 	if s.env != nil {
 		s.cmd.Env = append(os.Environ(), s.env...)
@@ -121,7 +112,7 @@ func (s *Server) Start() error {
 		return err
 	}
 	for begun := time.Now(); ; time.Sleep(50 * time.Millisecond) {
-		if err := s.command("pg_isready", "-q", "-h", "127.0.0.1", "-p", strconv.Itoa(s.port)).Run(); err == nil {
+		if err := s.command("pg_isready", "-q", "-h", "127.0.0.1", "-p", s.port()).Run(); err == nil {
 			return nil
 		}
 		if time.Since(begun) > 30*time.Second {
@@ -146,7 +137,7 @@ func (s *Server) Close() {
 }
 
 // Addr is where the server listens.
-func (s *Server) Addr() string { return fmt.Sprintf("127.0.0.1:%d", s.port) }
+func (s *Server) Addr() string { return s.addr }
 
 // URL is where clients come to.
 func (s *Server) URL() string {

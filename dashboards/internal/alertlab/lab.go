@@ -102,7 +102,7 @@ func (l *Lab) StartNamed(instance, name string, of []promsub.Option, opts ...tas
 		l.t.Fatal(err)
 	}
 	p.Supervisor = sup
-	time.Sleep(time.Millisecond) // a queued subscriber has taken what it takes: no run differs from another
+	Tick() // a queued subscriber has taken what it takes
 	l.targets = append(l.targets, p)
 	return p
 }
@@ -134,7 +134,7 @@ func (p *Process) Add(specs ...taskvisor.TaskSpec) *taskvisor.Handle {
 		if h, err = p.Supervisor.Add(context.Background(), spec); err != nil {
 			p.lab.t.Fatal(err)
 		}
-		time.Sleep(time.Millisecond)
+		Tick()
 	}
 	return h
 }
@@ -142,6 +142,7 @@ func (p *Process) Add(specs ...taskvisor.TaskSpec) *taskvisor.Handle {
 // Drain ends the supervisor of a program in order, with scrapes meanwhile.
 func (p *Process) Drain() {
 	go stop(p.Supervisor)
+	synctest.Wait()
 	for {
 		select {
 		case <-p.Done():
@@ -170,13 +171,22 @@ func (l *Lab) Pass(d time.Duration) {
 	for until := time.Now().Add(d); ; {
 		next := l.start.Add(time.Duration(l.steps) * l.every)
 		if next.After(until) {
-			time.Sleep(time.Until(until))
+			sleep(time.Until(until))
 			return
 		}
-		time.Sleep(time.Until(next))
-		synctest.Wait()
+		sleep(time.Until(next))
 		l.scrape()
 	}
+}
+
+// Tick lets a moment go by, so that no two things that a script does fall on one instant.
+func Tick() { sleep(time.Millisecond) }
+
+// sleep returns when all that is due at its end has happened as well. Its own timer may be
+// the first of several that are: what a script sees and does then would depend on it.
+func sleep(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
 }
 
 // Gap lets time go by while Prometheus does not run.

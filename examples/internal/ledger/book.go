@@ -8,6 +8,18 @@ type Book struct {
 	Supervisors  []*Supervisor
 	Tasks        []*Task // in the order in which they were noted
 	Submissions  []Submission
+	Readings     []Reading // of the metrics, in the order in which they began
+	Stalls       []Stall
+}
+
+// Reading is the time during which somebody read the metrics.
+type Reading struct{ Began, Ended time.Time }
+
+// Stall is a time during which the machine was busy with something else: for Lost of it,
+// at one piece or more, something of the program was ready and did not run.
+type Stall struct {
+	From, To time.Time
+	Lost     time.Duration
 }
 
 // Span is the identity of a span, in hexadecimal; zero if there is none.
@@ -30,7 +42,7 @@ type Task struct {
 	Supervisor, Name string
 	Plan             Plan
 	Caller           Span      // active where it was added
-	Added            time.Time // just before the call
+	Added, Known     time.Time // just before the call, and just after; Known is zero if that was not noted
 	StopAt           time.Time // just before the call that stopped it; zero if nobody did
 	StopBy           string    // removed, replaced or shutdown
 	Gone             time.Time // when the program was told that it has ended
@@ -97,10 +109,13 @@ type Attempt struct {
 	Span       Span          // active in its context when it began
 	Work       Span          // of the span that the body made itself
 	Waited     time.Duration // since the attempt before had ended
+	Opened     time.Time     // read by the [Frame] before anything else of the attempt
 	Started    time.Time
 	CanceledAt time.Time // when its context was, if the body was still running
 	Ended      time.Time // zero if it never came back
+	Closed     time.Time // read by the Frame when everything else of the attempt was over
 	Duration   time.Duration
+	Framed     time.Duration // from Opened to Closed
 	How        string
 	Cause      string // of its context, just before it returned
 	Error      string // the text that has to be reported, of an error or a panic
@@ -110,6 +125,8 @@ type Attempt struct {
 	After      time.Duration
 	Requested  bool // the delay is After
 	Triggered  bool // one more was asked for while it ran
+
+	ending bool // the body has looked at its context for the last time
 }
 
 // The results of attempts.

@@ -4,7 +4,9 @@
 //
 // A body is wrapped by [Task.Func]; what only the body can know, such as that it is
 // about to panic, it says through its [Attempt]. What the program does to a task from
-// outside, such as stopping it, it notes on the [Task] itself, just before.
+// outside, such as stopping it, it notes on the [Task] itself, just before. A [Frame] reads
+// the clock around attempts, and [Ledger.Watch] how busy the machine is, so that whoever
+// compares times knows between what they must lie.
 package ledger
 
 import (
@@ -25,11 +27,13 @@ import (
 type Ledger struct {
 	span func(context.Context) Span
 
-	mu    sync.Mutex // guards the fields below, and those of every task and attempt
-	began time.Time
-	tasks []*Task
-	subs  []Submission
-	sups  []*Supervisor
+	mu       sync.Mutex // guards the fields below, and those of every task and attempt
+	began    time.Time
+	tasks    []*Task
+	subs     []Submission
+	sups     []*Supervisor
+	readings []Reading
+	stalls   []Stall
 }
 
 // New returns an empty ledger. span says which span is active in a context; the zero
@@ -50,15 +54,39 @@ func (l *Ledger) Supervisor(name string, limit int, grace time.Duration) *Superv
 
 // Stopping notes that the supervisor is about to be told to shut down. Every task of
 // it that is still there is stopped by that.
+//
+// It waits for a moment at which none of its attempts is coming to its end: whether the stop
+// was before or behind that, nobody but the supervisor would know.
 func (s *Supervisor) Stopping() {
 	s.l.mu.Lock()
 	defer s.l.mu.Unlock()
+	for range patience / time.Millisecond {
+		if !s.endingLocked() {
+			break
+		}
+		s.l.mu.Unlock()
+		time.Sleep(time.Millisecond)
+		s.l.mu.Lock()
+	}
 	s.StopAt = time.Now()
 	for _, t := range s.l.tasks {
 		if t.Supervisor == s.Name && t.StopAt.IsZero() && t.Gone.IsZero() {
 			t.StopAt, t.StopBy = s.StopAt, ReasonShutdown
 		}
 	}
+}
+
+// endingLocked reports whether an attempt is coming to its end: from when its body has
+// looked for the last time until a little after the Frame has, when it is settled.
+func (s *Supervisor) endingLocked() bool {
+	for _, t := range s.l.tasks {
+		if n := len(t.Attempts); n > 0 && t.Supervisor == s.Name && t.Gone.IsZero() {
+			if a := t.Attempts[n-1]; a.ending && !a.Opened.IsZero() && (a.Closed.IsZero() || time.Since(a.Closed) < settles) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // Stopped notes that the shutdown is over.
@@ -85,6 +113,13 @@ func (l *Ledger) Submit(sub Submission) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.subs = append(l.subs, sub)
+}
+
+// Taken notes that the call that added or submitted the task has returned.
+func (t *Task) Taken() {
+	t.l.mu.Lock()
+	defer t.l.mu.Unlock()
+	t.Known = time.Now()
 }
 
 // Stopping notes that this task is about to be stopped, and by what.
@@ -118,6 +153,7 @@ func (t *Task) Func(body Body) taskvisor.Func {
 		returned := false
 		// No recover: it would hide from the supervisor where a panic began.
 		defer func() {
+			a.await(ctx)
 			if !unwatch() {
 				<-noted
 			}
@@ -134,11 +170,45 @@ func (t *Task) begin(ctx context.Context) *Attempt {
 	t.l.mu.Lock()
 	defer t.l.mu.Unlock()
 	a := &Attempt{t: t, Number: len(t.Attempts) + 1, Span: seen, Started: time.Now()}
+	if o, ok := ctx.Value(openedKey{}).(*opened); ok {
+		a.Opened, o.a = o.at, a
+	}
 	if n := len(t.Attempts); n > 0 {
 		a.Waited = a.Started.Sub(t.Attempts[n-1].Ended) // monotonic, unlike what is read back
 	}
 	t.Attempts = append(t.Attempts, a)
 	return a
+}
+
+const (
+	// near is how close to its deadline a body must not return.
+	near = 100 * time.Millisecond
+	// settles is how long after the Frame has closed an attempt may not be settled yet.
+	settles = 10 * time.Millisecond
+	// patience is for what has to come at once.
+	patience = 5 * time.Second
+)
+
+// await waits for the end of ctx if the attempt's deadline is near, or if the task is being
+// stopped: between the last look at ctx and the end of the attempt it would come unseen. On
+// a busy machine that is not rare, since what the body has waited for and its deadline are
+// then due together.
+func (a *Attempt) await(ctx context.Context) {
+	limit := a.t.Plan.Timeout
+	comes := limit > 0 && time.Since(a.Started) >= limit-near
+	a.note(func() {
+		comes = comes || !a.t.StopAt.IsZero()
+		a.ending = !comes
+	})
+	if !comes {
+		return
+	}
+	t := time.NewTimer(patience)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-t.C: // it is missed, which is to be noticed
+	}
 }
 
 func (a *Attempt) end(ctx context.Context, returned bool, err error) {
@@ -179,7 +249,7 @@ func reasonOf(cause error) string {
 // file never reads half of it.
 func (l *Ledger) Write(file string) error {
 	l.mu.Lock()
-	book := Book{Began: l.began, Ended: time.Now(), Supervisors: l.sups, Tasks: l.tasks, Submissions: l.subs}
+	book := Book{Began: l.began, Ended: time.Now(), Supervisors: l.sups, Tasks: l.tasks, Submissions: l.subs, Readings: l.readings, Stalls: l.stalls}
 	text, err := json.MarshalIndent(book, "", " ")
 	l.mu.Unlock()
 	if err != nil {

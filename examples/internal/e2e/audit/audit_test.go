@@ -90,7 +90,17 @@ var coreSpoils = map[string]spoil{
 		a.CanceledAt = a.Started.Add(time.Second)
 	}},
 	"a timeout that is missed": {"timeouts come when they are due, and none is missed", func(f *facts) {
-		named(f, "hanging").Attempts[1].Duration = time.Second
+		a := named(f, "hanging").Attempts[1]
+		a.Ended = a.Started.Add(340 * ms)
+	}},
+	"a timeout that is early": {"timeouts come when they are due, and none is missed", func(f *facts) {
+		a := named(f, "hanging").Attempts[0]
+		a.CanceledAt = a.Opened.Add(290 * ms)
+	}},
+	"a delay that is late": {"delays are those of the policies", func(f *facts) { named(f, "flaky").Attempts[1].Waited += 30 * ms }},
+	"a body that outlasts its attempt": {"the ledger's readings of an attempt are in their order", func(f *facts) {
+		a := named(f, "steady").Attempts[5]
+		a.Closed = a.Ended.Add(-ms)
 	}},
 	"a retry too few": {"a task has as many attempts as its policy allows", func(f *facts) {
 		t := named(f, "giving-up")

@@ -8,13 +8,6 @@ import (
 	"github.com/taskvisor/taskvisor-go/examples/internal/ledger"
 )
 
-const (
-	// late is how much later than planned something may happen: a busy machine.
-	late = 400 * time.Millisecond
-	// early is how much earlier, by the grain of timers and clocks.
-	early = 5 * time.Millisecond
-)
-
 // coreChecks hold the ledger against the plans alone: what the supervisors did,
 // whatever was reported of it.
 var coreChecks = []check{
@@ -22,6 +15,7 @@ var coreChecks = []check{
 	pure("timeouts come when they are due, and none is missed", timeouts),
 	pure("a task has as many attempts as its policy allows", allowed),
 	pure("attempts of one task never overlap", overlaps),
+	pure("the ledger's readings of an attempt are in their order", framed),
 	pure("no more attempts run at once than there are permits", permits),
 	pure("tasks end as they have to", outcomes),
 	pure("slots are handed over only when their owner has ended", handover),
@@ -45,7 +39,8 @@ func delays(f *facts) error {
 				continue
 			}
 			n++
-			if d < next.Least-early || d > next.Most+late && !f.limited(t) {
+			due := f.by(a.Closed).Add(next.Most)
+			if d < next.Least || d > f.by(due).Sub(a.Ended) && !f.limited(t) {
 				diffs = append(diffs, fmt.Sprintf("%s/%s: %s after the %s of attempt %d, by the policy %s to %s",
 					t.Supervisor, t.Name, d, a.Result(), i+1, next.Least, next.Most))
 			}
@@ -67,10 +62,11 @@ func timeouts(f *facts) error {
 			switch {
 			case a.Cause == ledger.ReasonTimeout:
 				n++
-				if d := a.CanceledAt.Sub(a.Started); limit == 0 || d < limit-early || d > limit+late {
-					diffs = append(diffs, fmt.Sprintf("%s: cancelled after %s, its timeout is %s", where, d, limit))
+				// It counts from before the body began, by how much only the Frame knows.
+				if limit == 0 || a.CanceledAt.Sub(a.Opened) < limit-grain || a.CanceledAt.After(f.by(a.Started.Add(limit))) {
+					diffs = append(diffs, fmt.Sprintf("%s: cancelled after %s, its timeout is %s", where, a.CanceledAt.Sub(a.Started), limit))
 				}
-			case limit > 0 && a.Duration > limit+late && !a.Stopped():
+			case limit > 0 && !a.Stopped() && a.Ended.After(f.by(a.Started.Add(limit))):
 				diffs = append(diffs, fmt.Sprintf("%s ran for %s, its timeout is %s", where, a.Duration, limit))
 			}
 		}
@@ -100,6 +96,25 @@ func overlaps(f *facts) error {
 		for i := 1; i < len(t.Attempts); i++ {
 			if t.Attempts[i].Waited < 0 || t.Attempts[i-1].Ended.IsZero() {
 				return fmt.Errorf("%s/%s: attempt %d began before the one before had ended", t.Supervisor, t.Name, i+1)
+			}
+		}
+	}
+	return nil
+}
+
+// framed: without it nothing that lies between two readings would.
+func framed(f *facts) error {
+	for _, t := range f.tasks() {
+		for i, a := range t.Attempts {
+			order := []time.Time{a.Opened, a.Started}
+			if !a.Ended.IsZero() {
+				order = append(order, a.Ended, a.Closed)
+			}
+			if i > 0 {
+				order = append([]time.Time{t.Attempts[i-1].Closed}, order...)
+			}
+			if a.Opened.IsZero() || !slices.IsSortedFunc(order, time.Time.Compare) {
+				return fmt.Errorf("%s/%s, attempt %d: %v", t.Supervisor, t.Name, a.Number, order)
 			}
 		}
 	}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"math"
 	"strconv"
 	"time"
 
@@ -10,17 +9,13 @@ import (
 	"github.com/taskvisor/taskvisor-go/examples/internal/ledger"
 )
 
-// slop is how much longer than its body an attempt may seem to take: the brackets,
-// and the wait for a processor.
-const slop = 25 * time.Millisecond
-
 var counterChecks = []check{
 	pure("attempts by task and result agree", func(f *facts) error {
-		return agree("attempts", f.final("task_attempts_total", "supervisor", "task", labelResult), f.attempts(), nil)
+		return agree("attempts", f.final("task_attempts_total", "supervisor", "task", labelResult), f.attempts())
 	}),
 	pure("every result of every task was there at 0 before", zeros),
 	pure("durations by task and result: as many as attempts (classic)", func(f *facts) error {
-		return agree("counts", f.final("task_attempt_duration_seconds_count", "supervisor", "task", labelResult), f.attempts(), nil)
+		return agree("counts", f.final("task_attempt_duration_seconds_count", "supervisor", "task", labelResult), f.attempts())
 	}),
 	pure("durations by task and result: the sums agree (classic)", func(f *facts) error {
 		return f.sums(f.final("task_attempt_duration_seconds_sum", "supervisor", "task", labelResult))
@@ -69,12 +64,9 @@ func zeros(f *facts) error {
 }
 
 func (f *facts) sums(got map[string]float64) error {
-	want, allowed := map[string]float64{}, map[string]float64{}
-	f.each(func(key string, a *ledger.Attempt) {
-		want[key] += a.Duration.Seconds()
-		allowed[key] += .02*a.Duration.Seconds() + slop.Seconds()
-	})
-	return agree("sums", got, want, func(key string) float64 { return allowed[key] })
+	want := map[string]extent{}
+	f.each(func(key string, a *ledger.Attempt) { want[key] = want[key].plus(a.Duration, a.Framed) })
+	return lie("sums", got, want)
 }
 
 func native(f *facts) error {
@@ -85,15 +77,15 @@ func native(f *facts) error {
 			counts[key], sums[key] = last.Value, last.Sum
 		}
 	}
-	if err := agree("counts", counts, f.attempts(), nil); err != nil {
+	if err := agree("counts", counts, f.attempts()); err != nil {
 		return err
 	}
 	return f.sums(sums)
 }
 
 func buckets(f *facts) error {
-	durations := map[string][]time.Duration{}
-	f.each(func(key string, a *ledger.Attempt) { durations[key] = append(durations[key], a.Duration) })
+	attempts := map[string][]*ledger.Attempt{}
+	f.each(func(key string, a *ledger.Attempt) { attempts[key] = append(attempts[key], a) })
 	var diffs []string
 	n := 0
 	for _, s := range f.series["task_attempt_duration_seconds_bucket"] {
@@ -103,11 +95,11 @@ func buckets(f *facts) error {
 		}
 		key := keyOf(s.Labels, "supervisor", "task", labelResult)
 		least, most := 0.0, 0.0
-		for _, d := range durations[key] {
-			if (d+slop).Seconds()*1.02 <= bound {
+		for _, a := range attempts[key] {
+			if a.Framed.Seconds() <= bound {
 				least++
 			}
-			if (d - time.Millisecond).Seconds() <= bound {
+			if a.Duration.Seconds() <= bound {
 				most++
 			}
 		}
@@ -131,25 +123,37 @@ func restarts(f *facts) error {
 			}
 		}
 	}
-	return agree("restarts", f.final("task_restarts_total", "supervisor", "task", "cause"), want, nil)
+	return agree("restarts", f.final("task_restarts_total", "supervisor", "task", "cause"), want)
 }
 
-// backoffs adds up what the bodies waited. Under a limit a wait can be longer than its
-// delay, and what comes on top is no backoff.
+// backoffs adds up what was waited. What comes on top of a delay, at a gate or for a
+// processor, is no backoff.
 func backoffs(f *facts) error {
-	want, allowed := map[string]float64{}, map[string]float64{}
+	want := map[string]extent{}
 	for _, t := range f.tasks() {
-		for i := range t.Attempts {
+		for i, a := range t.Attempts {
 			next := t.Next(i)
-			if d, _, known := t.Gap(i); known && next.Cause != "" && next.Cause != ledger.Success {
-				key := t.Supervisor + "/" + t.Name
-				want[key] += min(max(d, 0), next.Most).Seconds()
-				allowed[key] += .02*d.Seconds() + slop.Seconds()
+			d, whole, known := t.Gap(i)
+			if !known || next.Cause == "" || next.Cause == ledger.Success {
+				continue
 			}
+			// It was told when the attempt had settled, and over when the next one was due.
+			told, drawn, most := f.by(a.Closed), next.Least, min(max(d, 0), next.Most)
+			over := t.StopAt
+			if whole {
+				over = t.Attempts[i+1].Opened
+				if !f.limited(t) {
+					drawn = max(drawn, f.since(over).Sub(told))
+				}
+			} else { // between the call that stopped it and the answer
+				most = min(next.Most, f.open(t.Gone).Sub(a.Ended))
+			}
+			least := max(min(drawn, over.Sub(told)), 0)
+			key := t.Supervisor + "/" + t.Name
+			want[key] = want[key].plus(least, most)
 		}
 	}
-	return agree("backoffs", f.final("task_backoff_seconds_total", "supervisor", "task"), want,
-		func(key string) float64 { return allowed[key] })
+	return lie("backoffs", f.final("task_backoff_seconds_total", "supervisor", "task"), want)
 }
 
 func churn(f *facts) error {
@@ -160,10 +164,10 @@ func churn(f *facts) error {
 			removed[t.Supervisor]++
 		}
 	}
-	if err := agree("added tasks", f.final("tasks_added_total", "supervisor"), added, nil); err != nil {
+	if err := agree("added tasks", f.final("tasks_added_total", "supervisor"), added); err != nil {
 		return err
 	}
-	return agree("removed tasks", f.final("tasks_removed_total", "supervisor"), removed, nil)
+	return agree("removed tasks", f.final("tasks_removed_total", "supervisor"), removed)
 }
 
 func finished(f *facts) error {
@@ -171,7 +175,7 @@ func finished(f *facts) error {
 	for _, t := range f.tasks() {
 		want[t.Supervisor+"/"+t.Plan.Outcome]++
 	}
-	return agree("outcomes", f.final("tasks_finished_total", "supervisor", "outcome"), want, nil)
+	return agree("outcomes", f.final("tasks_finished_total", "supervisor", "outcome"), want)
 }
 
 func abandoned(f *facts) error {
@@ -181,7 +185,7 @@ func abandoned(f *facts) error {
 			want[t.Supervisor+"/"+t.StopBy]++
 		}
 	}
-	return agree("abandoned attempts", f.final("attempts_abandoned_total", "supervisor", "cause"), want, nil)
+	return agree("abandoned attempts", f.final("attempts_abandoned_total", "supervisor", "cause"), want)
 }
 
 func lossless(f *facts) error {
@@ -200,18 +204,13 @@ func lossless(f *facts) error {
 	return nil
 }
 
-// near reports whether a reported number of seconds is that of d, up to a tolerance.
-func near(seconds float64, d, tolerance time.Duration) bool {
-	return math.Abs(seconds-d.Seconds()) <= tolerance.Seconds()
-}
-
 // at is a time as a metric shows it.
 func at(t time.Time) float64 { return float64(t.UnixNano()) / 1e9 }
 
 // pointAt returns the value that a scrape found of a series.
-func pointAt(s ask.Series, scrape time.Time) (v float64, ok bool) {
+func pointAt(s ask.Series, at time.Time) (v float64, ok bool) {
 	for _, p := range s.Points {
-		if p.At.Equal(scrape) {
+		if p.At.Equal(at) {
 			return p.Value, true
 		}
 	}

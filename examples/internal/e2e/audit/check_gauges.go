@@ -2,21 +2,11 @@ package main
 
 import (
 	"fmt"
-	"math"
 	"time"
 
 	"github.com/taskvisor/taskvisor-go/examples/internal/ask"
 	"github.com/taskvisor/taskvisor-go/examples/internal/ledger"
 )
-
-// A scrape's timestamp is that of its plan; what it found is of some instant around.
-const (
-	scrapeEarly = 30 * time.Millisecond
-	scrapeLate  = 150 * time.Millisecond
-)
-
-// clockTolerance is how far apart two clock readings of one moment may be.
-const clockTolerance = 50 * time.Millisecond
 
 var gaugeChecks = []check{
 	pure("the start of the attempt that runs", func(f *facts) error { return f.follow("task_attempt_start_timestamp_seconds", attemptStart, 20) }),
@@ -33,74 +23,22 @@ var gaugeChecks = []check{
 	pure("the supervisors' states and shutdowns", shutdowns),
 }
 
-// moment is where a task is.
-type moment struct {
-	running int // index of the attempt that runs; -1: none
-	ended   int // of the last that ended; -1: none
-	stopped bool
-	due     bool // the delay is over
-}
-
-func momentOf(t *ledger.Task, at time.Time) moment {
-	m := moment{running: -1, ended: -1, stopped: !t.StopAt.IsZero() && !t.StopAt.After(at)}
-	for i, a := range t.Attempts {
-		if a.Started.After(at) {
-			break
-		}
-		if a.Ended.IsZero() || a.Ended.After(at) {
-			m.running = i
-			break
-		}
-		m.ended = i
-	}
-	if m.running < 0 && m.ended >= 0 {
-		m.due = at.Sub(t.Attempts[m.ended].Ended) >= t.Next(m.ended).Least
-	}
-	return m
-}
-
-// window returns where a task was all the time around a scrape; sure is false if it
-// moved, or was not yet, or no more, registered.
-func window(t *ledger.Task, scrape time.Time) (m moment, sure bool) {
-	from, to := scrape.Add(-scrapeEarly), scrape.Add(scrapeLate)
-	m = momentOf(t, from)
-	added, removed := registration(t)
-	return m, m == momentOf(t, to) && from.After(added.Add(clockTolerance)) && to.Before(removed)
-}
-
-// registration returns when a task was registered, as the program could see it: what
-// comes from a slot is when it is let in, and a body that was given up keeps its name
-// until it is back.
-func registration(t *ledger.Task) (added, removed time.Time) {
-	added, removed = t.Added, t.Gone
-	if n := len(t.Attempts); n > 0 {
-		if t.Plan.Slot != "" {
-			added = t.Attempts[0].Started
-		}
-		if last := t.Attempts[n-1].Ended; last.IsZero() {
-			removed = t.Added.Add(24 * time.Hour)
-		} else if last.After(removed) {
-			removed = last
-		}
-	}
-	return added, removed
-}
-
 // expected is what a gauge has to show; absent if nothing.
 type expected struct {
-	least, most float64
-	absent      bool
-	skip        bool // the ledger cannot tell
+	extent
+	absent bool
+	skip   bool // the ledger cannot tell
 }
 
-func exactly(v, tolerance float64) expected {
-	return expected{least: v - tolerance, most: v + tolerance}
-}
+func exactly(v float64) expected { return expected{extent: extent{v, v}} }
 
-func timestamp(t time.Time) expected { return exactly(at(t), clockTolerance.Seconds()) }
+// between is a time that a scrape shows.
+func between(from, to time.Time, s scrape) expected {
+	return expected{extent: extent{at(from.Add(-s.width())), at(to.Add(s.width()))}}
+}
 
 // follow compares what every scrape found of a task with where the task was.
-func (f *facts) follow(name string, expect func(f *facts, t *ledger.Task, m moment) expected, least int) error {
+func (f *facts) follow(name string, expect func(f *facts, t *ledger.Task, m moment, s scrape) expected, least int) error {
 	series := map[string]ask.Series{}
 	for _, s := range f.series[name] {
 		series[keyOf(s.Labels, "supervisor", "task")] = s
@@ -109,22 +47,22 @@ func (f *facts) follow(name string, expect func(f *facts, t *ledger.Task, m mome
 	n := 0
 	for _, t := range f.tasks() {
 		for _, scrape := range f.scrapes {
-			m, sure := window(t, scrape)
+			m, sure := f.momentOf(t, scrape)
 			if !sure {
 				continue
 			}
-			want := expect(f, t, m)
+			want := expect(f, t, m, scrape)
 			if want.skip {
 				continue
 			}
-			v, there := pointAt(series[t.Supervisor+"/"+t.Name], scrape)
-			where := fmt.Sprintf("%s/%s at %s", t.Supervisor, t.Name, scrape.Format("15:04:05.000"))
+			v, there := pointAt(series[t.Supervisor+"/"+t.Name], scrape.at)
+			where := fmt.Sprintf("%s/%s at %s", t.Supervisor, t.Name, scrape)
 			switch {
 			case want.absent && there:
 				diffs = append(diffs, fmt.Sprintf("%s: %.3f, but there is nothing to show", where, v))
 			case !want.absent && !there:
 				diffs = append(diffs, fmt.Sprintf("%s: absent, not %.3f", where, want.least))
-			case !want.absent && (v < want.least || v > want.most):
+			case !want.absent && !want.holds(v):
 				diffs = append(diffs, fmt.Sprintf("%s: %.3f, by the ledger %.3f to %.3f", where, v, want.least, want.most))
 			case !want.absent:
 				n++
@@ -137,61 +75,64 @@ func (f *facts) follow(name string, expect func(f *facts, t *ledger.Task, m mome
 	return some("values", diffs)
 }
 
-func attemptStart(_ *facts, t *ledger.Task, m moment) expected {
+func attemptStart(_ *facts, t *ledger.Task, m moment, s scrape) expected {
 	switch {
 	case m.running < 0:
 		return expected{absent: true}
 	case m.stopped && t.Plan.Outcome == "abandoned":
 		return expected{skip: true}
 	}
-	return timestamp(t.Attempts[m.running].Started)
+	a := t.Attempts[m.running]
+	return between(a.Opened, a.Started, s)
 }
 
-func lastSuccess(_ *facts, t *ledger.Task, m moment) expected {
+func lastSuccess(_ *facts, t *ledger.Task, m moment, s scrape) expected {
 	for i := m.ended; i >= 0; i-- {
-		if t.Attempts[i].Result() == ledger.Success {
-			return timestamp(t.Attempts[i].Ended)
+		if a := t.Attempts[i]; a.Result() == ledger.Success {
+			return between(a.Ended, a.Closed, s)
 		}
 	}
 	return expected{absent: true}
 }
 
-func nextStart(f *facts, t *ledger.Task, m moment) expected {
+func nextStart(f *facts, t *ledger.Task, m moment, s scrape) expected {
 	switch {
 	case m.running >= 0 || m.stopped || m.ended < 0:
 		return expected{absent: true}
 	case m.due || t.Next(m.ended).Cause == "":
 		return expected{skip: true}
 	}
-	next := t.Next(m.ended)
-	from := at(t.Attempts[m.ended].Ended)
-	want := expected{least: from + next.Least.Seconds() - clockTolerance.Seconds(), most: from + next.Most.Seconds() + clockTolerance.Seconds()}
-	if i := m.ended + 1; i < len(t.Attempts) && !f.limited(t) { // a busy machine begins it late, but never early
-		began := at(t.Attempts[i].Started)
-		want.least = max(want.least, began-(late+clockTolerance).Seconds())
-		want.most = min(want.most, began+clockTolerance.Seconds())
+	a, next := t.Attempts[m.ended], t.Next(m.ended)
+	from, to := a.Ended.Add(next.Least), f.by(a.Closed).Add(next.Most)
+	if i := m.ended + 1; i < len(t.Attempts) {
+		if begun := t.Attempts[i].Opened; begun.Before(to) { // a machine begins it late, but never early
+			to = begun
+		}
+		if drawn := f.since(t.Attempts[i].Opened); drawn.After(from) && !f.limited(t) {
+			from = drawn
+		}
 	}
-	return want
+	return between(from, to, s)
 }
 
 // streak counts the failures up to the moment.
-func streak(_ *facts, t *ledger.Task, m moment) expected {
+func streak(_ *facts, t *ledger.Task, m moment, s scrape) expected {
 	if m.stopped {
 		return expected{skip: true}
 	}
-	return exactly(float64(t.Streak(m.ended+1)), 0)
+	return exactly(float64(t.Streak(m.ended + 1)))
 }
 
 // backoffDelay is shown during the backoff and the attempt behind it.
-func backoffDelay(_ *facts, t *ledger.Task, m moment) expected {
+func backoffDelay(_ *facts, t *ledger.Task, m moment, s scrape) expected {
 	switch {
 	case m.stopped:
 		return expected{skip: true}
 	case m.ended < 0 || !t.Attempts[m.ended].Failed():
-		return exactly(0, 0)
+		return exactly(0)
 	}
 	next := t.Next(m.ended)
-	return expected{least: next.Least.Seconds() - early.Seconds(), most: next.Most.Seconds()}
+	return expected{extent: extent{next.Least.Seconds(), next.Most.Seconds()}}
 }
 
 // states looks at the one state that is 1.
@@ -211,13 +152,13 @@ func states(f *facts) error {
 			}
 			got := ""
 			for _, s := range series[t.Supervisor+"/"+t.Name] {
-				if v, _ := pointAt(s, scrape); v == 1 {
+				if v, _ := pointAt(s, scrape.at); v == 1 {
 					got += s.Labels["state"]
 				}
 			}
 			seen[want]++
 			if got != want {
-				diffs = append(diffs, fmt.Sprintf("%s/%s at %s: %q, by the ledger %s", t.Supervisor, t.Name, scrape.Format("15:04:05.000"), got, want))
+				diffs = append(diffs, fmt.Sprintf("%s/%s at %s: %q, by the ledger %s", t.Supervisor, t.Name, scrape, got, want))
 			}
 		}
 	}
@@ -230,8 +171,8 @@ func states(f *facts) error {
 }
 
 // stateOf returns the state of a task around a scrape; "" if the ledger cannot tell.
-func (f *facts) stateOf(t *ledger.Task, scrape time.Time) string {
-	m, sure := window(t, scrape)
+func (f *facts) stateOf(t *ledger.Task, s scrape) string {
+	m, sure := f.momentOf(t, s)
 	switch {
 	case !sure, m.stopped && t.Plan.Outcome == "abandoned":
 		return ""
@@ -255,22 +196,48 @@ func limits(f *facts) error {
 			want[s.Name] = float64(s.Limit)
 		}
 	}
-	return agree("limits", f.final("concurrency_limit", "supervisor"), want, nil)
+	return agree("limits", f.final("concurrency_limit", "supervisor"), want)
 }
 
 func shutdowns(f *facts) error {
 	began, took := f.final("shutdown_start_timestamp_seconds", "supervisor"), f.final("shutdown_duration_seconds", "supervisor")
 	state := f.final("supervisor_state", "supervisor", "state")
 	for _, s := range f.book.Supervisors {
-		if d := began[s.Name] - at(s.StopAt); math.Abs(d) > clockTolerance.Seconds() {
-			return fmt.Errorf("the shutdown of %s began %.3f s off", s.Name, d)
-		}
-		if d := s.StoppedAt.Sub(s.StopAt); !near(took[s.Name], d, slop+d/20) {
-			return fmt.Errorf("the shutdown of %s took %.3f s, by the ledger %s", s.Name, took[s.Name], d)
+		if err := f.shutdown(s, began[s.Name], took[s.Name]); err != nil {
+			return err
 		}
 		if state[s.Name+"/stopped"] != 1 || state[s.Name+"/running"]+state[s.Name+"/draining"] != 0 {
 			return fmt.Errorf("%s is not stopped: %v", s.Name, state)
 		}
+	}
+	return nil
+}
+
+// shutdown holds a shutdown between what the program and the bodies saw of it.
+func (f *facts) shutdown(s *ledger.Supervisor, began, took float64) error {
+	from, to := s.StopAt, s.StoppedAt // of its begin
+	end := s.StopAt
+	for _, t := range f.tasks() {
+		for _, a := range t.Attempts {
+			if t.Supervisor != s.Name || a.Cause != ledger.ReasonShutdown && !(a.Ended.IsZero() && t.StopBy == ledger.ReasonShutdown) {
+				continue
+			}
+			if a.CanceledAt.Before(to) {
+				to = a.CanceledAt
+			}
+			if given(t, a.Number-1) {
+				end = s.StopAt.Add(s.Grace)
+			} else if a.Ended.After(end) {
+				end = a.Ended
+			}
+		}
+	}
+	off := f.scrapes[len(f.scrapes)-1].width()
+	if want := (extent{at(from.Add(-off)), at(to.Add(off))}); !want.holds(began) {
+		return fmt.Errorf("the shutdown of %s began at %.3f, by the ledger %.3f to %.3f", s.Name, began, want.least, want.most)
+	}
+	if want := (extent{end.Sub(to).Seconds(), s.StoppedAt.Sub(s.StopAt).Seconds()}).plus(-grain, grain); !want.holds(took) {
+		return fmt.Errorf("the shutdown of %s took %.3f s, by the ledger %s", s.Name, took, want)
 	}
 	return nil
 }

@@ -26,7 +26,7 @@ func refusedLines(f *facts) error {
 			got[fmt.Sprintf("%s/%s/%s/%s/%s", l.text("supervisor"), l.text("task"), l.text("slot"), l.text("reason"), l.text("level"))]++
 		}
 	}
-	return agree("lines", got, want, nil)
+	return agree("lines", got, want)
 }
 
 func comings(f *facts) error {
@@ -47,17 +47,20 @@ func comings(f *facts) error {
 			went[key+"/"+l.text("outcome")]++
 		}
 	}
-	if err := agree("lines", came, added, nil); err != nil {
+	if err := agree("lines", came, added); err != nil {
 		return err
 	}
-	return agree("lines", went, removed, nil)
+	return agree("lines", went, removed)
 }
 
 func endings(f *facts) error {
 	want, got := map[string]float64{}, map[string]float64{}
 	for _, s := range f.book.Supervisors {
 		msg := msgComplete
-		if s.StoppedAt.Sub(s.StopAt) >= s.Grace {
+		if slices.ContainsFunc(f.tasks(), func(t *ledger.Task) bool {
+			n := len(t.Attempts)
+			return t.Supervisor == s.Name && given(t, n-1) && f.open(t.Attempts[n-1].Ended).After(s.StoppedAt)
+		}) {
 			msg = msgGrace
 		}
 		want[s.Name+"/"+msg]++
@@ -67,7 +70,7 @@ func endings(f *facts) error {
 			got[l.text("supervisor")+"/"+m]++
 		}
 	}
-	return agree("lines", got, want, nil)
+	return agree("lines", got, want)
 }
 
 // onlyErrors finds what the script does not account for, such as a subscriber that
@@ -130,7 +133,7 @@ func accounted(f *facts, final bool) error {
 	}
 	maps.DeleteFunc(got, func(key string, n float64) bool { return n == 0 || !chosen[key] })
 	maps.DeleteFunc(want, func(key string, _ float64) bool { return !chosen[key] })
-	return agree("failures", got, want, nil)
+	return agree("failures", got, want)
 }
 
 // short bounds the lines of each task and result by the suppression's interval.

@@ -123,9 +123,9 @@ func (f *facts) wantLinks(t *ledger.Task, i int) []string {
 	return want
 }
 
-// nesting follows the parents. The begins of two spans are two readings of the wall clock,
-// and their ends are these and what the monotonic clock says has passed since: on a busy
-// machine a body may seem to outlast its attempt by what lay between two readings.
+// nesting follows the parents. The end of a span is a reading of the wall clock at its begin,
+// and what the monotonic clock says has passed since. What came between the two readings at
+// the begin, which is part of what lies between Opened and Started, is lost.
 func nesting(f *facts) error {
 	var diffs []string
 	n := 0
@@ -139,7 +139,7 @@ func nesting(f *facts) error {
 			if !ok || s.Parent != a.Span.ID || s.Trace != a.Work.Trace {
 				diffs = append(diffs, fmt.Sprintf("%s, attempt %d: its work is below %q, not %q", t.Name, a.Number, s.Parent, a.Span.ID))
 			}
-			if p, ok := f.spans.ByID[a.Span.ID]; ok && (s.Began.Before(p.Began.Add(-clockTolerance)) || s.Ended.After(p.Ended.Add(clockTolerance))) {
+			if p, ok := f.spans.ByID[a.Span.ID]; ok && (s.Began.Before(p.Began) || s.Ended.After(p.Ended.Add(a.Started.Sub(a.Opened)+grain))) {
 				diffs = append(diffs, fmt.Sprintf("%s, attempt %d: its work is not within the attempt: it begins %v after it, and ends %v before",
 					t.Name, a.Number, s.Began.Sub(p.Began), p.Ended.Sub(s.Ended)))
 			}
@@ -185,9 +185,9 @@ func exemplarsLead(f *facts) error {
 			diffs = append(diffs, fmt.Sprintf("%s: %v is no attempt's", where, x.Labels))
 		case where != t.Supervisor+"/"+t.Name+"/"+a.Result():
 			diffs = append(diffs, fmt.Sprintf("%s: leads to a %s of %s/%s", where, a.Result(), t.Supervisor, t.Name))
-		case !near(x.Value, a.Duration, slop+a.Duration/50):
-			diffs = append(diffs, fmt.Sprintf("%s: value %.3f, the attempt took %s", where, x.Value, a.Duration))
-		case x.At.Before(a.Ended.Add(-clockTolerance)) || x.At.After(a.Ended.Add(late)):
+		case !took(a).holds(x.Value):
+			diffs = append(diffs, fmt.Sprintf("%s: value %.3f, the attempt took %s", where, x.Value, took(a)))
+		case x.At.Before(a.Ended.Add(-grain)) || x.At.After(f.by(a.Closed)):
 			diffs = append(diffs, fmt.Sprintf("%s: of %s, the attempt ended at %s", where, x.At, a.Ended))
 		}
 	}
@@ -196,6 +196,9 @@ func exemplarsLead(f *facts) error {
 	}
 	return some("exemplars", diffs)
 }
+
+// took is how long an attempt took: longer than its body, and no longer than everything.
+func took(a *ledger.Attempt) extent { return extent{}.plus(a.Duration, a.Framed) }
 
 // ofResident reports whether an exemplar leads to a span about the right attempt of a
 // resident task, whose body sees none.
@@ -208,7 +211,7 @@ func (f *facts) ofResident(x ask.Exemplar) bool {
 		i := int(s.Number(attrNumber)) - 1
 		if t.Plan.Resident && t.Supervisor == x.Series["supervisor"] && t.Name == x.Series["task"] && i >= 0 && i < len(t.Attempts) {
 			a := t.Attempts[i]
-			return a.Result() == x.Series[labelResult] && near(x.Value, a.Duration, slop+a.Duration/50)
+			return a.Result() == x.Series[labelResult] && took(a).holds(x.Value)
 		}
 	}
 	return false

@@ -2,10 +2,8 @@ package main
 
 import (
 	"fmt"
-	"math"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/taskvisor/taskvisor-go/examples/internal/ledger"
 )
@@ -88,8 +86,8 @@ func failureLines(f *facts) error {
 		if !strings.Contains(l.text("error"), a.Error) {
 			return fmt.Sprintf("error %q, the body said %q", l.text("error"), a.Error)
 		}
-		if d := l.duration("duration"); math.Abs((d - a.Duration).Seconds()) > (slop + a.Duration/50).Seconds() {
-			return fmt.Sprintf("duration %s, by the ledger %s", d, a.Duration)
+		if d := l.duration("duration"); !took(a).holds(d.Seconds()) {
+			return fmt.Sprintf("duration %s, by the ledger %s", d, took(a))
 		}
 		if l.number("task_id") == 0 {
 			return "no task_id"
@@ -202,7 +200,7 @@ func (f *facts) counted(msg, level string, want map[string]float64) error {
 		}
 		got[fmt.Sprintf("%s/%s/%d", l.text("supervisor"), l.text("task"), int(l.number("attempt")))]++
 	}
-	return agree("lines", got, want, nil)
+	return agree("lines", got, want)
 }
 
 func (f *facts) timedOut() map[string]float64 {
@@ -281,14 +279,14 @@ func stuckLines(f *facts) error {
 	for _, t := range f.tasks() {
 		lines := f.about(t, msgStuck)
 		for _, a := range t.Attempts {
-			d, told := f.told(t, a)
 			n := len(lines[a.Number])
-			switch over := d - t.Plan.StuckAfter; {
-			case !told || t.Plan.StuckAfter == 0 || over < -early:
+			may, must := f.overdue(t, a)
+			switch {
+			case a.CanceledAt.IsZero() || t.Plan.StuckAfter == 0 || f.settled(a).Before(may):
 				if n > 0 {
 					return fmt.Errorf("%s, attempt %d, is called stuck", t.Name, a.Number)
 				}
-			case over > ration && n != 1, n > 1:
+			case f.open(a.Ended).After(must) && n != 1, n > 1:
 				return fmt.Errorf("%s, attempt %d: %d lines", t.Name, a.Number, n)
 			case n == 1:
 				if l := lines[a.Number][0]; l.text("level") != levelError {
@@ -316,15 +314,4 @@ func stuckStacks(f *facts) error {
 		return fmt.Errorf("only %d reports to look at", n)
 	}
 	return nil
-}
-
-// told returns for how long a body went on when it had been told to end.
-func (f *facts) told(_ *ledger.Task, a *ledger.Attempt) (time.Duration, bool) {
-	if a.CanceledAt.IsZero() {
-		return 0, false
-	}
-	if a.Ended.IsZero() {
-		return f.book.Ended.Sub(a.CanceledAt), true
-	}
-	return a.Ended.Sub(a.CanceledAt), true
 }

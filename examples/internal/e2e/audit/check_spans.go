@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/taskvisor/taskvisor-go/examples/internal/ask"
 	"github.com/taskvisor/taskvisor-go/examples/internal/ledger"
@@ -79,7 +78,7 @@ func oneSpanEach(f *facts) error {
 			got[s.Attrs[attrSupervisor]+"/"+s.Attrs[attrTask]+"/"+s.Attrs[attrResult]]++
 		}
 	}
-	return agree("spans", got, want, nil)
+	return agree("spans", got, want)
 }
 
 // ofGiven reports whether a span is about an attempt that was given up.
@@ -95,11 +94,11 @@ func (f *facts) ofGiven(s ask.Span) bool {
 func spanTimes(f *facts) error {
 	return f.eachSpan(func(t *ledger.Task, i int, s ask.Span) string {
 		a := t.Attempts[i]
-		if d := s.Duration() - a.Duration; d < -time.Millisecond || d > slop+a.Duration/50 {
-			return fmt.Sprintf("its span took %s, its body %s", s.Duration(), a.Duration)
+		if d := s.Duration(); d < a.Duration-grain || d > a.Framed+grain {
+			return fmt.Sprintf("its span took %s, its body %s, both with all around them %s", d, a.Duration, a.Framed)
 		}
-		if d := a.Started.Sub(s.Began); d < -time.Millisecond || d > clockTolerance {
-			return fmt.Sprintf("its body began %s after its span", d)
+		if s.Began.Before(a.Opened.Add(-grain)) || s.Began.After(a.Started) {
+			return fmt.Sprintf("its body began %s after its span, %s after everything", a.Started.Sub(s.Began), a.Started.Sub(a.Opened))
 		}
 		return ""
 	})
@@ -150,7 +149,7 @@ func exceptions(f *facts) error {
 
 func plannedAttributes(f *facts) error {
 	return f.eachSpan(func(t *ledger.Task, i int, s ask.Span) string {
-		if !near(s.Number(attrTimeout), t.Plan.Timeout, 0) {
+		if s.Number(attrTimeout) != t.Plan.Timeout.Seconds() {
 			return fmt.Sprintf("timeout %v, planned %s", s.Number(attrTimeout), t.Plan.Timeout)
 		}
 		if next := t.Next(i); !within(s, attrBackoff, next) {
@@ -163,7 +162,10 @@ func plannedAttributes(f *facts) error {
 		if admitted != (t.Plan.Slot != "") {
 			return fmt.Sprintf("admission policy %q, slot %q", s.Attrs[attrPolicy], t.Plan.Slot)
 		}
-		if wait := t.Attempts[0].Started.Sub(t.Added); admitted && !near(s.Number(attrWait), wait, clockTolerance) {
+		if !admitted {
+			return ""
+		}
+		if wait := (extent{}).plus(f.waited(t)); !wait.holds(s.Number(attrWait)) {
 			return fmt.Sprintf("waited %v for its slot, by the ledger %s", s.Number(attrWait), wait)
 		}
 		return ""
@@ -255,9 +257,9 @@ func residents(f *facts) error {
 				diffs = append(diffs, fmt.Sprintf("%s: its body saw the span %s", t.Name, a.Span.ID))
 			case len(begin) != 1 || len(end) != 1:
 				diffs = append(diffs, fmt.Sprintf("%s, attempt %d: %d starts and %d ends", t.Name, a.Number, len(begin), len(end)))
-			case !near(begin[0].Began.Sub(a.Started).Seconds(), 0, clockTolerance):
+			case begin[0].Began.Before(a.Opened.Add(-grain)) || begin[0].Began.After(a.Started):
 				diffs = append(diffs, fmt.Sprintf("%s, attempt %d: told of its start %s late", t.Name, a.Number, begin[0].Began.Sub(a.Started)))
-			case !near(end[0].Duration().Seconds(), a.Duration, slop) || end[0].Attrs[attrResult] != a.Result() || end[0].IsError != a.Failed():
+			case end[0].Duration() < a.Duration-grain || end[0].Duration() > a.Framed+grain || end[0].Attrs[attrResult] != a.Result() || end[0].IsError != a.Failed():
 				diffs = append(diffs, fmt.Sprintf("%s, attempt %d: %s after %s, by the ledger %s after %s", t.Name, a.Number,
 					end[0].Attrs[attrResult], end[0].Duration(), a.Result(), a.Duration))
 			case len(end[0].Links) == 0 || end[0].Links[0].ID != begin[0].ID || end[0].Links[0].Attrs[attrLink] != linkStart:
@@ -298,7 +300,7 @@ func abandonedSpans(f *facts) error {
 			if run.Attrs[attrOutcome] != "abandoned" || run.Attrs[attrResult] != "" || !run.IsError || run.Attrs[attrCause] != t.StopBy {
 				return fmt.Errorf("%s: %v, error %t", t.Name, run.Attrs, run.IsError)
 			}
-			if run.Ended.Before(t.StopAt) || !a.Ended.IsZero() && !run.Ended.Before(a.Ended) || run.Ended.After(t.Gone.Add(late)) {
+			if run.Ended.Before(t.StopAt.Add(f.grace(t)-grain)) || !a.Ended.IsZero() && !run.Ended.Before(a.Ended) || run.Ended.After(f.by(t.Gone)) {
 				return fmt.Errorf("%s ends at %s, was given up at about %s", t.Name, run.Ended, t.Gone)
 			}
 			back := f.named(spanReturn, t, a)

@@ -22,7 +22,7 @@ import (
 type facts struct {
 	book      ledger.Book
 	series    map[string][]ask.Series // by name without the namespace
-	scrapes   []time.Time             // that succeeded
+	scrapes   []scrape                // that succeeded, until the ledger was closed
 	spans     ask.Spans
 	exemplars []ask.Exemplar
 	log       []line // of everything
@@ -110,7 +110,7 @@ func (s sources) readSeries(ctx context.Context, f *facts) error {
 	if err != nil {
 		return err
 	}
-	f.series, f.scrapes = map[string][]ask.Series{}, nil
+	f.series = map[string][]ask.Series{}
 	for name, list := range all {
 		for _, one := range list {
 			for len(one.Points) > 0 && one.Points[0].At.Before(f.book.Began) {
@@ -122,17 +122,32 @@ func (s sources) readSeries(ctx context.Context, f *facts) error {
 			}
 		}
 	}
+	last := time.Time{}
 	for _, up := range f.series["up"] {
 		for _, p := range up.Points {
 			if p.Value == 1 {
-				f.scrapes = append(f.scrapes, p.At)
+				last = p.At
 			}
 		}
 	}
-	if n := len(f.scrapes); n == 0 || !f.scrapes[n-1].After(f.book.Ended) {
+	if !last.After(f.book.Ended) {
 		return errors.New("no scrape since the end")
 	}
+	f.scrapes = f.readings()
 	return nil
+}
+
+// readings finds in the ledger what the scrapes are, but for those that were under way or
+// came when it was closed.
+func (f *facts) readings() (list []scrape) {
+	for _, one := range f.series[readingMetric] {
+		for _, p := range one.Points {
+			if n := int(p.Value); n <= len(f.book.Readings) && !f.book.Readings[n-1].Ended.IsZero() {
+				list = append(list, scrape{p.At, f.book.Readings[n-1]})
+			}
+		}
+	}
+	return list
 }
 
 func readLog(file string) ([]line, error) {
@@ -199,25 +214,46 @@ func keyOf(labels map[string]string, names ...string) string {
 	return strings.Join(key, "/")
 }
 
-// agree compares what was reported with the ledger; tolerance says how far a value may
-// be off, nil: not at all.
-func agree(what string, got, want map[string]float64, tolerance func(key string) float64) error {
+// agree compares what was reported with the ledger.
+func agree(what string, got, want map[string]float64) error {
+	bounds := map[string]extent{}
+	for k, w := range want {
+		bounds[k] = extent{w, w}
+	}
+	return lie(what, got, bounds)
+}
+
+// extent is from the least that something may be to the most.
+type extent struct{ least, most float64 }
+
+// holds allows for what is lost in adding up.
+func (x extent) holds(v float64) bool { return v >= x.least-1e-6 && v <= x.most+1e-6 }
+
+func (x extent) String() string {
+	if x.least == x.most {
+		return fmt.Sprintf("%.6g", x.least)
+	}
+	return fmt.Sprintf("%.6g to %.6g", x.least, x.most)
+}
+
+func (x extent) plus(least, most time.Duration) extent {
+	return extent{x.least + least.Seconds(), x.most + most.Seconds()}
+}
+
+// lie compares what was reported with what the ledger says that it lies between.
+func lie(what string, got map[string]float64, want map[string]extent) error {
 	if len(want) == 0 {
 		return fmt.Errorf("the ledger has no %s: the script does not ask for it", what)
 	}
 	var diffs []string
 	for k, w := range want {
-		allowed := 0.0
-		if tolerance != nil {
-			allowed = tolerance(k)
-		}
-		if d := got[k] - w; d > allowed || d < -allowed {
-			diffs = append(diffs, fmt.Sprintf("%s: reported %.4g, by the ledger %.4g", k, got[k], w))
+		if !w.holds(got[k]) {
+			diffs = append(diffs, fmt.Sprintf("%s: reported %.6g, by the ledger %s", k, got[k], w))
 		}
 	}
 	for k, g := range got {
-		if _, ok := want[k]; !ok && (tolerance == nil || g > tolerance(k)) {
-			diffs = append(diffs, fmt.Sprintf("%s: reported %.4g, not in the ledger", k, g))
+		if _, ok := want[k]; !ok {
+			diffs = append(diffs, fmt.Sprintf("%s: reported %.6g, not in the ledger", k, g))
 		}
 	}
 	return some(what, diffs)

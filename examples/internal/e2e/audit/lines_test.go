@@ -41,7 +41,7 @@ func (r *reporter) lines(t *ledger.Task, i int, _ ask.Span) {
 	if a.Cause == ledger.ReasonTimeout {
 		r.log(levelDebug, msgTimeout, about(nil))
 	}
-	if d, told := r.f.told(t, a); told && t.Plan.StuckAfter > 0 && d > t.Plan.StuckAfter {
+	if may, _ := r.f.overdue(t, a); !a.CanceledAt.IsZero() && t.Plan.StuckAfter > 0 && r.f.open(a.Ended).After(may) {
 		r.log(levelError, msgStuck, about(line{"stack": "main.(*rig).ignores.func1(0x1)"}))
 	}
 	switch {

@@ -36,6 +36,7 @@ const (
 	spanStart       = "start "
 	spanReturn      = "return "
 	metricNamespace = "taskvisor_"
+	readingMetric   = "ledger_reading" // the subject's own: which of the ledger's readings a scrape is
 )
 
 // suppression is that of the subject's short log.

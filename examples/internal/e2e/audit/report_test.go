@@ -13,7 +13,7 @@ import (
 func (s *story) facts() *facts {
 	f := &facts{book: s.book, series: map[string][]ask.Series{}}
 	for at := s.book.Began.Add(370 * ms); at.Before(s.book.Ended.Add(2 * time.Second)); at = at.Add(time.Second) {
-		f.scrapes = append(f.scrapes, at)
+		f.scrapes = append(f.scrapes, scrape{at, ledger.Reading{Began: at, Ended: at.Add(ms)}})
 	}
 	r := &reporter{f: f, story: s}
 	r.tasks()
@@ -29,7 +29,7 @@ type reporter struct {
 	all []ask.Span
 }
 
-func (r *reporter) add(name string, value func(at time.Time) (float64, bool), labels ...string) {
+func (r *reporter) add(name string, value func(s scrape) (float64, bool), labels ...string) {
 	if one := series(name, value, r.f.scrapes, labels...); len(one.Points) > 0 {
 		r.f.series[name] = append(r.f.series[name], one)
 	}
@@ -37,8 +37,8 @@ func (r *reporter) add(name string, value func(at time.Time) (float64, bool), la
 
 // counter is a series that is 0 until the last scrapes.
 func (r *reporter) counter(name string, v float64, labels ...string) {
-	r.add(name, func(at time.Time) (float64, bool) {
-		if at.Before(r.book.Ended) {
+	r.add(name, func(s scrape) (float64, bool) {
+		if s.at.Before(r.book.Ended) {
 			return 0, true
 		}
 		return v, true
@@ -92,7 +92,7 @@ func (r *reporter) histogram(name string, durations []time.Duration, labels []st
 		}
 		r.counter(name+"_bucket", below, append(labels, "le", strconv.FormatFloat(bound, 'g', -1, 64))...)
 	}
-	native := series(name, func(at time.Time) (float64, bool) { return n, true }, r.f.scrapes, labels...)
+	native := series(name, func(scrape) (float64, bool) { return n, true }, r.f.scrapes, labels...)
 	native.Native = true
 	for i := range native.Points {
 		native.Points[i].Sum = sum
@@ -101,29 +101,25 @@ func (r *reporter) histogram(name string, durations []time.Duration, labels []st
 }
 
 func (r *reporter) gauges(t *ledger.Task, labels []string) {
-	gauge := func(name string, value func(m moment, at time.Time) (float64, bool)) {
-		r.add(name, func(at time.Time) (float64, bool) {
-			if added, removed := registration(t); at.Before(added) || !at.Before(removed) {
+	gauge := func(name string, expect func(*facts, *ledger.Task, moment, scrape) expected) {
+		r.add(name, func(s scrape) (float64, bool) {
+			m, sure := r.f.momentOf(t, s)
+			if !sure {
 				return 0, false
 			}
-			return value(momentOf(t, at), at)
+			want := expect(r.f, t, m, s)
+			return (want.least + want.most) / 2, !want.absent && !want.skip
 		}, labels...)
 	}
-	shows := func(expect func(*facts, *ledger.Task, moment) expected) func(moment, time.Time) (float64, bool) {
-		return func(m moment, _ time.Time) (float64, bool) {
-			want := expect(r.f, t, m)
-			return (want.least + want.most) / 2, !want.absent && !want.skip
-		}
-	}
-	gauge("task_attempt_start_timestamp_seconds", shows(attemptStart))
-	gauge("task_last_success_timestamp_seconds", shows(lastSuccess))
-	gauge("task_next_start_timestamp_seconds", shows(nextStart))
-	gauge("task_consecutive_failures", shows(streak))
-	gauge("task_backoff_delay_seconds", shows(backoffDelay))
+	gauge("task_attempt_start_timestamp_seconds", attemptStart)
+	gauge("task_last_success_timestamp_seconds", lastSuccess)
+	gauge("task_next_start_timestamp_seconds", nextStart)
+	gauge("task_consecutive_failures", streak)
+	gauge("task_backoff_delay_seconds", backoffDelay)
 	for _, state := range []string{"pending", "running", "backoff", "waiting", "stopping", "abandoned"} {
 		labels := append(labels, "state", state)
-		r.add("task_state", func(at time.Time) (float64, bool) {
-			if r.f.stateOf(t, at) == state {
+		r.add("task_state", func(s scrape) (float64, bool) {
+			if r.f.stateOf(t, s) == state {
 				return 1, true
 			}
 			return 0, true
@@ -144,10 +140,11 @@ func (r *reporter) supervisors() {
 		of := []string{"supervisor", s.Name}
 		count := func(name string, sums func(string) []intervals) {
 			all := sums(s.Name)
-			r.add(name, func(at time.Time) (float64, bool) {
+			r.add(name, func(s scrape) (float64, bool) {
 				n := 0
 				for _, list := range all {
-					n = max(n, list.least(at))
+					least, _ := list.bounds(s)
+					n = max(n, least)
 				}
 				return float64(n), true
 			}, of...)
@@ -205,7 +202,7 @@ func (r *reporter) admission() {
 	}
 	var waited []time.Duration
 	for _, t := range r.f.fromSlots() {
-		waited = append(waited, t.Attempts[0].Started.Sub(t.Added))
+		waited = append(waited, t.Attempts[0].Opened.Sub(t.Added))
 	}
 	r.histogram("admission_wait_seconds", waited, []string{"supervisor", "alpha"})
 }
@@ -275,7 +272,7 @@ func (r *reporter) attemptSpan(t *ledger.Task, i int, id string) ask.Span {
 		s.Attrs[attrDelay] = number(t.Next(i - 1).Most)
 	}
 	if t.Plan.Slot != "" {
-		s.Attrs[attrPolicy], s.Attrs[attrWait] = "queue", number(a.Started.Sub(t.Added))
+		s.Attrs[attrPolicy], s.Attrs[attrWait] = "queue", number(a.Opened.Sub(t.Added))
 	}
 	if a.Stopped() {
 		s.Attrs[attrCause] = t.StopBy

@@ -25,7 +25,7 @@ func (s *story) id() string { s.n++; return fmt.Sprintf("%016x", s.n) }
 
 // task begins a task's part, at the beginning of the run.
 func (s *story) task(supervisor, name string, p ledger.Plan) *ledger.Task {
-	t := &ledger.Task{Supervisor: supervisor, Name: name, Plan: p, Caller: ledger.Span{Trace: s.id(), ID: s.id()}, Added: epoch}
+	t := &ledger.Task{Supervisor: supervisor, Name: name, Plan: p, Caller: ledger.Span{Trace: s.id(), ID: s.id()}, Added: epoch, Known: epoch.Add(ms / 2)}
 	s.book.Tasks = append(s.book.Tasks, t)
 	s.now = epoch.Add(ms)
 	return t
@@ -40,6 +40,7 @@ func (s *story) attempt(t *ledger.Task, d time.Duration, edit func(a *ledger.Att
 		s.now = s.now.Add(a.Waited)
 	}
 	a.Started, a.Ended = s.now, s.now.Add(d)
+	a.Opened, a.Closed, a.Framed = a.Started.Add(-ms/5), a.Ended.Add(ms/5), d+2*ms/5
 	s.now = a.Ended
 	t.Attempts = append(t.Attempts, a)
 	if edit != nil {
@@ -164,7 +165,7 @@ func (s *story) abandons() {
 		a.Cause, a.CanceledAt = t.StopBy, t.StopAt
 		t.Gone, t.Heard = t.StopAt.Add(t.Plan.Grace), "abandoned"
 		if supervisor == "beta" {
-			a.Ended, a.Duration, a.Cause, a.How = time.Time{}, 0, "", ""
+			a.Ended, a.Closed, a.Duration, a.Framed, a.Cause, a.How = time.Time{}, time.Time{}, 0, 0, "", ""
 		}
 	}
 }
@@ -190,7 +191,7 @@ func (s *story) slots() {
 	s.gone(q2, "completed")
 	submit("q3", "queue", "rejected", "queue_full")
 	q4 := submit("q4", "coalesce", "queued", "superseded")
-	q4.Gone = epoch.Add(2500 * ms)
+	q4.StopAt, q4.Gone = epoch.Add(2499*ms), epoch.Add(2500*ms)
 }
 
 // end shuts both supervisors down, well after the last attempt.
@@ -228,14 +229,14 @@ func (s *story) end() {
 func number(d time.Duration) string { return strconv.FormatFloat(d.Seconds(), 'g', -1, 64) }
 
 // series makes one series of points at the scrapes.
-func series(name string, value func(at time.Time) (float64, bool), scrapes []time.Time, labels ...string) ask.Series {
+func series(name string, value func(s scrape) (float64, bool), scrapes []scrape, labels ...string) ask.Series {
 	one := ask.Series{Labels: map[string]string{"__name__": metricNamespace + name}}
 	for i := 0; i < len(labels); i += 2 {
 		one.Labels[labels[i]] = labels[i+1]
 	}
-	for _, at := range scrapes {
-		if v, ok := value(at); ok {
-			one.Points = append(one.Points, ask.Point{At: at, Value: v})
+	for _, s := range scrapes {
+		if v, ok := value(s); ok {
+			one.Points = append(one.Points, ask.Point{At: s.at, Value: v})
 		}
 	}
 	return one

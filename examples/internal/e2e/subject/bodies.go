@@ -133,14 +133,30 @@ func (r *rig) ignores(d time.Duration) ledger.Body {
 	}
 }
 
-// loses fails when it is stopped, with more to say than that it was.
-func (r *rig) loses(while time.Duration) ledger.Body {
+// outlives ignores for d that it was stopped.
+func (r *rig) outlives(d time.Duration) ledger.Body {
 	return func(ctx context.Context, a *ledger.Attempt) error {
-		if r.works(while)(ctx, a) == nil {
+		<-ctx.Done()
+		return r.ignores(d)(ctx, a)
+	}
+}
+
+// loses fails when it is stopped, with more to say than that it was.
+func (r *rig) loses() ledger.Body {
+	return func(ctx context.Context, a *ledger.Attempt) error {
+		if r.works(time.Hour)(ctx, a) == nil {
 			return nil
 		}
 		_ = rest(context.Background(), 200*time.Millisecond) // it is stopping
 		return errors.New("3 records were not written")
+	}
+}
+
+// tells sends when body is about to begin.
+func tells(begun chan<- struct{}, body ledger.Body) ledger.Body {
+	return func(ctx context.Context, a *ledger.Attempt) error {
+		begun <- struct{}{}
+		return body(ctx, a)
 	}
 }
 

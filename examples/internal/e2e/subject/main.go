@@ -30,6 +30,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+	dto "github.com/prometheus/client_model/go"
 
 	"github.com/taskvisor/taskvisor-go/examples/internal/ledger"
 )
@@ -94,7 +95,10 @@ func run(c config) (err error) {
 		return err
 	}
 	defer stop()
-	if err := r.play(); err != nil {
+	unwatch := r.book.Watch()
+	err = r.play()
+	unwatch()
+	if err != nil {
 		return err
 	}
 	if err := provider.ForceFlush(r.ctx); err != nil {
@@ -123,6 +127,7 @@ func (r *rig) play() error {
 // supervisor makes a supervisor with every subscriber.
 func (r *rig) supervisor(name string, limit int, grace time.Duration, opts ...taskvisor.Option) (*taskvisor.Supervisor, *ledger.Supervisor, error) {
 	opts = append(opts, taskvisor.WithName(name), taskvisor.WithGrace(grace),
+		taskvisor.WithSubscriber(ledger.Frame{}), // the outermost
 		taskvisor.WithSubscriber(promsub.New(r.registry, promsub.WithExemplars(otelsub.TraceLabels))),
 		taskvisor.WithSubscriber(r.otel))
 	for _, l := range r.logs {
@@ -135,6 +140,17 @@ func (r *rig) supervisor(name string, limit int, grace time.Duration, opts ...ta
 	return sup, r.book.Supervisor(name, limit, grace), err
 }
 
+// gather returns the metrics, with one that says which of the ledger's readings they are.
+func (r *rig) gather() ([]*dto.MetricFamily, error) {
+	n, done := r.book.Reading()
+	families, err := r.registry.Gather()
+	done()
+	name, number := "ledger_reading", float64(n)
+	return append(families, &dto.MetricFamily{
+		Name: &name, Type: dto.MetricType_GAUGE.Enum(), Metric: []*dto.Metric{{Gauge: &dto.Gauge{Value: &number}}},
+	}), err
+}
+
 // serve answers until stop is called.
 func (r *rig) serve(addr string) (stop func(), err error) {
 	listener, err := net.Listen("tcp", addr)
@@ -142,7 +158,7 @@ func (r *rig) serve(addr string) (stop func(), err error) {
 		return nil, err
 	}
 	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", promhttp.HandlerFor(r.registry, promhttp.HandlerOpts{EnableOpenMetrics: true}))
+	mux.Handle("GET /metrics", promhttp.HandlerFor(prometheus.GathererFunc(r.gather), promhttp.HandlerOpts{EnableOpenMetrics: true}))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	srv := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
 	done := make(chan struct{})

@@ -64,6 +64,7 @@ func (o *office) submit(e entry) (*ledger.Task, *taskvisor.Handle) {
 	if o.failed(err) {
 		return t, nil
 	}
+	t.Taken()
 	o.watch(t, h)
 	return t, h
 }
@@ -130,10 +131,11 @@ func (r *rig) slots(sup *taskvisor.Supervisor, noted *ledger.Supervisor) error {
 
 	queue := o.hold(entry{slot: "queue", task: "q1", policy: taskvisor.Queue, verdict: "started"})
 	_, q2 := o.submit(entry{slot: "queue", task: "q2", policy: taskvisor.Queue, verdict: "queued", body: short})
-	_, q3 := o.submit(entry{slot: "queue", task: "q3", policy: taskvisor.Queue, verdict: "queued", reason: "removed", body: short})
+	left, q3 := o.submit(entry{slot: "queue", task: "q3", policy: taskvisor.Queue, verdict: "queued", reason: "removed", body: short})
 	o.submit(entry{slot: "queue", task: "q4", policy: taskvisor.Queue, verdict: "rejected", reason: "queue_full", body: short})
 	_ = rest(r.ctx, busy)
 	if q3 != nil {
+		left.Stopping(ledger.ReasonRemoved)
 		q3.Stop()
 	}
 	o.finish(queue, q2)
@@ -147,7 +149,8 @@ func (r *rig) slots(sup *taskvisor.Supervisor, noted *ledger.Supervisor) error {
 	o.finish(dropped)
 
 	merged := o.hold(entry{slot: "merge", task: "c1", policy: taskvisor.Coalesce, verdict: "started"})
-	o.submit(entry{slot: "merge", task: "c2", policy: taskvisor.Coalesce, verdict: "queued", reason: "superseded", body: short})
+	c2, _ := o.submit(entry{slot: "merge", task: "c2", policy: taskvisor.Coalesce, verdict: "queued", reason: "superseded", body: short})
+	c2.Stopping(ledger.ReasonReplaced)
 	_, c3 := o.submit(entry{slot: "merge", task: "c3", policy: taskvisor.Coalesce, verdict: "queued", body: short})
 	_ = rest(r.ctx, 500*ms)
 	o.finish(merged, c3)

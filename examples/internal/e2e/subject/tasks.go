@@ -62,8 +62,9 @@ func restartable(retries int, first, most time.Duration, outcome string) ledger.
 	return ledger.Plan{Retries: retries, First: first, Max: most, Outcome: outcome}
 }
 
-// members are the tasks that alpha begins with.
-func (r *rig) members(sup *taskvisor.Supervisor) []member {
+// members are the tasks that alpha begins with. Two of them send on midst when they are in
+// an attempt that only a stop ends.
+func (r *rig) members(sup *taskvisor.Supervisor, midst chan<- struct{}) []member {
 	hanging, exponential := periodic(200*ms, 250*ms), periodic(300*ms, 200*ms)
 	hanging.Timeout = 300 * ms
 	exponential.Max = 800 * ms
@@ -94,8 +95,8 @@ func (r *rig) members(sup *taskvisor.Supervisor) []member {
 		{"resident", resident, times(2, r.fails(1500*ms), r.works(time.Minute))},
 		{"looping", bounded(restartable(-1, 60*ms, 60*ms, "completed")), times(40, r.fails(20*ms), r.works(100*ms))},
 		{"stubborn", stubborn, cycle(r.ignores(2800*ms), r.works(100*ms))},
-		{"stopped", periodic(300*ms, 100*ms), r.loses(800 * ms)},
-		{"deaf", deaf, times(2, r.works(100*ms), r.ignores(6*time.Second))},
+		{"stopped", periodic(300*ms, 100*ms), times(3, r.works(800*ms), tells(midst, r.loses()))},
+		{"deaf", deaf, times(2, r.works(100*ms), tells(midst, r.outlives(3*time.Second)))},
 	}
 }
 
@@ -111,7 +112,8 @@ func (r *rig) alpha() error {
 	over := time.Now().Add(r.runFor)
 	tasks := map[string]*ledger.Task{}
 	handles := map[string]*taskvisor.Handle{}
-	for _, m := range r.members(sup) {
+	midst := make(chan struct{}, 2)
+	for _, m := range r.members(sup, midst) {
 		if tasks[m.name], handles[m.name], err = r.add(sup, noted, m); err != nil {
 			return err
 		}
@@ -121,7 +123,10 @@ func (r *rig) alpha() error {
 	wg.Go(func() { slotsErr = r.slots(sup, noted) })
 	wg.Go(func() { againErr = r.again(sup, noted) })
 	_ = rest(r.ctx, 4*time.Second)
-	for _, name := range []string{"deaf", "stopped"} { // in the middle of an attempt
+	for range cap(midst) {
+		<-midst
+	}
+	for _, name := range []string{"deaf", "stopped"} {
 		tasks[name].Stopping(ledger.ReasonRemoved)
 		handles[name].Stop()
 	}
@@ -142,6 +147,7 @@ func (r *rig) add(sup *taskvisor.Supervisor, noted *ledger.Supervisor, m member)
 	if err != nil {
 		return nil, nil, err
 	}
+	t.Taken()
 	r.watch(t, h)
 	return t, h, nil
 }

@@ -4,14 +4,12 @@ package engine
 import (
 	"errors"
 	"fmt"
-	"net"
 	"net/url"
-	"os"
-	"strconv"
-	"sync/atomic"
 	"time"
 
 	"go.etcd.io/etcd/server/v3/embed"
+
+	"github.com/taskvisor/taskvisor-go/internal/port"
 )
 
 // Config says which member of which cluster it is.
@@ -95,17 +93,8 @@ func (e *Etcd) Close() {
 	<-e.server.Server.StopNotify()
 }
 
-// tried counts the ports that this process has tried, so that no two of its addresses are alike.
-var tried atomic.Int32
-
-// freeURL returns one that nobody listens at. Its port is below those that systems give
-// to connections: one of these could take it before the server has begun, or while it is down.
+// freeURL returns one that nobody listens at.
 func freeURL() (string, error) {
-	for range 100 {
-		l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(10_000+(os.Getpid()*97+int(tried.Add(1)))%20_000)))
-		if err == nil {
-			return "http://" + l.Addr().String(), l.Close()
-		}
-	}
-	return "", errors.New("no port is free")
+	addr, err := port.Free()
+	return "http://" + addr, err
 }

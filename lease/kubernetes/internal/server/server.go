@@ -15,14 +15,14 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
-	"sync/atomic"
 	"syscall"
 	"time"
 
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
+
+	"github.com/taskvisor/taskvisor-go/internal/port"
 )
 
 const (
@@ -106,26 +106,11 @@ func New(users ...User) (*Server, error) {
 	return s, nil
 }
 
-// tried counts the ports that this process has tried, so that no two of its addresses are alike.
-var tried atomic.Int32
-
-// freeAddress returns one that nobody listens at. Its port is below those that systems give
-// to connections: one of these could take it before the server has begun, or while it is down.
-func freeAddress() (string, error) {
-	for range 100 {
-		l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(10_000+(os.Getpid()*97+int(tried.Add(1)))%20_000)))
-		if err == nil {
-			return l.Addr().String(), l.Close()
-		}
-	}
-	return "", errors.New("no port is free")
-}
-
 // prepare chooses addresses, and writes the keys and the users' tokens.
 func (s *Server) prepare(users []User) error {
 	for _, addr := range []*string{&s.client, &s.peer, &s.addr} {
 		var err error
-		if *addr, err = freeAddress(); err != nil {
+		if *addr, err = port.Free(); err != nil {
 			return err
 		}
 	}
