@@ -335,32 +335,6 @@ func TestStacksAreTheTasksOwn(t *testing.T) {
 	})
 }
 
-// A shutdown waits for half a second for its stacks, and then goes without them.
-func TestShutdownWaitsForItsStacksOnlySoLong(t *testing.T) {
-	for slow, want := range map[time.Duration]time.Duration{400 * time.Millisecond: 400 * time.Millisecond, time.Hour: 500 * time.Millisecond} {
-		bubble(t, func(t *testing.T) {
-			defer taskvisor.SlowCapture(slow)()
-			sup, _ := taskvisortest.Start(t, taskvisor.WithGrace(time.Second))
-			release := make(chan struct{})
-			h := addTo(t, sup, taskvisor.Once("a", func(context.Context) error { return bodyBlocks(release) }))
-			synctest.Wait()
-			began := time.Now()
-			go func() { sup.Shutdown(context.Background()) }()
-			o := outcomeOf(t, h)
-			same(t, "the outcome comes after", time.Since(began), time.Second)
-			same(t, "outcome", o.Kind, taskvisor.OutcomeAbandoned)
-			var late *taskvisor.GraceExceededError
-			if err := sup.Wait(context.Background()); !errors.As(err, &late) || len(late.Tasks) != 1 {
-				t.Fatalf("Wait: %v", err)
-			}
-			same(t, "the end comes after", time.Since(began), time.Second+want)
-			same(t, "it has the stack", strings.Contains(late.Tasks[0].Stack, "bodyBlocks"), slow == want)
-			close(release)
-			time.Sleep(slow)
-		})
-	}
-}
-
 // So is the stack of one that is abandoned while others run.
 func TestStackOfAnIndividualStop(t *testing.T) {
 	bubble(t, func(t *testing.T) {
