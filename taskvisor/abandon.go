@@ -11,6 +11,9 @@ import (
 // captureWait bounds the one capture of a shutdown.
 const captureWait = 500 * time.Millisecond
 
+// captureAll is that capture; tests make it slow.
+var captureAll = stacks.All
+
 // abandonRest gives up every body that still runs, and returns an error that lists
 // them all, whenever they were stopped, those of supervisors in tasks included; nil
 // if there is none. Outcomes do not wait for the stacks that the error has.
@@ -73,7 +76,7 @@ func addStacks(left []TaskStatus) {
 	got := make(chan map[uint64]string, 1)
 	// Started by a shutdown whose grace is over; ends with the capture, which stops
 	// the world for as long as it takes; the shutdown waits for captureWait.
-	background(func() { got <- stacks.All() })
+	background(func() { got <- captureAll() })
 	timer := time.NewTimer(captureWait)
 	defer timer.Stop()
 	select {

@@ -352,6 +352,7 @@ func TestStackOfAnIndividualStop(t *testing.T) {
 			t.Errorf("Cancel: %v, stack %s", err, o.Stack)
 		}
 		close(release)
+		synctest.Wait() // it is back before the shutdown
 	})
 }
 

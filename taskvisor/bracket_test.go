@@ -269,6 +269,22 @@ func TestBracketMayDeriveAnyContext(t *testing.T) {
 	})
 }
 
+// Contexts are not compared: one of a type that cannot be is as good as any.
+func TestBracketMayReturnAnUncomparableContext(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		b := &bracket{begin: func(ctx context.Context, _ taskvisor.Attempt) context.Context {
+			return oddCtx{Context: context.WithValue(ctx, ownKey{}, "seen")}
+		}}
+		sup, rec := taskvisortest.Start(t, taskvisor.WithSubscriber(b), taskvisor.WithSubscriber(noBracket{}))
+		var got any
+		outcomeOf(t, addTo(t, sup, taskvisor.Once("a", func(ctx context.Context) error { got = ctx.Value(ownKey{}); return nil })))
+		same(t, "value", got, any("seen"))
+		if n := kindsOf(rec)[taskvisor.SubscriberPanicked]; n != 0 {
+			t.Errorf("%d reports: %v", n, rec.Events(""))
+		}
+	})
+}
+
 // A queued subscriber may be a bracket too: its brackets are called on the
 // attempt's goroutine, its events on its worker.
 func TestQueuedSubscriberWithBrackets(t *testing.T) {

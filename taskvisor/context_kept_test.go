@@ -20,7 +20,12 @@ func (*heavyError) Error() string { return "heavy" }
 
 // A context that is kept does not keep the error of its attempt.
 func TestKeptContextKeepsNoError(t *testing.T) {
-	sup := newSupervisor(t)
+	t.Run("no brackets", func(t *testing.T) { keptContext(t) })
+	t.Run("brackets", func(t *testing.T) { keptContext(t, taskvisor.WithSubscriber(noBracket{}, taskvisor.Inline())) })
+}
+
+func keptContext(t *testing.T, opts ...taskvisor.Option) {
+	sup := newSupervisor(t, opts...)
 	var kept context.Context
 	var heavy weak.Pointer[heavyError]
 	n := 0

@@ -70,9 +70,11 @@ func TestAbandonedBodiesHaveStacks(t *testing.T) {
 		}
 		synctest.Wait()
 		for _, h := range hs {
+			before := time.Now()
 			if o, err := h.Cancel(context.Background()); err != nil || o.Kind != taskvisor.OutcomeAbandoned {
 				t.Errorf("%s: %v, %v", h.Name(), o.Kind, err)
 			}
+			same(t, "the outcome comes after", time.Since(before), 10*time.Millisecond) // whenever the stack does
 			time.Sleep(10 * time.Millisecond)
 		}
 		time.Sleep(3 * time.Second) // captures are rationed

@@ -3,8 +3,10 @@ package taskvisor
 import (
 	"sync"
 	"time"
+	"unsafe"
 
 	"github.com/taskvisor/taskvisor-go/taskvisor/internal/life"
+	"github.com/taskvisor/taskvisor-go/taskvisor/internal/stacks"
 )
 
 // What the tests of interleavings need to see and to do.
@@ -39,6 +41,27 @@ func WakesIn(h *Handle) time.Duration {
 		return 0
 	}
 	return time.Duration(h.fires - h.sup.instant(time.Now()))
+}
+
+// SetWallClock makes what s knows be what it is when the wall clock has been set forth by
+// d since s was made, or back: the monotonic clock goes on. There is no other way to have
+// that but to set the clock of the machine. Nobody may be using s.
+func SetWallClock(s *Supervisor, d time.Duration) {
+	const hasMonotonic, nsecShift = 1 << 63, 30
+	wall := (*uint64)(unsafe.Pointer(&s.epoch))
+	if *wall&hasMonotonic == 0 {
+		panic("the epoch has no monotonic reading")
+	}
+	*wall -= uint64(int64(d/time.Second)) << nsecShift
+}
+
+// SlowCapture makes the capture of a shutdown take d more, until restore is called.
+func SlowCapture(d time.Duration) (restore func()) {
+	captureAll = func() map[uint64]string {
+		time.Sleep(d)
+		return stacks.All()
+	}
+	return func() { captureAll = stacks.All }
 }
 
 // SetClock makes the next start of a scheduled h be what it is when the wall clock is set

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/taskvisor/taskvisor-go/taskvisor"
@@ -24,6 +25,22 @@ func TestMarksSpeakToTheirOwnSupervisor(t *testing.T) {
 	ways := map[string]func(ctx context.Context, t *testing.T, sup *taskvisor.Supervisor, child taskvisor.Func) error{
 		"outcome": func(ctx context.Context, t *testing.T, sup *taskvisor.Supervisor, child taskvisor.Func) error {
 			h := addTo(t, sup, taskvisor.Once("child", child))
+			o, err := h.Wait(ctx)
+			return errors.Join(err, o.Err)
+		},
+		"outcome of a panic": func(ctx context.Context, t *testing.T, sup *taskvisor.Supervisor, child taskvisor.Func) error {
+			h := addTo(t, sup, taskvisor.Once("child", func(ctx context.Context) error { panic(child(ctx)) }))
+			o, err := h.Wait(ctx)
+			return errors.Join(err, o.Err)
+		},
+		"cause of a shutdown": func(ctx context.Context, t *testing.T, _ *taskvisor.Supervisor, child taskvisor.Func) error {
+			inner, _ := newSup(t)
+			stop, cancel := context.WithCancelCause(context.Background())
+			if err := inner.Start(stop); err != nil {
+				t.Fatal(err)
+			}
+			h := addTo(t, inner, taskvisor.Once("child", func(ctx context.Context) error { <-ctx.Done(); return nil }))
+			cancel(child(ctx))
 			o, err := h.Wait(ctx)
 			return errors.Join(err, o.Err)
 		},
@@ -71,6 +88,34 @@ func TestMarksSpeakToTheirOwnSupervisor(t *testing.T) {
 				})
 			})
 		}
+	}
+}
+
+// The cause of an interruption is the word of whoever interrupts: a body that returns
+// it ends its attempt, and not the task.
+func TestMarksOfAnInterruption(t *testing.T) {
+	for _, cause := range []error{taskvisor.Fatal(errBoom), taskvisor.Canceled(errBoom), taskvisor.RetryAfter(time.Hour, errBoom)} {
+		bubble(t, func(t *testing.T) {
+			sup, rec := taskvisortest.Start(t)
+			n := 0
+			h := addTo(t, sup, taskvisor.Restartable("a", func(ctx context.Context) error {
+				if n++; n > 1 {
+					return nil
+				}
+				<-ctx.Done()
+				return context.Cause(ctx)
+			}))
+			synctest.Wait()
+			time.Sleep(time.Second)
+			h.Interrupt(cause)
+			same(t, "outcome", outcomeOf(t, h).Kind, taskvisor.OutcomeCompleted)
+			wantTrace(t, rec, "a", "A S I C B S ✓ E D")
+			for _, e := range rec.Events("a") {
+				if e.Kind == taskvisor.BackoffScheduled && e.Delay != 0 {
+					t.Errorf("%T: %v", cause, e)
+				}
+			}
+		})
 	}
 }
 

@@ -47,6 +47,39 @@ func TestAddIsNotKeptByABusyTask(t *testing.T) {
 	})
 }
 
+// A task that is stopped in its brackets does not wait for a subscriber before it ends,
+// however many of its events that one has yet to see.
+func TestStopInABracketOfATaskThatIsAhead(t *testing.T) {
+	for n := 1; n <= 40; n++ {
+		bubble(t, func(t *testing.T) {
+			var sup *taskvisor.Supervisor
+			pause := &bracket{
+				event: func(_ context.Context, e taskvisor.Event) {
+					if e.Kind == taskvisor.TaskAdded {
+						time.Sleep(time.Hour)
+					}
+				},
+				begin: func(ctx context.Context, a taskvisor.Attempt) context.Context {
+					if a.Number == n {
+						h, _ := sup.Lookup("a")
+						h.Stop()
+					}
+					return ctx
+				},
+			}
+			sup, _ = startInto(t, &sup, taskvisor.WithSubscriber(pause))
+			var attempts atomic.Int32
+			var adding group
+			adding.Go(func() { sup.Add(context.Background(), busy(&attempts)) })
+			synctest.Wait()
+			if h, ok := sup.Lookup("a"); ok && h.Status().State != taskvisor.StateRunning { // else it waits before it comes to that bracket
+				t.Errorf("stopped before attempt %d: %v", n, h.Status().State)
+			}
+			adding.Wait()
+		})
+	}
+}
+
 // Whoever stops a task that waits for a subscriber does not wait for it too.
 func TestStopOfATaskThatWaitsForASubscriber(t *testing.T) {
 	for _, shutdown := range []bool{false, true} {

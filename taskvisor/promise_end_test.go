@@ -185,6 +185,41 @@ func TestVerdictFollowsWhoIsLeaving(t *testing.T) {
 	}
 }
 
+// So it does that of a body which was abandoned long ago and comes back at the verdict:
+// its task is gone already, and still registered. On one processor the shutdown, which is
+// let go last, comes to that before the body's goroutine goes on.
+func TestVerdictFollowsWhoComesBackJustNow(t *testing.T) {
+	onOneProcessor(t)
+	for range 10 {
+		sup, rec := newSup(t)
+		if err := sup.Start(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		back := make(chan struct{})
+		h := addTo(t, sup, taskvisor.Once("a", stubborn(back), taskvisor.WithGrace(time.Millisecond)))
+		eventually(t, "it runs", func() bool { return taskvisor.Active(h) })
+		h.Stop()
+		eventually(t, "it is abandoned", func() bool { return h.Status().State == taskvisor.StateAbandoned })
+		locks := taskvisor.Locks(h)
+		locks["controller"].Lock()
+		result := make(chan error, 1)
+		go func() { result <- sup.Shutdown(context.Background()) }()
+		eventually(t, "the shutdown was announced", func() bool { return kindsOf(rec)[taskvisor.ShutdownRequested] > 0 })
+		locks["registry"].Lock()
+		close(back)
+		eventually(t, "the task is gone", func() bool { return h.Status().State == taskvisor.StateFinished })
+		locks["registry"].Unlock()
+		locks["controller"].Unlock()
+		if err := <-result; err != nil {
+			t.Errorf("shutdown: %v", err)
+		}
+		events := rec.Events()
+		if last := events[len(events)-1]; last.Kind != taskvisor.AllStoppedWithinGrace || kindsOf(rec)[taskvisor.TaskRemoved] != 1 {
+			t.Errorf("the last event is %v, events of the task %q", last, rec.Trace("a"))
+		}
+	}
+}
+
 // A task that an inline callback adds with its context may wait for others, as any task
 // may; so may one that an attempt adds with its own.
 func TestTaskAddedFromACallbackMayWait(t *testing.T) {

@@ -72,6 +72,29 @@ func TestReturnAtTheDeadline(t *testing.T) {
 	})
 }
 
+// So it is where the timer is late, as on a busy processor, and the context says so for
+// ever, although nobody had looked at it before.
+func TestReturnPastTheDeadline(t *testing.T) {
+	onOneProcessor(t)
+	for range 20 {
+		sup, rec := newSup(t)
+		var kept context.Context
+		err := sup.Run(context.Background(), taskvisor.Once("a", func(ctx context.Context) error {
+			kept = ctx
+			for begun := time.Now(); time.Since(begun) < 2*time.Millisecond; {
+				continue // the timer has no processor
+			}
+			return nil
+		}, taskvisor.WithTimeout(time.Millisecond)))
+		isAll(t, "Run", err, context.DeadlineExceeded)
+		if got, want := rec.Trace("a"), "A S T ✗ E D"; got != want {
+			t.Errorf("events %q, want %q", got, want)
+		}
+		same(t, "error of the context", kept.Err(), context.DeadlineExceeded)
+		same(t, "its cause", context.Cause(kept), error(taskvisor.ErrAttemptTimeout))
+	}
+}
+
 // An attempt that a stop reaches in its brackets never began: it has no duration, and
 // its task did not end before it was stopped.
 func TestTimesOfAnAbortedAttempt(t *testing.T) {

@@ -2,6 +2,7 @@ package taskvisor_test
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -73,6 +74,40 @@ func TestStuckIsNotReportedTooLate(t *testing.T) {
 	}
 }
 
+// A body that is back is not stuck, however long a bracket takes after it: whether it
+// came back before its time was over, or before its stacks were read, or its task is
+// given up meanwhile.
+func TestNotStuckInASlowBracket(t *testing.T) {
+	for _, tt := range []struct {
+		name, want string
+		back       time.Duration
+		grace      time.Duration
+	}{
+		{"before its time", "A S Q ✓ D", 500 * time.Millisecond, time.Hour},
+		{"before it is read", "A S Q ✓ D", 1600 * time.Millisecond, time.Hour},
+		{"given up, before its time", "A S Q N ✓ R D", 500 * time.Millisecond, 3 * time.Second},
+		{"given up, before it is read", "A S Q N ✓ R D", 1600 * time.Millisecond, 1800 * time.Millisecond},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				sup, rec := taskvisortest.Start(t, slowly(0, 10*time.Second))
+				back, never := make(chan struct{}), make(chan struct{})
+				stuckAfter := func(d time.Duration) taskvisor.TaskOption { return taskvisor.WithStuckAfter(d) }
+				other := addTo(t, sup, taskvisor.Once("other", stubborn(never), stuckAfter(900*time.Millisecond), taskvisor.WithGrace(time.Hour)))
+				h := addTo(t, sup, taskvisor.Once("a", stubborn(back), stuckAfter(time.Second), taskvisor.WithGrace(tt.grace)))
+				synctest.Wait()
+				other.Stop() // the capture for it, at 0.9 s, keeps that for h waiting until 1.9 s
+				h.Stop()
+				time.Sleep(tt.back)
+				close(back)
+				time.Sleep(time.Minute)
+				close(never)
+				wantTrace(t, rec, "a", tt.want)
+			})
+		})
+	}
+}
+
 // The stacks of an earlier attempt's body are no report about the next one's.
 func TestStuckIsOfItsOwnAttempt(t *testing.T) {
 	bubble(t, func(t *testing.T) {
@@ -120,4 +155,30 @@ func TestStackOfABodyThatIsBack(t *testing.T) {
 		}
 		close(helper)
 	})
+}
+
+// A shutdown waits for half a second for its stacks, and then goes without them.
+func TestShutdownWaitsForItsStacksOnlySoLong(t *testing.T) {
+	for slow, want := range map[time.Duration]time.Duration{400 * time.Millisecond: 400 * time.Millisecond, time.Hour: 500 * time.Millisecond} {
+		bubble(t, func(t *testing.T) {
+			defer taskvisor.SlowCapture(slow)()
+			sup, _ := taskvisortest.Start(t, taskvisor.WithGrace(time.Second))
+			release := make(chan struct{})
+			h := addTo(t, sup, taskvisor.Once("a", func(context.Context) error { return bodyBlocks(release) }))
+			synctest.Wait()
+			began := time.Now()
+			go func() { sup.Shutdown(context.Background()) }()
+			o := outcomeOf(t, h)
+			same(t, "the outcome comes after", time.Since(began), time.Second)
+			same(t, "outcome", o.Kind, taskvisor.OutcomeAbandoned)
+			var late *taskvisor.GraceExceededError
+			if err := sup.Wait(context.Background()); !errors.As(err, &late) || len(late.Tasks) != 1 {
+				t.Fatalf("Wait: %v", err)
+			}
+			same(t, "the end comes after", time.Since(began), time.Second+want)
+			same(t, "it has the stack", strings.Contains(late.Tasks[0].Stack, "bodyBlocks"), slow == want)
+			close(release)
+			time.Sleep(slow)
+		})
+	}
 }

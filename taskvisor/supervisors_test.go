@@ -170,6 +170,25 @@ func TestWaitForTheTaskInItsInlineCallback(t *testing.T) {
 	})
 }
 
+// A queued one may wait for tasks: they do not wait for it.
+func TestWaitForTheTaskInAQueuedCallback(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		var sup *taskvisor.Supervisor
+		var got taskvisor.Outcome
+		var failed error
+		sup, _ = startInto(t, &sup, taskvisor.WithSubscriber(queuedFunc(func(ctx context.Context, e taskvisor.Event) {
+			if e.Kind == taskvisor.TaskStarting {
+				h, _ := sup.Lookup(e.Task)
+				got, failed = h.Wait(ctx)
+			}
+		})))
+		outcomeOf(t, addTo(t, sup, taskvisor.Once("a", taskvisortest.Script(taskvisortest.After(time.Second, taskvisortest.Succeed())))))
+		if failed != nil || got.Kind != taskvisor.OutcomeCompleted {
+			t.Errorf("%v, %v", got.Kind, failed)
+		}
+	})
+}
+
 // A supervisor that is run inside an attempt of another is part of it: from
 // within, neither may be waited for.
 func TestWaitForSelfAcrossNestedSupervisors(t *testing.T) {

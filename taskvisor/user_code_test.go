@@ -2,6 +2,7 @@ package taskvisor_test
 
 import (
 	"context"
+	"errors"
 	"runtime"
 	"testing"
 	"testing/synctest"
@@ -85,6 +86,19 @@ func TestUserCodeIsContained(t *testing.T) {
 				h.StopFor(&unruly{act, act, act, act, act})
 			}
 		},
+		"the cause of a stop that nobody returns": func(sup *taskvisor.Supervisor, act func()) {
+			h, err := sup.Add(background, taskvisor.Restartable("odd", func(ctx context.Context) error { <-ctx.Done(); return nil }))
+			if err == nil {
+				synctest.Wait()
+				h.StopFor(&oddError{act, act, act, act})
+			}
+		},
+		"the cause of a stop at a gate": func(sup *taskvisor.Supervisor, act func()) {
+			h, err := sup.Add(background, taskvisor.Restartable("odd", idle, taskvisor.WithGate(taskvisor.NewLimit("shut", 0))))
+			if err == nil {
+				h.StopFor(&oddError{act, act, act, act})
+			}
+		},
 		"the cause of an interruption": func(sup *taskvisor.Supervisor, act func()) {
 			h, err := sup.Add(background, taskvisor.Restartable("odd", func(ctx context.Context) error { <-ctx.Done(); return context.Cause(ctx) }))
 			if err == nil {
@@ -108,6 +122,20 @@ func TestUserCodeIsContained(t *testing.T) {
 			inner.Add(background, taskvisor.Once("inside", untilDone))
 			synctest.Wait()
 			cancel(&unruly{act, act, act, act, act})
+			<-inner.Done()
+		},
+		"the context of Start, when it ends": func(sup *taskvisor.Supervisor, act func()) {
+			inner, err := taskvisor.New(taskvisor.WithSubscriber(taskvisor.Discard))
+			if err != nil {
+				panic(err)
+			}
+			ctx, cancel := context.WithCancel(background)
+			inner.Start(oddCtx{Context: ctx, value: func() {
+				if ctx.Err() != nil {
+					act()
+				}
+			}})
+			cancel()
 			<-inner.Done()
 		},
 		"the context of Run": func(sup *taskvisor.Supervisor, act func()) {
@@ -154,6 +182,32 @@ func TestUserCodeIsContained(t *testing.T) {
 					}
 				})
 			})
+		}
+	}
+}
+
+// What a context of the user's panics with is the error of the call that it was given to.
+func TestCallsFailByTheirContext(t *testing.T) {
+	ctx := oddCtx{Context: context.Background(), value: func() { panic(errBoom) }}
+	spec := taskvisor.Once("a", noWork)
+	for name, call := range map[string]func(*taskvisor.Supervisor) error{
+		"Add":    func(sup *taskvisor.Supervisor) error { _, err := sup.Add(ctx, spec); return err },
+		"AddAll": func(sup *taskvisor.Supervisor) error { _, err := sup.AddAll(ctx, spec); return err },
+		"Submit": func(sup *taskvisor.Supervisor) error {
+			_, err := sup.Submit(ctx, taskvisor.Submission{Task: spec})
+			return err
+		},
+		"Start": func(sup *taskvisor.Supervisor) error { return sup.Start(ctx) },
+		"Run":   func(sup *taskvisor.Supervisor) error { return sup.Run(ctx, spec) },
+	} {
+		sup, rec := newSup(t)
+		err := call(sup)
+		var p *taskvisor.PanicError
+		if !errors.As(err, &p) || !errors.Is(err, errBoom) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if st := sup.Snapshot(); st.State != taskvisor.SupervisorNew || st.Added != 0 || len(rec.Events()) != 0 {
+			t.Errorf("%s leaves %v, %d added, %v", name, st.State, st.Added, rec.Events())
 		}
 	}
 }

@@ -81,6 +81,17 @@ func TestProbes(t *testing.T) {
 			later(10 * time.Minute)
 			r.want(200, 200, `"problem":"failing"`)
 		}},
+		"critical, a resident recovers": {critical("orders"), func(r *rig) {
+			r.start()
+			bad := taskvisortest.Fail(errBoom)
+			r.add(taskvisor.Restartable("orders", taskvisortest.Script(bad, bad, bad, taskvisortest.Block()), taskvisor.ConstantBackoff(time.Second)))
+			later(time.Minute)
+			r.want(200, 200, `"problem":"failing"`)
+			later(time.Minute) // it runs on, and says nothing
+			if st := r.health.Status(); len(st.Reasons) > 0 {
+				r.t.Errorf("%+v", st.Reasons)
+			}
+		}},
 		"critical, given up": {critical("orders"), func(r *rig) {
 			r.start()
 			r.add(taskvisor.Restartable("orders", fail, taskvisor.WithMaxRetries(0)))

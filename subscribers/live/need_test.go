@@ -275,3 +275,26 @@ func TestRecoveredNeedsNobody(t *testing.T) {
 		}
 	})
 }
+
+// TestResidentThatRecoveredNeedsNobody: its streak is over while its attempt runs.
+func TestResidentThatRecoveredNeedsNobody(t *testing.T) {
+	page := livesub.New()
+	started(t, page, func(sup *taskvisor.Supervisor) {
+		runs := 0
+		add(t, sup, taskvisor.Restartable("t", func(ctx context.Context) error {
+			if runs++; runs <= 4 {
+				return errors.New("not yet")
+			}
+			<-ctx.Done()
+			return nil
+		}, taskvisor.ConstantBackoff(time.Second)))
+		later(time.Minute)
+		if d := look(t, page, ""); fmt.Sprint(problems(d)) != "[failing t]" {
+			t.Errorf("%+v", d)
+		}
+		later(time.Minute)
+		if d := look(t, page, ""); d.Total != 0 || d.named(t, "t").Streak != 0 {
+			t.Errorf("%+v", d)
+		}
+	})
+}

@@ -134,7 +134,7 @@ func (s *Subscriber) begin(ctx context.Context, tracer trace.Tracer, caller trac
 		return s.bodyContext(ctx, caller)
 	}
 	if a.Number == 1 && a.Slot != "" {
-		s.slots.Store(a.TaskID, b.task)
+		s.own(a.TaskID, b.task)
 	}
 	b.lease = termOf(ctx)
 	b.start = trace.WithAttributes(append(startAttributes(b.shape, &a), b.lease.attributes()...)...)
@@ -176,7 +176,7 @@ func (s *Subscriber) OnEvent(ctx context.Context, e taskvisor.Event) {
 		if e.Reason == taskvisor.ErrReplaced {
 			s.displace(&e)
 		}
-		s.slots.Delete(e.TaskID)
+		s.disown(&e)
 	}
 }
 

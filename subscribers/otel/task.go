@@ -31,6 +31,7 @@ type task struct {
 	own     extent            // of the trace that prev belongs to
 	caller  extent            // of the submitter's trace, with WithCallerAsParent
 	moved   bool              // prev was kept for the task that replaced this one
+	gone    bool              // it was removed before its first attempt began
 	series  map[taskvisor.ResultKind]series
 	waiting waiting
 }
@@ -123,6 +124,28 @@ func (c *config) newShape(a *taskvisor.Attempt) *shape {
 	}
 	of.attrs = slices.Clip(slices.Clone(of.attrs)) // it is kept as long as the task
 	return of
+}
+
+// own remembers the owner of a slot until it is removed. It may be removed already: a
+// body that was given up and released before its attempt began.
+func (s *Subscriber) own(id taskvisor.TaskID, t *task) {
+	s.slots.Store(id, t)
+	t.mu.Lock()
+	gone := t.gone
+	t.mu.Unlock()
+	if gone {
+		s.slots.Delete(id)
+	}
+}
+
+func (s *Subscriber) disown(e *taskvisor.Event) {
+	if e.Outcome == taskvisor.OutcomeAbandoned && e.Attempt == 0 { // its attempt may still come
+		t := s.taskIn(e.Local())
+		t.mu.Lock()
+		t.gone = true
+		t.mu.Unlock()
+	}
+	s.slots.Delete(e.TaskID)
 }
 
 // displace keeps the latest span of an owner that a Replace submission stopped, for

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/taskvisor/taskvisor-go/subscribers/otel"
 	"github.com/taskvisor/taskvisor-go/taskvisor"
+	"github.com/taskvisor/taskvisor-go/taskvisor/taskvisortest"
 )
 
 // The shapes of traces: what is whose parent, and what links to what.
@@ -292,6 +294,54 @@ func TestReplacedMemoryIsBounded(t *testing.T) {
 		time.Sleep(time.Second)
 		if n := r.sub.Replaced(); n != 1023 {
 			t.Errorf("%d displaced owners are remembered after a newcomer began", n)
+		}
+	})
+}
+
+// slowToBegin is a bracket that holds every attempt for a minute.
+type slowToBegin struct{}
+
+func (slowToBegin) OnEvent(context.Context, taskvisor.Event) {}
+
+func (slowToBegin) BeginAttempt(ctx context.Context, _ taskvisor.Attempt) context.Context {
+	time.Sleep(time.Minute)
+	return ctx
+}
+
+func (slowToBegin) EndAttempt(context.Context, taskvisor.Attempt, taskvisor.Result) {}
+
+// TestOwnersAreForgotten: the owner of a slot is remembered while it lives, whatever
+// becomes of it, also if its task is gone before its attempt has begun.
+func TestOwnersAreForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		provider, _ := tracing()
+		sub := otelsub.New(otelsub.WithTracerProvider(provider))
+		sup, _ := taskvisortest.Start(t, taskvisor.WithSubscriber(slowToBegin{}, taskvisor.Inline()), taskvisor.WithSubscriber(sub))
+		submit := func(of string, opts ...taskvisor.TaskOption) *taskvisor.Handle {
+			h, err := sup.Submit(context.Background(), taskvisor.Submission{Slot: of, Task: taskvisor.Restartable(of, func(ctx context.Context) error {
+				<-ctx.Done()
+				return nil
+			}, opts...)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return h
+		}
+		lives, early := submit("lives"), submit("early", taskvisor.WithGrace(time.Second), taskvisor.WithReleaseOnAbandon())
+		time.Sleep(30 * time.Second)
+		early.Stop()
+		time.Sleep(2 * time.Second)
+		if o, ok := early.Outcome(); !ok || o.Kind != taskvisor.OutcomeAbandoned || o.Attempts != 0 {
+			t.Errorf("early: %+v", o)
+		}
+		time.Sleep(time.Minute)
+		if n := sub.Owners(); n != 1 {
+			t.Errorf("%d owners are remembered, one lives", n)
+		}
+		lives.Stop()
+		time.Sleep(time.Minute)
+		if n := sub.Owners(); n != 0 {
+			t.Errorf("%d owners are remembered, none lives", n)
 		}
 	})
 }
