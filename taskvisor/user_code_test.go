@@ -90,13 +90,13 @@ func TestUserCodeIsContained(t *testing.T) {
 			h, err := sup.Add(background, taskvisor.Restartable("odd", func(ctx context.Context) error { <-ctx.Done(); return nil }))
 			if err == nil {
 				synctest.Wait()
-				h.StopFor(&oddError{act, act, act, act})
+				h.StopFor(&unruly{act, act, act, act, act})
 			}
 		},
 		"the cause of a stop at a gate": func(sup *taskvisor.Supervisor, act func()) {
 			h, err := sup.Add(background, taskvisor.Restartable("odd", idle, taskvisor.WithGate(taskvisor.NewLimit("shut", 0))))
 			if err == nil {
-				h.StopFor(&oddError{act, act, act, act})
+				h.StopFor(&unruly{act, act, act, act, act})
 			}
 		},
 		"the cause of an interruption": func(sup *taskvisor.Supervisor, act func()) {
