@@ -118,10 +118,7 @@ func checkSubmission(ctx context.Context, sub Submission) error {
 	if int(sub.Admission) >= len(admissionLabels) {
 		return fmt.Errorf("unknown admission %d", uint8(sub.Admission))
 	}
-	if ctx.Err() != nil {
-		return context.Cause(ctx)
-	}
-	return nil
+	return ended(ctx)
 }
 
 // submit decides about t, and then carries out what follows.

@@ -219,8 +219,8 @@ func (s *Supervisor) usable(ctx context.Context, op string) (outer *attempt, don
 		err = ErrAlreadyRunning
 	case st != SupervisorNew:
 		err = ErrShuttingDown
-	case ctx.Err() != nil:
-		err = context.Cause(ctx)
+	default:
+		err = ended(ctx)
 	}
 	if err != nil && op == "run" && s.waitsForSelf(ctx) {
 		err = errors.Join(err, ErrWouldWaitForSelf)
@@ -285,8 +285,8 @@ func (s *Supervisor) AddAll(ctx context.Context, specs ...TaskSpec) ([]*Handle, 
 
 func checkSpec(ctx context.Context, op string, spec TaskSpec) error {
 	err := spec.validate()
-	if err == nil && ctx.Err() != nil {
-		err = context.Cause(ctx)
+	if err == nil {
+		err = ended(ctx)
 	}
 	if err != nil {
 		return &TaskError{Op: op, Task: spec.name, Err: err}
@@ -294,10 +294,24 @@ func checkSpec(ctx context.Context, op string, spec TaskSpec) error {
 	return nil
 }
 
+// ended returns the cause of a ctx that has ended. It may be the user's own: a panic of
+// its methods is the error.
+func ended(ctx context.Context) (cause error) {
+	defer func() {
+		if v := recover(); v != nil {
+			cause = newPanicError(v)
+		}
+	}()
+	if ctx.Err() == nil {
+		return nil
+	}
+	return context.Cause(ctx)
+}
+
 // newTasks makes the tasks of a batch, which nobody knows of yet.
 func (s *Supervisor) newTasks(ctx context.Context, op string, specs []TaskSpec, from uintptr) ([]*task, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, &TaskError{Op: op, Err: context.Cause(ctx)}
+	if err := ended(ctx); err != nil {
+		return nil, &TaskError{Op: op, Err: err}
 	}
 	for _, spec := range specs {
 		if err := checkSpec(ctx, op, spec); err != nil {

@@ -188,7 +188,14 @@ func TestUserCodeIsContained(t *testing.T) {
 
 // What a context of the user's panics with is the error of the call that it was given to.
 func TestCallsFailByTheirContext(t *testing.T) {
-	ctx := oddCtx{Context: context.Background(), value: func() { panic(errBoom) }}
+	odd := func() { panic(errBoom) }
+	for _, ctx := range []context.Context{oddCtx{Context: context.Background(), value: odd}, oddCtx{Context: context.Background(), err: odd}} {
+		callsFail(t, ctx)
+	}
+}
+
+func callsFail(t *testing.T, ctx context.Context) {
+	t.Helper()
 	spec := taskvisor.Once("a", noWork)
 	for name, call := range map[string]func(*taskvisor.Supervisor) error{
 		"Add":    func(sup *taskvisor.Supervisor) error { _, err := sup.Add(ctx, spec); return err },
