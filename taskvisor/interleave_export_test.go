@@ -71,3 +71,10 @@ func SetClock(h *Handle, d time.Duration) {
 	defer h.mu.Unlock()
 	h.x.next = h.x.next.Add(-d)
 }
+
+// Ordered returns how many tasks s keeps because others depend on them, or they on others.
+func Ordered(s *Supervisor) int {
+	s.order.mu.Lock()
+	defer s.order.mu.Unlock()
+	return len(s.order.nodes)
+}

@@ -38,11 +38,13 @@ func (t *task) leave() {
 	next.carryOut()
 }
 
-// leavingLocked reports whether the task is gone, or was released, and TaskRemoved is
-// still to be published.
-func (t *task) leavingLocked() bool {
-	return !t.removed && (t.m.Phase() == life.Gone || t.m.Abandoned() && t.pol.Release)
+// goneLocked reports whether the task is gone, or was released.
+func (t *task) goneLocked() bool {
+	return t.m.Phase() == life.Gone || t.m.Abandoned() && t.pol.Release
 }
+
+// leavingLocked reports whether it is, and TaskRemoved is still to be published.
+func (t *task) leavingLocked() bool { return !t.removed && t.goneLocked() }
 
 // awaitRemoved waits for the TaskRemoved of a task that is leaving: no code of the
 // user's is in its way.

@@ -28,9 +28,8 @@ type node struct {
 // edge is one dependency.
 type edge struct {
 	from, to *task         // from depends on to
-	place    *list.Element // among those that to is needed by
+	place    *list.Element // among those that to is needed by; nil: to was gone
 	bound    bool
-	dead     error // why to will never be ready; nil: it may
 }
 
 // dependencyError says what has ended without having been ready. It calls nobody.
@@ -52,10 +51,9 @@ func (o *ordering) Enter(a Attempt, ready func()) bool {
 		o.mu.Unlock()
 		return true
 	}
-	n.ready = ready // first: what turns meanwhile is not missed
 	met, dead := n.met()
-	if met {
-		n.ready = nil
+	if !met {
+		n.ready = ready // what has turned since waits for the lock
 	}
 	o.mu.Unlock()
 	if dead != nil {
@@ -77,20 +75,28 @@ func (o *ordering) Leave(a Attempt) {
 func (n *node) met() (met bool, dead error) {
 	met = true
 	for _, e := range n.needs {
-		if e.dead != nil {
-			return false, e.dead
+		ready, dead := e.met()
+		if dead != nil {
+			return false, dead
 		}
-		met = met && e.met()
+		met = met && ready
 	}
 	return met, nil
 }
 
-// met reports whether the dependency is ready; for one that is not bound, whether it
-// was at any time.
-func (e *edge) met() bool {
-	e.to.mu.Lock()
-	defer e.to.mu.Unlock()
-	return e.to.m.Ready() || !e.bound && e.to.m.WasReady()
+// met reports whether the dependency is ready, or why it never will be; for one that is
+// not bound, whether it was at any time.
+func (e *edge) met() (met bool, dead error) {
+	t := e.to
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	switch {
+	case t.m.Ready() || !e.bound && t.m.WasReady():
+		return true, nil
+	case t.goneLocked():
+		return false, because(ErrDependency, &dependencyError{t.name, OutcomeKind(t.m.Outcome())})
+	}
+	return false, nil
 }
 
 // link notes what the tasks of a batch, which are about to be registered, depend on.
@@ -125,10 +131,13 @@ func (o *ordering) link(batch []*task, known func(name string) *task) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for _, e := range edges {
-		from, to := o.nodeLocked(e.from), o.nodeLocked(e.to)
+		from := o.nodeLocked(e.from)
 		from.needs = append(from.needs, e)
-		e.place = to.neededBy.PushBack(e)
-		e.to.ordered.Store(true)
+		e.from.ordered.Store(true)
+		e.to.ordered.Store(true) // from here on its end is told
+		if !e.to.gone() {        // otherwise nobody would forget it, and who asks learns it
+			e.place = o.nodeLocked(e.to).neededBy.PushBack(e)
+		}
 	}
 	return nil
 }
@@ -143,7 +152,6 @@ func (o *ordering) nodeLocked(t *task) *node {
 		}
 		n = &node{}
 		o.nodes[t] = n
-		t.ordered.Store(true) // its end is of interest
 	}
 	return n
 }
@@ -202,7 +210,7 @@ func (o *ordering) removeLocked(t *task) {
 		return
 	}
 	for _, e := range n.needs {
-		if to := o.nodes[e.to]; to != nil {
+		if to := o.nodes[e.to]; to != nil && e.place != nil {
 			to.neededBy.Remove(e.place)
 		}
 	}
@@ -223,9 +231,8 @@ func (o *ordering) turned(t *task, ended, gone bool) {
 	}
 	for x := n.neededBy.Front(); x != nil; x = x.Next() {
 		e := x.Value.(*edge)
-		if gone && !e.met() {
-			e.dead = because(ErrDependency, &dependencyError{t.name, t.outcomeKind()})
-			failed[e.from] = e.dead
+		if _, dead := e.met(); gone && dead != nil {
+			failed[e.from] = dead
 		}
 		from := o.nodes[e.from]
 		if from != nil && from.ready != nil {
@@ -265,10 +272,10 @@ func (h *Handle) interruptFor(cause error) {
 	}
 }
 
-func (t *task) outcomeKind() OutcomeKind {
+func (t *task) gone() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return OutcomeKind(t.m.Outcome())
+	return t.goneLocked()
 }
 
 // stages groups tasks for a shutdown: the first stage holds those that no other
