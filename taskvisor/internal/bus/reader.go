@@ -59,7 +59,7 @@ func (r *Reader[E, P]) loseLocked() {
 	most := max(1, r.capacity/4)
 	if r.saved.n == most {
 		r.dropLocked(r.saved.at(0))
-		r.shiftLocked(1)
+		r.saved.drop(1)
 	}
 	r.saved.push(item, most)
 }
@@ -88,14 +88,6 @@ func (r *Reader[E, P]) countLocked(label uint8) {
 		r.dropped = new([1 << 8]uint64)
 	}
 	r.dropped[label]++
-}
-
-// shiftLocked removes the n oldest saved items.
-func (r *Reader[E, P]) shiftLocked(n int) {
-	r.saved.drop(n)
-	if r.before > 0 {
-		r.before = max(0, r.before-n)
-	}
 }
 
 // Next returns the next item, which stays valid until the next call, and waits for
@@ -144,18 +136,19 @@ func (r *Reader[E, P]) refill() (wait, ended bool) {
 	return r.parked, !r.parked
 }
 
-// takeLocked fills the batch: what was saved when losses were noticed, the report
+// takeLocked fills the batch: as many as were saved when losses were noticed, the report
 // of the losses, then what follows. So the report comes also while losses go on.
 func (r *Reader[E, P]) takeLocked() {
 	if r.before < 0 && (r.saved.n > 0 || r.lost.N > 0) {
 		r.before = r.saved.n
 	}
 	if r.before > 0 {
-		r.batch = make([]E, min(r.before, r.saved.n, batchSize))
+		r.batch = make([]E, min(r.before, batchSize))
 		for i := range r.batch {
 			r.batch[i] = *r.saved.at(i)
 		}
-		r.shiftLocked(len(r.batch))
+		r.saved.drop(len(r.batch))
+		r.before -= len(r.batch)
 		return
 	}
 	if r.before == 0 {
