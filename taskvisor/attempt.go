@@ -276,9 +276,6 @@ func (a *attempt) resultLocked(now life.Time) {
 
 func (a *attempt) settleLocked(now life.Time) life.Effects {
 	t := a.t
-	if a.ended == nil {
-		a.ended = t.causeLocked()
-	}
 	e := t.m.Settle(a.end.aborted, now)
 	t.blamed = e&life.Leave != 0 && !t.m.Abandoned() && !a.end.aborted && a.end.err != nil
 	return e

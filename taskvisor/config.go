@@ -136,7 +136,8 @@ func WithRestartBudget(n int, per time.Duration) Option {
 // WithPreStopDelay has a signal announce the shutdown first: the supervisor reports
 // [SupervisorDraining] at once, so that load balancers turn to others, and stops its
 // tasks d later; see [WithSignals] and [ShutdownAnnounced]. A second signal ends that
-// time. There is none by default. A negative d is an error.
+// time, and the next one cuts the grace. There is none by default. A negative d is an
+// error.
 func WithPreStopDelay(d time.Duration) Option {
 	return option(func(c *config) {
 		if d < 0 {

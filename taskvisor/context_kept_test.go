@@ -45,6 +45,38 @@ func keptContext(t *testing.T, opts ...taskvisor.Option) {
 	}
 }
 
+// Nor does one that a bracket keeps, nor what brackets have made of it.
+func TestKeptContextKeepsNoBrackets(t *testing.T) {
+	type key struct{}
+	var kept context.Context
+	var failed, made weak.Pointer[heavyError]
+	n := 0
+	keeper := &bracketFunc{begin: func(ctx context.Context, a taskvisor.Attempt) context.Context {
+		if a.Number > 1 {
+			return ctx
+		}
+		kept = ctx
+		value := &heavyError{}
+		made = weak.Make(value)
+		return context.WithValue(ctx, key{}, value)
+	}}
+	sup := newSupervisor(t, taskvisor.WithSubscriber(keeper))
+	h := addTo(t, sup, taskvisor.Restartable("a", func(context.Context) error {
+		if n++; n > 1 {
+			return errBoom
+		}
+		err := &heavyError{}
+		failed = weak.Make(err)
+		return err
+	}, taskvisor.WithMaxRetries(3), taskvisor.ConstantBackoff(0)))
+	<-h.Done()
+	eventually(t, "the error is garbage", func() bool { runtime.GC(); return failed.Value() == nil })
+	eventually(t, "what the bracket made is garbage", func() bool { runtime.GC(); return made.Value() == nil })
+	if a, ok := taskvisor.FromContext(kept); !ok || a.Number != 1 {
+		t.Errorf("attempt %+v", a)
+	}
+}
+
 // A bracket that looks at the context before the attempt is announced does not hide its
 // deadline, which is not known until then.
 func TestDeadlineOfAContextThatABracketLookedAt(t *testing.T) {

@@ -152,7 +152,6 @@ func (f *fanout) drain(deadline time.Time) {
 					s.reader.Cut()
 				}
 			}
-			f.bus.WakeAll()
 			return
 		}
 	}

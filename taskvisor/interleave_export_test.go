@@ -14,7 +14,8 @@ import (
 // Locks returns the locks that operations on h and its slot take, by name.
 func Locks(h *Handle) map[string]sync.Locker {
 	s := h.sup
-	return map[string]sync.Locker{"controller": &s.slots.mu, "registry": &s.reg.mu, "task": &h.mu, "order": &s.order.mu}
+	return map[string]sync.Locker{"controller": &s.slots.mu, "registry": &s.reg.mu, "task": &h.mu, "order": &s.order.mu,
+		"shutdown": &s.shutdown.mu}
 }
 
 // Active reports whether the body of h is being called.

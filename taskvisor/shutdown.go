@@ -232,7 +232,7 @@ func (s *Supervisor) await(signals chan os.Signal) (natural bool) {
 				warned = time.After(s.cfg.preStop)
 				continue
 			}
-			s.requestStop(signalError{sig}, nil, warned == nil)
+			s.requestStop(signalError{sig}, nil, true)
 		case <-warned:
 			s.requestStop(signalError{first}, nil, true)
 		case <-s.reg.quiet:

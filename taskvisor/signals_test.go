@@ -222,6 +222,45 @@ func TestSignals(t *testing.T) {
 	}
 }
 
+// Who hears of a pre-stop delay finds the supervisor draining. The signal that ends it is
+// one that asks, and so is one whose delay has passed: the next forces.
+func TestSignalsAfterAPreStopDelay(t *testing.T) {
+	for name, delay := range map[string]time.Duration{"passed": 30 * time.Millisecond, "cut": time.Hour} {
+		t.Run(name, func(t *testing.T) {
+			sup, rec := newSup(t, taskvisor.WithSignals(syscall.SIGUSR1), taskvisor.WithPreStopDelay(delay), taskvisor.WithGrace(time.Hour))
+			must(sup.Start(context.Background()))
+			back := make(chan struct{})
+			defer close(back)
+			h := addTo(t, sup, taskvisor.Once("a", func(context.Context) error { <-back; return nil }))
+			eventually(t, "it runs", func() bool { return taskvisor.Active(h) })
+			state := taskvisor.Locks(h)["shutdown"]
+			state.Lock()
+			kill(syscall.SIGUSR1)
+			eventually(t, "it is to drain", func() bool { return atLocks() > 0 })
+			<-time.After(20 * time.Millisecond) // in which it would be announced, if it were
+			early := kindsOf(rec)[taskvisor.ShutdownAnnounced]
+			state.Unlock()
+			eventually(t, "it is announced", func() bool { return kindsOf(rec)[taskvisor.ShutdownAnnounced] == 1 })
+			if early > 0 {
+				t.Error("it was announced before")
+			}
+			if delay == time.Hour {
+				kill(syscall.SIGUSR1)
+			}
+			eventually(t, "it is stopped", func() bool { return h.Status().State == taskvisor.StateStopping })
+			kill(syscall.SIGUSR1)
+			select {
+			case <-sup.Done():
+			case <-time.After(20 * time.Second):
+				t.Error("the next signal was not enough")
+			}
+			if st := sup.Snapshot().State; st != taskvisor.SupervisorStopped {
+				t.Errorf("it is %v", st)
+			}
+		})
+	}
+}
+
 // A shutdown that was asked for otherwise takes two signals to be cut short: the first
 // one could be the shutdown's own, come late.
 func TestTwoSignalsCutAShutdownShort(t *testing.T) {

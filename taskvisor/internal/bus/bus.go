@@ -162,25 +162,20 @@ func (b *Bus[E, P]) WakeAll() { b.wake(true) }
 func (b *Bus[E, P]) wake(all bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	var first *Reader[E, P]
-	more := false
+	enough, more := false, false
 	for _, r := range b.readers {
 		switch {
 		case !r.parked || !all && r.cursor == b.pos:
-		case all:
+		case !enough:
 			r.wakeLocked()
-		case first == nil:
-			first = r
+			enough = !all
 		default:
 			more = true
 		}
 	}
-	// Before the first is woken: it looks at this at once, without the lock, and is the
-	// only one that would wake the next.
+	// Until here it is set if there is more: the one that was woken looks at it at once,
+	// without the lock, and is the only one that would wake the next.
 	b.asleep.Store(more)
-	if first != nil {
-		first.wakeLocked()
-	}
 }
 
 // restLocked lets go of everything when no reader reads or has anything left to: a

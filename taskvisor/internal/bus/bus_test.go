@@ -145,6 +145,9 @@ func TestReportSpansWhatWasLost(t *testing.T) {
 	if want := (bus.Lost{N: 3, First: 1, Last: 3}); told != want {
 		t.Errorf("lost %+v, want %+v", told, want)
 	}
+	if st := r.Status(); st.Delivered != 1 || st.Queued != 4 { // the report was not published
+		t.Errorf("at the report: %+v", st)
+	}
 }
 
 // A bus whose readers have read everything keeps no item, and few places.
@@ -300,6 +303,22 @@ func TestCut(t *testing.T) {
 		t.Error("something is read after the cut")
 	}
 	if st := r.Status(); st.Delivered != 1 || st.Dropped[0] != 49 || st.Queued != 0 {
+		t.Errorf("status %+v", st)
+	}
+}
+
+// So is what was saved for it, which is kept no more.
+func TestCutOfWhatWasSaved(t *testing.T) {
+	var b bus.Bus[item, *item]
+	r := b.Add(4, tell)
+	for range 8 {
+		publish(&b, 1, false)
+	}
+	r.Cut()
+	if r.Next() != nil || r.InHand() {
+		t.Error("something is read, or kept, after the cut")
+	}
+	if st := r.Status(); st.Delivered != 0 || st.Dropped[1] != 8 || st.Queued != 0 {
 		t.Errorf("status %+v", st)
 	}
 }

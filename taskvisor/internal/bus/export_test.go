@@ -11,11 +11,12 @@ func (b *Bus[E, P]) Kept() (places int, items []E) {
 	return places, items
 }
 
-// InHand reports whether the reader holds on to anything that was published.
+// InHand reports whether the reader, or the bus behind the last chunk, holds on to
+// anything that was published.
 func (r *Reader[E, P]) InHand() bool {
 	r.bus.mu.Lock()
 	defer r.bus.mu.Unlock()
-	return r.batch != nil || r.at != nil || r.saved.items != nil
+	return r.batch != nil || r.at != nil || r.saved.items != nil || r.chunk != r.bus.tail || r.bus.head != r.bus.tail
 }
 
 // Rest is what a reader does that finds nothing more to read.
