@@ -44,9 +44,10 @@ func TestReplaceInheritsThePlaceForAPermit(t *testing.T) {
 }
 
 // A replacement that is stopped, or refused, before its turn gives the inherited
-// place up: who is behind starts, and the permit is not lost.
+// place up, also if it has not come to ask, and one that is paused takes none: who is
+// behind starts, and the permit is not lost.
 func TestInheritedPlaceIsGivenUp(t *testing.T) {
-	for _, how := range []string{"stopped", "refused"} {
+	for _, how := range []string{"stopped", "refused", "delayed", "paused"} {
 		t.Run(how, func(t *testing.T) {
 			inSlotRig(t, func(r *slotRig) {
 				ctx := context.Background()
@@ -58,11 +59,19 @@ func TestInheritedPlaceIsGivenUp(t *testing.T) {
 				if how == "refused" {
 					name = "holder" // in use
 				}
-				h := r.submit(name, asReplace, runsUntilStopped())
+				var opts []taskvisor.TaskOption
+				switch how {
+				case "delayed":
+					opts = append(opts, taskvisor.WithInitialDelay(time.Hour, time.Hour))
+				case "paused":
+					opts = append(opts, taskvisor.WithStartPaused())
+				}
+				h := r.submit(name, asReplace, runsUntilStopped(), opts...)
 				r.settle()
-				if how == "stopped" {
+				switch how {
+				case "stopped", "delayed":
 					h.Stop()
-				} else {
+				case "refused":
 					r.rejected(h, taskvisor.ErrTaskExists)
 				}
 				time.Sleep(time.Minute + time.Second)
@@ -76,6 +85,30 @@ func TestInheritedPlaceIsGivenUp(t *testing.T) {
 			}, taskvisor.WithMaxConcurrent(1))
 		})
 	}
+}
+
+// Only the one that replaces inherits: who merely comes next takes its turn behind those
+// that wait for a permit already.
+func TestSuccessorInheritsNoPlaceForAPermit(t *testing.T) {
+	inSlotRig(t, func(r *slotRig) {
+		ctx := context.Background()
+		r.sup.Add(ctx, taskvisor.Once("holder", worksFor(time.Minute)))
+		owner := r.submit("owner", asQueue, worksFor(time.Second))
+		r.sup.Add(ctx, taskvisor.Once("behind", worksFor(time.Second)))
+		r.settle()
+		r.submit("next", asQueue, worksFor(time.Second))
+		owner.Stop()
+		time.Sleep(time.Hour)
+		var starts []string
+		for _, e := range r.rec.Events() {
+			if e.Kind == taskvisor.TaskStarting {
+				starts = append(starts, e.Task)
+			}
+		}
+		if got, want := strings.Join(starts, " "), "holder behind next"; got != want {
+			t.Errorf("started %q, want %q", got, want)
+		}
+	}, taskvisor.WithMaxConcurrent(1))
 }
 
 func TestStopOfAWaitingSubmission(t *testing.T) {

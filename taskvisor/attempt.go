@@ -143,9 +143,7 @@ func (a *attempt) begin() {
 			return e
 		}
 		a.start = now
-		if d := t.m.DueAt(); d != 0 {
-			a.expires(d)
-		}
+		a.expires(a.std.Load())
 		return e
 	})
 	e.carryOut()

@@ -166,13 +166,8 @@ func (c *stdCtx) fail(e *ending) {
 		c.failure = e
 	}
 	c.mu.Unlock()
-	t := c.a.t
-	t.do(nil, func(life.Time) life.Effects {
-		if t.run != c.a {
-			return 0
-		}
-		return t.m.CancelChild()
-	})
+	t := c.a.t // whose attempt it is: it is joined
+	t.do(nil, func(life.Time) life.Effects { return t.m.CancelChild() })
 }
 
 func (a *attempt) childErr() error {

@@ -75,9 +75,7 @@ func (a *attempt) makeStdLocked() *stdCtx {
 	base := t.labelLocked()
 	if current && (t.pol.Timeout > 0 || t.pol.Idle > 0) || a.ended == error(ErrAttemptTimeout) {
 		c.expired = &deadline{base: base}
-		if at := t.m.DueAt(); at != 0 && t.pol.Timeout > 0 && t.m.Phase() == life.Active && t.m.StoppedFor() == 0 {
-			a.expiresAt(c, at)
-		}
+		a.expires(c)
 		base = c.expired
 	}
 	c.std, c.cancel = context.WithCancelCause(base)
@@ -87,27 +85,22 @@ func (a *attempt) makeStdLocked() *stdCtx {
 	return c
 }
 
-// expires tells a context that somebody has looked at already when it will expire.
-// The task's lock is held.
-func (a *attempt) expires(at life.Time) {
-	if std := a.std.Load(); std != nil && std.expired != nil {
-		a.expiresAt(std, at)
+// expires tells a context that somebody has looked at when it expires: the attempt's own
+// deadline, whatever the task has come to since. The task's lock is held.
+func (a *attempt) expires(c *stdCtx) {
+	if c == nil || c.expired == nil || a.start == 0 || a.t.pol.Timeout == 0 {
+		return
 	}
-}
-
-func (a *attempt) expiresAt(c *stdCtx, at life.Time) {
 	now := time.Now()
-	due := now.Add(time.Duration(at - a.t.sup.instant(now)))
+	due := now.Add(time.Duration(a.start.After(a.t.pol.Timeout) - a.t.sup.instant(now)))
 	c.expired.at.Store(&due)
 }
 
 // cancelLocked records why the context ends, and returns what is to be ended after
 // the lock was released; nil if nobody has looked at it.
 func (a *attempt) cancelLocked(cause error) (*stdCtx, error) {
-	if a.ended == nil {
-		a.ended = cause
-	}
-	return a.std.Load(), a.ended
+	a.ended = cause // the machine cancels once
+	return a.std.Load(), cause
 }
 
 // end cancels the context.

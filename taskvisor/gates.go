@@ -55,7 +55,6 @@ func (t *task) leaveDoorsLocked() (n int) {
 	if d.asked {
 		n++
 	}
-	d.turn++
 	d.entered, d.asked, d.waiting, d.name = 0, false, false, ""
 	t.walkLocked(n > 0)
 	return n

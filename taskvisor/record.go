@@ -60,11 +60,9 @@ func (t *task) recordAll(e life.Effects, at life.Time, why error) {
 				unheard++
 				continue
 			}
-			t.count(unheard)
-			unheard = 0
 			t.record(kind, at, why)
 		}
-		t.count(unheard)
+		t.count(unheard) // last, together: who hears only some is told no numbers
 	}
 	if t.sub != nil {
 		t.slotLocked()

@@ -174,9 +174,7 @@ func (r *registry) free(t *task) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.leaving++
-	if r.names.m[t.name] == t {
-		r.names.delete(t.name)
-	}
+	r.names.delete(t.name)
 }
 
 // retire counts a task as removed, after TaskRemoved. running is 1 if its body,

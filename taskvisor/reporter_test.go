@@ -6,12 +6,14 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/taskvisor/taskvisor-go/taskvisor"
+	"github.com/taskvisor/taskvisor-go/taskvisor/taskvisortest"
 )
 
 // logged runs f with a default logger that writes to a buffer, and returns its lines.
@@ -149,4 +151,58 @@ func TestCancellationsAreNotHeard(t *testing.T) {
 		})
 	})
 	sameList(t, "lines", lines, []string{""})
+}
+
+// Events are numbered whether anybody hears them or not, and nothing is after the verdict.
+func TestNumbersOfEventsThatNobodyHears(t *testing.T) {
+	live := func(opts ...taskvisor.Option) (numbers []uint64) {
+		synctest.Test(t, func(t *testing.T) {
+			sup, err := taskvisor.New(append(opts, taskvisor.WithGrace(time.Second))...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := sup.Start(context.Background()); err != nil {
+				t.Fatal(err)
+			}
+			fail := taskvisortest.Fail(errBoom)
+			var handles []*taskvisor.Handle
+			see := func(d time.Duration) {
+				time.Sleep(d)
+				synctest.Wait()
+				for _, h := range handles {
+					numbers = append(numbers, h.Status().Seq)
+				}
+				numbers = append(numbers, sup.Snapshot().Seq)
+			}
+			for _, spec := range []taskvisor.TaskSpec{
+				taskvisor.Once("works", noWork),
+				taskvisor.Restartable("recovers", taskvisortest.Script(fail, fail, taskvisortest.Succeed()), taskvisor.ConstantBackoff(time.Second)),
+				taskvisor.Restartable("fails", taskvisortest.Script(fail), taskvisor.ConstantBackoff(time.Minute)),
+				taskvisor.Periodic("waits", time.Hour, noWork),
+				taskvisor.Once("stays", func(context.Context) error { time.Sleep(time.Hour); return nil }),
+			} {
+				handles = append(handles, addTo(t, sup, spec))
+				see(0)
+			}
+			see(time.Second)
+			see(time.Second)
+			handles[3].RunNow(nil)
+			see(time.Second)
+			if err := sup.Shutdown(context.Background()); err == nil {
+				t.Error("a body was left without a word")
+			}
+			see(0)
+			see(2 * time.Hour)
+		})
+		return numbers
+	}
+	want := live(taskvisor.WithSubscriber(&taskvisortest.Recorder{}))
+	logged(t, func() {
+		if got := live(); !slices.Equal(got, want) {
+			t.Errorf("without a subscriber %v, want %v", got, want)
+		}
+	})
+	if got := live(taskvisor.WithSubscriber(taskvisor.Discard)); !slices.Equal(got, want) {
+		t.Errorf("with Discard %v, want %v", got, want)
+	}
 }

@@ -14,7 +14,7 @@ type Attempt struct {
 	Previous   ResultKind // of the attempt before; zero on the first
 	Slot       string     // "" if the task was not submitted
 	Admission  Admission
-	Replaced   TaskID        // the owner that this task's Replace submission stopped
+	Replaced   TaskID        // the owner that this task's Replace submission stopped, or found being stopped
 	SlotWait   time.Duration // time that the submission waited for its slot
 	PermitWait time.Duration // time that this attempt waited at its gates, the concurrency limit among them
 	Delay      time.Duration // scheduled between the attempt before and this one

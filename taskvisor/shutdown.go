@@ -285,9 +285,6 @@ func (s *Supervisor) stopAll(since time.Time, signals chan os.Signal) {
 			w.forTasks(tasks, share)
 		}
 	}
-	for _, t := range s.reg.list() { // added while the first were stopped
-		t.do(nil, func(now life.Time) life.Effects { return t.stopLocked(ErrShutdown, nil, 0, now) })
-	}
 	w.forAll()
 }
 

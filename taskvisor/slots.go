@@ -163,9 +163,11 @@ func (c *controller) release(t *task) (next successor) {
 }
 
 // inherit gives the turn that the owner of a slot had in the queue for permits to the
-// task that has replaced it.
+// task that has replaced it, unless that is paused: its permit would be nobody's.
 func (c *controller) inherit(owner, heir *task) {
-	if limit := c.sup.limit; limit != nil && heir.sub.replaced == owner.id {
+	heir.mu.Lock()
+	defer heir.mu.Unlock()
+	if limit := c.sup.limit; limit != nil && heir.sub.replaced == owner.id && !heir.m.Paused() {
 		limit.queue.Pass(uint64(owner.id), uint64(heir.id))
 	}
 }

@@ -163,7 +163,13 @@ func TestEventsKnowTheirSpec(t *testing.T) {
 		if err := sup.Start(context.Background()); err != nil {
 			t.Fatal(err)
 		}
-		outcomeOf(t, addTo(t, sup, taskvisor.Once("a", noWork, taskvisor.WithGrace(time.Second))))
+		a := taskvisor.Once("a", noWork, taskvisor.WithGrace(time.Second))
+		outcomeOf(t, addTo(t, sup, a))
+		h, err := sup.Submit(context.Background(), taskvisor.Submission{Slot: "s", Task: a})
+		if err != nil {
+			t.Fatal(err)
+		}
+		outcomeOf(t, h)
 		if err := sup.Shutdown(context.Background()); err != nil {
 			t.Error(err)
 		}
@@ -181,7 +187,7 @@ func TestEventsKnowTheirSpec(t *testing.T) {
 				own++
 			}
 		}
-		if own != 5 { // added, starting, stopped, exhausted, removed
+		if own != 11 { // submitted; twice added, starting, stopped, exhausted, removed
 			t.Errorf("%d events of the task", own)
 		}
 	})
