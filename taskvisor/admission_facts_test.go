@@ -118,3 +118,24 @@ func TestSubmitFromInlineSubscriber(t *testing.T) {
 		checkConservation(t, sn)
 	})
 }
+
+// The owner that a replacement names is the one that it found, also if that had been
+// stopped already: by the replacement whose place it takes, say.
+func TestReplacedIsTheOwner(t *testing.T) {
+	inSlotRig(t, func(r *slotRig) {
+		var replaced taskvisor.TaskID
+		owner := r.submit("owner", asQueue, func(ctx context.Context) error { <-ctx.Done(); time.Sleep(time.Second); return nil })
+		r.settle()
+		displaced := r.submit("displaced", asReplace, worksFor(time.Second))
+		r.submit("last", asReplace, func(ctx context.Context) error {
+			a, _ := taskvisor.FromContext(ctx)
+			replaced = a.Replaced
+			return nil
+		})
+		r.rejected(displaced, taskvisor.ErrSuperseded)
+		time.Sleep(time.Minute)
+		if replaced != owner.ID() {
+			t.Errorf("it replaced %d, want %d", replaced, owner.ID())
+		}
+	})
+}

@@ -96,13 +96,14 @@ func TestDeadlineOfAContextThatIsLookedAtLate(t *testing.T) {
 	})
 }
 
-// A bracket that ends is too late for children, also if nobody has looked at the context
-// before; and it hears of an interruption.
+// A bracket that ends is too late for children; it hears of an interruption, and the last
+// note.
 func TestWhatAnEndingBracketFinds(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		var reasons []taskvisor.Reason
+		var notes []string
 		late := &bracketFunc{end: func(ctx context.Context, _ taskvisor.Attempt, r taskvisor.Result) {
-			reasons = append(reasons, r.Reason)
+			reasons, notes = append(reasons, r.Reason), append(notes, r.Note)
 			if err := taskvisor.Go(ctx, func(context.Context) { t.Error("a child runs") }); err == nil {
 				t.Error("a child is accepted")
 			}
@@ -115,6 +116,7 @@ func TestWhatAnEndingBracketFinds(t *testing.T) {
 				return nil
 			}
 			first = false
+			taskvisor.Beat(ctx, "half way")
 			<-ctx.Done()
 			return ctx.Err()
 		}))
@@ -124,6 +126,7 @@ func TestWhatAnEndingBracketFinds(t *testing.T) {
 		if len(reasons) != 3 || reasons[0] != 0 || reasons[1] != taskvisor.ErrInterrupted || reasons[2] != 0 {
 			t.Errorf("reasons %v", reasons)
 		}
+		sameList(t, "notes", notes, []string{"", "half way", ""})
 	})
 }
 

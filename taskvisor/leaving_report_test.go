@@ -82,24 +82,30 @@ func TestFirstCauseOfAnInterruptionStands(t *testing.T) {
 }
 
 // Times that are shown are the wall clock's: they carry no reading of another clock, which
-// would be printed and compared too.
-func TestShownTimesAreTheWallClocks(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		sup, _ := taskvisortest.Start(t)
-		release := make(chan struct{})
+// would be printed and compared too. Nor do they, or what is decided, follow a wall clock
+// that was set. A bubble has one clock only.
+func TestTwoClocks(t *testing.T) {
+	for _, set := range []time.Duration{0, time.Hour, -time.Hour} {
+		sup, _ := newSup(t)
+		must(sup.Start(context.Background()))
+		taskvisor.SetWall(sup, set)
+		release, looked := make(chan struct{}), make(chan struct{})
 		fail := taskvisortest.Script(taskvisortest.Succeed(), taskvisortest.Fail(errBoom))
-		addTo(t, sup, taskvisor.Periodic("fails", time.Second, fail, taskvisor.ConstantBackoff(time.Hour)))
+		fails := addTo(t, sup, taskvisor.Periodic("fails", time.Millisecond, fail, taskvisor.ConstantBackoff(time.Hour)))
 		addTo(t, sup, taskvisor.Once("beats", func(ctx context.Context) error {
 			taskvisor.Beat(ctx, "now")
 			a, _ := taskvisor.FromContext(ctx)
 			onlyWall(t, "Attempt", reflect.ValueOf(a.Started))
+			close(looked)
 			return untilDone(ctx)
-		}))
+		}, taskvisor.WithTimeout(time.Minute)))
 		gone := addTo(t, sup, taskvisor.Once("gone", noWork))
-		given := addTo(t, sup, taskvisor.Once("given up", stubborn(release), taskvisor.WithGrace(time.Second)))
-		time.Sleep(time.Minute)
-		given.Stop()
-		time.Sleep(time.Minute)
+		given := addTo(t, sup, taskvisor.Once("given up", stubborn(release), taskvisor.WithGrace(time.Millisecond)))
+		<-looked
+		eventually(t, "it runs", func() bool { return taskvisor.Active(given) })
+		given.Cancel(context.Background())
+		gone.Wait(context.Background())
+		eventually(t, "one fails", func() bool { return fails.Status().State == taskvisor.StateBackoff })
 		sn := sup.Snapshot()
 		for _, st := range sn.Tasks {
 			onlyWall(t, st.Name, reflect.ValueOf(st))
@@ -112,14 +118,15 @@ func TestShownTimesAreTheWallClocks(t *testing.T) {
 			onlyWall(t, "Outcome", reflect.ValueOf(o))
 		}
 		close(release)
-	})
+		sup.Shutdown(context.Background()) // tells of the body that was given up, or not
+	}
 }
 
-// onlyWall checks the times among the fields of v.
+// onlyWall checks the times among the fields of v: they are recent, or within an hour.
 func onlyWall(t *testing.T, what string, v reflect.Value) {
 	t.Helper()
 	if at, ok := v.Interface().(time.Time); ok {
-		if at != at.Round(0) {
+		if d := time.Until(at); at != at.Round(0) || !at.IsZero() && (d < -time.Minute || d > time.Hour) {
 			t.Errorf("%s: %v", what, at)
 		}
 		return

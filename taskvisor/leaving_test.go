@@ -13,8 +13,9 @@ import (
 // mutex is not at rest in a bubble, so these are none.
 
 // The failure of a task is in the result of Run: it is told before the task counts as gone.
+// Its permit is free by then.
 func TestRunKnowsTheLastFailure(t *testing.T) {
-	sup, _ := newSup(t)
+	sup, _ := newSup(t, taskvisor.WithMaxConcurrent(1))
 	fail := make(chan struct{})
 	result := make(chan error, 1)
 	go func() {
@@ -26,8 +27,10 @@ func TestRunKnowsTheLastFailure(t *testing.T) {
 	lock.Lock()
 	close(fail)
 	eventually(t, "its failure is to be told", func() bool { return atLocks() > 0 })
-	if _, err := sup.Add(context.Background(), taskvisor.Once("b", noWork)); err != nil {
+	if b, err := sup.Add(context.Background(), taskvisor.Once("b", noWork)); err != nil {
 		t.Errorf("the supervisor ends already: %v", err)
+	} else {
+		eventually(t, "b has run", func() bool { _, known := b.Outcome(); return known })
 	}
 	lock.Unlock()
 	if err := <-result; !errors.Is(err, errBoom) {

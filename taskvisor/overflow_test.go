@@ -45,7 +45,7 @@ func (h *held) hold(t *testing.T, sup *taskvisor.Supervisor) {
 // that were overwritten (as many as the last quarter of its capacity), one
 // SubscriberOverflow, and the rest. Everything is accounted for, by kind.
 func TestOverflow(t *testing.T) {
-	for _, capacity := range []int{1, 2, 8, 64} {
+	for _, capacity := range []int{1, 2, 8, 64, 256} {
 		t.Run(fmt.Sprint(capacity), func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
 				slow := &held{release: make(chan struct{})}

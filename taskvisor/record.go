@@ -139,7 +139,6 @@ func (t *task) fill(e *Event, at life.Time, why error) {
 	m := &t.m
 	switch e.Kind {
 	case TaskAdded:
-		e.Attempt = 0
 		if x := t.sub; x != nil {
 			e.Slot, e.Admission, e.Duration = x.slot, x.admission, x.waited
 		}
@@ -154,10 +153,7 @@ func (t *task) fill(e *Event, at life.Time, why error) {
 	case TaskReturned:
 		e.Duration = time.Duration(at - t.x.since)
 	case BackoffScheduled:
-		e.Delay, e.Source = m.Delay(), BackoffSource(m.Source())
-		if m.Result() != life.Success {
-			e.Err = t.run.end.err
-		}
+		e.Delay, e.Source, e.Err = m.Delay(), BackoffSource(m.Source()), t.run.end.err
 	case TaskInterrupted:
 		e.Err = why
 		e.Attempt = 0 // it ended a delay: the attempt before is over

@@ -182,3 +182,27 @@ func TestShutdownWaitsForItsStacksOnlySoLong(t *testing.T) {
 		})
 	}
 }
+
+// A body that ignores an interruption is stuck because of that.
+func TestStuckAfterAnInterruption(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		sup, rec := taskvisortest.Start(t)
+		release := make(chan struct{})
+		h := addTo(t, sup, taskvisor.Once("a", stubborn(release), taskvisor.WithStuckAfter(time.Second)))
+		synctest.Wait()
+		h.Interrupt(nil)
+		time.Sleep(time.Minute)
+		close(release)
+		n := 0
+		for _, e := range rec.Events("a") {
+			if e.Kind == taskvisor.TaskStuck {
+				if n++; e.Reason != taskvisor.ErrInterrupted || e.Duration < time.Second {
+					t.Errorf("stuck: %v", e)
+				}
+			}
+		}
+		if n != 1 {
+			t.Errorf("%d times stuck", n)
+		}
+	})
+}

@@ -290,59 +290,6 @@ func TestChunksAreUsedAgain(t *testing.T) {
 	}
 }
 
-// What a reader that is cut off did not begin is dropped.
-func TestCut(t *testing.T) {
-	var b bus.Bus[item, *item]
-	r := b.Add(100, tell)
-	for range 50 {
-		publish(&b, 0, false)
-	}
-	r.Next()
-	r.Cut()
-	if r.Next() != nil {
-		t.Error("something is read after the cut")
-	}
-	if st := r.Status(); st.Delivered != 1 || st.Dropped[0] != 49 || st.Queued != 0 {
-		t.Errorf("status %+v", st)
-	}
-}
-
-// So is what was saved for it, which is kept no more.
-func TestCutOfWhatWasSaved(t *testing.T) {
-	var b bus.Bus[item, *item]
-	r := b.Add(4, tell)
-	for range 8 {
-		publish(&b, 1, false)
-	}
-	r.Cut()
-	if r.Next() != nil || r.InHand() {
-		t.Error("something is read, or kept, after the cut")
-	}
-	if st := r.Status(); st.Delivered != 0 || st.Dropped[1] != 8 || st.Queued != 0 {
-		t.Errorf("status %+v", st)
-	}
-}
-
-// One that was cut off while it was at an item keeps nothing when it has left it.
-func TestCutKeepsNothing(t *testing.T) {
-	var b bus.Bus[item, *item]
-	slow, fast := b.Add(100, tell), b.Add(100, tell)
-	for range 3 {
-		publish(&b, 0, false)
-		fast.Next()
-	}
-	slow.Next()
-	slow.Cut()
-	fast.Rest()
-	slow.Next()
-	_, items := b.Kept()
-	for _, it := range items {
-		if it != (item{}) {
-			t.Errorf("a bus at rest keeps %+v", it)
-		}
-	}
-}
-
 // What a reader holds in hand is small beside its capacity: one that stands still at
 // an item loses all but an eighth more than that.
 func TestWhatIsInHandCountsLittle(t *testing.T) {
@@ -417,6 +364,33 @@ func TestEveryReaderIsWoken(t *testing.T) {
 		}
 		publish(&b, 0, true)
 		b.WakeAll()
+	})
+}
+
+// The end wakes all of them, also if nobody wanted the last item.
+func TestEveryReaderEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var b bus.Bus[item, *item]
+		ended := make(chan struct{}, 3)
+		var readers []*bus.Reader[item, *item]
+		for range 3 {
+			readers = append(readers, b.Add(10, tell))
+		}
+		for _, r := range readers {
+			go func() {
+				for it := r.Next(); it != nil; it = r.Next() {
+					t.Errorf("%+v", *it)
+				}
+				ended <- struct{}{}
+			}()
+		}
+		synctest.Wait()
+		b.Count(1, true)
+		b.WakeAll()
+		synctest.Wait()
+		if n := len(ended); n != 3 {
+			t.Fatalf("%d of 3 readers have ended", n) // the bubble says where the others are
+		}
 	})
 }
 

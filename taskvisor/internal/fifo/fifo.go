@@ -37,7 +37,7 @@ func (q *Queue) Enter(id uint64, ready func()) bool {
 		e.Value.(*waiter).ready = ready
 		return false
 	}
-	if q.waiting.Len() == 0 && q.inUse < q.limit {
+	if q.inUse < q.limit { // then nobody waits: see admit
 		q.inUse++
 		q.hold(id)
 		return true

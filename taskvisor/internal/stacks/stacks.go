@@ -100,7 +100,7 @@ func (r *Reader) Hurry() {
 func (r *Reader) once() {
 	r.mu.Lock()
 	asked := r.asked
-	r.asked, r.wake = nil, nil
+	r.asked = nil
 	r.mu.Unlock()
 	begun := time.Now()
 	stacks := capture()
