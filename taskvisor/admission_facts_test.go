@@ -134,6 +134,7 @@ func TestReplacedIsTheOwner(t *testing.T) {
 		})
 		r.rejected(displaced, taskvisor.ErrSuperseded)
 		time.Sleep(time.Minute)
+		r.settle()
 		if replaced != owner.ID() {
 			t.Errorf("it replaced %d, want %d", replaced, owner.ID())
 		}

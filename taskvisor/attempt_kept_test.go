@@ -27,6 +27,7 @@ func TestKeptContextSpeaksForItsOwnAttempt(t *testing.T) {
 			return ctx.Err()
 		}, taskvisor.WithReadiness(), taskvisor.WithIdleTimeout(time.Minute), taskvisor.ConstantBackoff(time.Second)))
 		time.Sleep(2 * time.Second)
+		synctest.Wait()
 		taskvisor.Beat(kept, "late")
 		taskvisor.Ready(kept)
 		taskvisor.LateStack(h, 1, "of the first")
