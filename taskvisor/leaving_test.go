@@ -38,6 +38,35 @@ func TestRunKnowsTheLastFailure(t *testing.T) {
 	}
 }
 
+// The end of an essential task asks for the stop before it counts as gone: as the last one
+// it would end Run without a word.
+func TestEssentialEndIsHeardAsTheLast(t *testing.T) {
+	sup, rec := newSup(t)
+	fail := make(chan struct{})
+	result := make(chan error, 1)
+	started := make(chan *taskvisor.Handle, 1)
+	go func() {
+		result <- sup.Run(context.Background(), taskvisor.Once("first", func(ctx context.Context) error {
+			h, err := sup.Add(ctx, taskvisor.Once("a", func(context.Context) error { <-fail; return errBoom }, taskvisor.WithEssential()))
+			started <- h
+			return err
+		}))
+	}()
+	h := <-started
+	eventually(t, "it is the last", func() bool { return taskvisor.Active(h) && len(sup.List()) == 1 })
+	lock := taskvisor.Locks(h)["shutdown"]
+	lock.Lock()
+	close(fail)
+	eventually(t, "it is to be heard", func() bool { return atLocks() > 0 })
+	if _, err := sup.Add(context.Background(), taskvisor.Once("b", noWork)); err != nil {
+		t.Errorf("the supervisor ends already: %v", err)
+	}
+	lock.Unlock()
+	if err := <-result; !errors.Is(err, errBoom) || kindsOf(rec)[taskvisor.ShutdownRequested] != 1 {
+		t.Errorf("Run: %v; %d requests", err, kindsOf(rec)[taskvisor.ShutdownRequested])
+	}
+}
+
 // Who stops a submission that becomes a task at that moment stops the task.
 func TestStopOfWhatIsJustAdmitted(t *testing.T) {
 	sup, _ := newSup(t)

@@ -231,8 +231,10 @@ func (o *ordering) turned(t *task, ended, gone bool) {
 	}
 	for x := n.neededBy.Front(); x != nil; x = x.Next() {
 		e := x.Value.(*edge)
-		if _, dead := e.met(); gone && dead != nil {
-			failed[e.from] = dead
+		if gone {
+			if _, dead := e.met(); dead != nil {
+				failed[e.from] = dead
+			}
 		}
 		from := o.nodes[e.from]
 		if from != nil && from.ready != nil {
