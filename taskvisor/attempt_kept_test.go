@@ -153,3 +153,7 @@ func TestTaskOfACallbackIsNoCallback(t *testing.T) {
 		}
 	})
 }
+
+// Who waits for the children of an attempt is told once that they are gone, also if one
+// more comes and goes before he looks: a second time would end the process.
+func TestJoinIsToldOnce(*testing.T) { taskvisor.ComeAndGo() }

@@ -97,3 +97,12 @@ func SetWall(s *Supervisor, d time.Duration) {
 	}
 	(*reading)(unsafe.Pointer(&s.epoch)).wall -= uint64(d/time.Second) << 30
 }
+
+// ComeAndGo lets a child of an attempt come and go when the last one has just gone, and who
+// waits for them has not looked yet.
+func ComeAndGo() {
+	c := &stdCtx{running: 1, idle: make(chan struct{})}
+	c.leave()
+	c.adopt()
+	c.leave()
+}

@@ -60,10 +60,11 @@ func TestPermitsUnderRequeueAndReplacementConcurrentSafe(t *testing.T) {
 			})
 		}
 		callers.Wait()
+		eventually(t, "a resident runs", func() bool { return bodies.Load() > 0 }) // not yet, on a busy machine
 		if err := sup.Shutdown(context.Background()); err != nil {
 			t.Error(err)
 		}
-		if most.Load() > int64(permits) || bodies.Load() == 0 {
+		if most.Load() > int64(permits) {
 			t.Errorf("%d bodies at a time with %d permits; %d in all", most.Load(), permits, bodies.Load())
 		}
 		sn := sup.Snapshot()
