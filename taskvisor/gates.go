@@ -47,10 +47,16 @@ func (s *Supervisor) gatesOf(p *policy) []Gate {
 
 // leaveDoorsLocked says how many gates are to be left. The caller walks then.
 func (t *task) leaveDoorsLocked() (n int) {
-	d := t.doors
-	if d.walking { // who walks finds out
+	if t.doors.walking { // who walks finds out
 		return 0
 	}
+	return t.turnBackLocked()
+}
+
+// turnBackLocked is leaveDoorsLocked for the one who walks: from the first step to the last
+// gate that is left the task counts as one that walks.
+func (t *task) turnBackLocked() (n int) {
+	d := t.doors
 	n = d.entered
 	if d.asked {
 		n++
@@ -144,8 +150,7 @@ func (t *task) walkOn() bool {
 	d := t.doors
 	switch {
 	case !t.m.AtGates(): // stopped, paused, or failed meanwhile
-		t.walkLocked(false)
-		n := t.leaveDoorsLocked()
+		n := t.turnBackLocked()
 		t.mu.Unlock()
 		t.leaveGates(n)
 		return n > 0
