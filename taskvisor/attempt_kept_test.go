@@ -103,7 +103,7 @@ func TestWhatAnEndingBracketFinds(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		var reasons []taskvisor.Reason
 		var notes []string
-		late := &bracketFunc{end: func(ctx context.Context, _ taskvisor.Attempt, r taskvisor.Result) {
+		late := &bracket{end: func(ctx context.Context, _ taskvisor.Attempt, r taskvisor.Result) {
 			reasons, notes = append(reasons, r.Reason), append(notes, r.Note)
 			if err := taskvisor.Go(ctx, func(context.Context) { t.Error("a child runs") }); err == nil {
 				t.Error("a child is accepted")

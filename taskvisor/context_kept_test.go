@@ -51,7 +51,7 @@ func TestKeptContextKeepsNoBrackets(t *testing.T) {
 	var kept context.Context
 	var failed, made weak.Pointer[heavyError]
 	n := 0
-	keeper := &bracketFunc{begin: func(ctx context.Context, a taskvisor.Attempt) context.Context {
+	keeper := &bracket{begin: func(ctx context.Context, a taskvisor.Attempt) context.Context {
 		if a.Number > 1 {
 			return ctx
 		}

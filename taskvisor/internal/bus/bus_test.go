@@ -109,47 +109,6 @@ func check(t *testing.T, got []item, published map[uint8]uint64, st bus.Status) 
 	}
 }
 
-// The report of losses comes while they go on.
-func TestLossesAreReportedMeanwhile(t *testing.T) {
-	var b bus.Bus[item, *item]
-	r := b.Add(8, tell)
-	for range 20 {
-		publish(&b, 1, false)
-	}
-	for n := range 40 {
-		if r.Next().label == report {
-			return
-		}
-		for range 3 {
-			publish(&b, 1, false)
-		}
-		_ = n
-	}
-	t.Error("no report although losses go on")
-}
-
-// What is reported has been lost between the first and the last of its numbers, also if
-// the first was saved for a while.
-func TestReportSpansWhatWasLost(t *testing.T) {
-	var b bus.Bus[item, *item]
-	var told bus.Lost
-	r := b.Add(4, func(l bus.Lost) item { told = l; return item{label: report} })
-	for _, label := range []uint8{1, 0, 0, 1, 0, 0, 0, 0} { // the second terminal one takes the place of the first
-		publish(&b, label, false)
-	}
-	for it := r.Next(); it.label != report; it = r.Next() {
-		if it.n != 4 {
-			t.Errorf("%+v was saved", *it)
-		}
-	}
-	if want := (bus.Lost{N: 3, First: 1, Last: 3}); told != want {
-		t.Errorf("lost %+v, want %+v", told, want)
-	}
-	if st := r.Status(); st.Delivered != 1 || st.Queued != 4 { // the report was not published
-		t.Errorf("at the report: %+v", st)
-	}
-}
-
 // A bus whose readers have read everything keeps no item, and few places.
 func TestRestKeepsNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
