@@ -11,12 +11,12 @@ import (
 )
 
 // attempt is an open attempt. The body's context carries it, so that its end is found
-// also after its task was removed.
+// also after its task was removed. It does not refer to that context: a timer that was
+// stopped may keep it for a while.
 type attempt struct {
 	task  *task
 	shape *shape
-	began time.Time
-	start trace.SpanStartOption // the attributes of its start, for the spans after the first
+	facts facts // of its start, for the spans after the first
 
 	outgrown atomic.Bool  // the body's spans are on their own
 	looks    atomic.Int32 // at the span, of an attempt that may outgrow it
@@ -46,77 +46,78 @@ func attemptOf(ctx context.Context) *attempt {
 
 // beginning is what an attempt is begun with.
 type beginning struct {
-	tracer trace.Tracer
-	ctx    context.Context
-	caller trace.SpanContext
-	task   *task
-	shape  *shape
-	a      *taskvisor.Attempt
-	start  trace.SpanStartOption // the attributes of its start
-	lease  *term                 // its lease, if that is known; its attributes are among them
+	tracer   trace.Tracer
+	ctx      context.Context
+	caller   trace.SpanContext
+	task     *task
+	shape    *shape
+	facts    facts
+	replaced taskvisor.TaskID
+	now      time.Time
 }
 
 // open makes the attempt known, with its span if that is to stay open: whoever
-// abandons the attempt meanwhile finds all of it. The caller holds no lock.
-func (b *beginning) open(now time.Time, at place, sc trace.SpanContext, span trace.Span) *attempt {
-	t := b.task
-	open := &attempt{task: t, shape: b.shape, began: now, start: b.start, first: sc, span: span, lease: b.lease}
+// abandons the attempt meanwhile finds all of it. It returns the body's context, made of
+// inner. The caller holds no lock.
+func (b *beginning) open(inner context.Context, at place, sc trace.SpanContext, span trace.Span) context.Context {
+	open := &attempt{task: b.task, shape: b.shape, facts: b.facts, first: sc, span: span, lease: b.facts.lease}
 	if at.joined {
 		open.parent = at.parent
 	}
+	if span != nil && b.shape.long {
+		inner = trace.ContextWithSpan(inner, &longSpan{span, open})
+	}
+	b.keep(open, at)
+	b.facts.lease.leave(sc) // the end of a resident task may never be told
+	return context.WithValue(inner, attemptKey{}, open)
+}
+
+// keep notes in the task that the attempt is open.
+func (b *beginning) keep(open *attempt, at place) {
+	t := b.task
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.joinLocked(at, b.caller, now)
+	t.joinLocked(at, b.caller, b.now)
 	open.before = t.prev
 	t.open = open
-	return open
+	if open.span == nil {
+		return
+	}
+	if !at.joined {
+		t.first = open.first
+	}
+	t.prev = open.first
+	if b.shape.long {
+		open.timer = time.AfterFunc(maxTraceAge, open.outgrow)
+	}
 }
 
 // beginAttempt opens the span over an attempt.
 func (s *Subscriber) beginAttempt(b *beginning) context.Context {
-	now := time.Now()
-	at := s.place(b, now)
-	inner, span := b.startSpan(b.shape.name, at)
+	at := s.place(b)
+	inner, span := b.startSpan(b.shape.name, &at)
 	sc := span.SpanContext()
 	if !identified(sc, at.parent) {
 		return s.fallAsleep(b)
 	}
-	open := b.open(now, at, sc, span)
-	t := b.task
-	t.mu.Lock()
-	if !at.joined {
-		t.first = sc
-	}
-	t.prev = sc
-	if b.shape.long {
-		open.timer = time.AfterFunc(maxTraceAge, open.outgrow)
-	}
-	t.mu.Unlock()
-	if b.shape.long {
-		inner = trace.ContextWithSpan(inner, &longSpan{span, open})
-	}
-	b.lease.leave(sc)
-	return context.WithValue(inner, attemptKey{}, open)
+	return b.open(inner, at, sc, span)
 }
 
 // beginResident tells that an attempt began which may never end.
 func (s *Subscriber) beginResident(b *beginning) context.Context {
-	now := time.Now()
-	at := s.place(b, now)
-	_, span := b.startSpan("start "+b.shape.label, at)
+	at := s.place(b)
+	_, span := b.startSpan("start "+b.shape.label, &at)
 	sc := span.SpanContext()
 	if !identified(sc, at.parent) {
 		return s.fallAsleep(b)
 	}
 	span.End()
-	open := b.open(now, at, sc, nil)
-	b.lease.leave(sc) // its end may never be told
-	return context.WithValue(strip(b.ctx, b.caller), attemptKey{}, open)
+	return b.open(strip(b.ctx, b.caller), at, sc, nil)
 }
 
 // startSpan makes the first span of an attempt, at its place.
-func (b *beginning) startSpan(name string, at place) (context.Context, trace.Span) {
-	return at.startSpan(b.ctx, b.tracer, name, b.caller, b.start)
+func (b *beginning) startSpan(name string, at *place) (context.Context, trace.Span) {
+	return at.startSpan(b.ctx, b.tracer, name, b.caller, b.shape, &b.facts, time.Time{})
 }
 
 // fallAsleep is for a tracer that does nothing.
@@ -154,10 +155,10 @@ func (s *Subscriber) end(ctx context.Context, at *attempt, a *taskvisor.Attempt,
 		late.links = nil // they are of the span before
 		back := place{links: link(nil, left, linkAbandoned)}
 		_, span = back.startSpan(ctx, s.tracer(), "return "+at.shape.label, trace.SpanContextFromContext(ctx),
-			at.start, trace.WithTimestamp(leftAt))
+			at.shape, &at.facts, leftAt)
 	}
 	if span != nil {
-		if asked == nil { // the event that says so may come later than the end that it asks for
+		if asked == nil && r.Reason != 0 { // the event that says so may come later than the end that it asks for
 			asked = askedOf(ctx)
 		}
 		late.addTo(span)
@@ -186,7 +187,7 @@ func (s *Subscriber) uptimeSpan(ctx context.Context, at *attempt, took time.Dura
 	t.mu.Unlock()
 
 	_, span := where.startSpan(ctx, tracer, at.shape.name, trace.SpanContextFromContext(ctx),
-		at.start, trace.WithTimestamp(now.Add(-took)))
+		at.shape, &at.facts, now.Add(-took))
 	if span.SpanContext().IsSampled() { // or what tells of the start is to be found
 		under.leave(span.SpanContext())
 	}

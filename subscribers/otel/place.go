@@ -39,23 +39,23 @@ type place struct {
 }
 
 // place finds the trace that an attempt belongs to, and its links.
-func (s *Subscriber) place(b *beginning, now time.Time) (at place) {
-	a, t := b.a, b.task
+func (s *Subscriber) place(b *beginning) (at place) {
+	t := b.task
 	var replaced trace.SpanContext
-	if a.Number == 1 && a.Replaced != 0 {
-		replaced = s.lastOf(a.Replaced)
+	if b.facts.number == 1 && b.replaced != 0 {
+		replaced = s.lastOf(b.replaced)
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if a.Streak == 1 {
+	if b.facts.streak == 1 {
 		// The attempt before was the first of the streak even if it was a retry
 		// itself: a long run starts a new streak.
 		t.first = t.prev
 	}
 	at.links = link(at.links, t.prev, linkPrevious)
-	at.links = b.lease.link(at.links, t.prev)
-	if a.Streak > 0 && !s.noRetryTraces && t.first.IsValid() {
-		if t.extentLocked(t.first, b.caller).room(now) {
+	at.links = b.facts.lease.link(at.links, t.prev)
+	if b.facts.streak > 0 && !s.noRetryTraces && t.first.IsValid() {
+		if t.extentLocked(t.first, b.caller).room(b.now) {
 			at.parent, at.joined = t.first, true
 			return at
 		}
@@ -63,7 +63,7 @@ func (s *Subscriber) place(b *beginning, now time.Time) (at place) {
 			at.links = link(at.links, t.first, linkFull)
 		}
 	}
-	if s.callerAsParent && b.caller.IsValid() && t.caller.room(now) {
+	if s.callerAsParent && b.caller.IsValid() && t.caller.room(b.now) {
 		at.parent = b.caller
 	} else {
 		at.links = link(at.links, b.caller, linkSubmitter)
@@ -72,15 +72,20 @@ func (s *Subscriber) place(b *beginning, now time.Time) (at place) {
 	return at
 }
 
-// startSpan makes a span at its place. caller is the active span of ctx.
+// startSpan makes a span at its place, which began at since, or now if that is zero.
+// caller is the active span of ctx.
 func (at *place) startSpan(ctx context.Context, tracer trace.Tracer, name string, caller trace.SpanContext,
-	opts ...trace.SpanStartOption,
+	of *shape, f *facts, since time.Time,
 ) (context.Context, trace.Span) {
 	switch {
 	case !at.parent.IsValid():
 		ctx = strip(ctx, caller)
 	case !at.parent.Equal(caller):
 		ctx = trace.ContextWithSpanContext(ctx, at.parent)
+	}
+	opts := []trace.SpanStartOption{trace.WithAttributes(f.attributes(of)...)}
+	if !since.IsZero() {
+		opts = append(opts, trace.WithTimestamp(since))
 	}
 	if len(at.links) > 0 {
 		opts = append(opts, trace.WithLinks(at.links...))

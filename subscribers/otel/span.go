@@ -57,29 +57,6 @@ func TraceLabels(ctx context.Context) map[string]string {
 	return map[string]string{"trace_id": sc.TraceID().String(), "span_id": sc.SpanID().String()}
 }
 
-// startAttributes returns what samplers may decide by, and so may what collects
-// whole traces: a retry says so at its start.
-func startAttributes(of *shape, a *taskvisor.Attempt) []attribute.KeyValue {
-	attrs := make([]attribute.KeyValue, len(of.attrs), len(of.attrs)+5)
-	copy(attrs, of.attrs)
-	attrs = append(attrs, keyNumber.Int(a.Number))
-	if a.Number > 1 {
-		attrs = append(attrs, keyDelay.Float64(a.Delay.Seconds()))
-	} else if a.Slot != "" {
-		attrs = append(attrs, keyWait.Float64(a.SlotWait.Seconds()))
-	}
-	if a.Streak > 0 {
-		attrs = append(attrs, keyStreak.Int(a.Streak))
-	}
-	if a.Previous != 0 {
-		attrs = append(attrs, keyPrevious.String(a.Previous.String()))
-	}
-	if a.PermitWait > 0 {
-		attrs = append(attrs, keyGateWait.Float64(a.PermitWait.Seconds()))
-	}
-	return attrs
-}
-
 // finish writes the result of an attempt and ends its span, also if the user's
 // error or formatter panics. asked is what the caller gave who interrupted it.
 func (s *Subscriber) finish(span trace.Span, r *taskvisor.Result, asked error) {

@@ -5,6 +5,7 @@ import (
 	"reflect"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"go.opentelemetry.io/otel"
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
@@ -128,7 +129,10 @@ func (s *Subscriber) BeginAttempt(ctx context.Context, a taskvisor.Attempt) cont
 
 // begin is apart for the sake of those that have no tracer: it costs them no memory.
 func (s *Subscriber) begin(ctx context.Context, tracer trace.Tracer, caller trace.SpanContext, a taskvisor.Attempt) context.Context {
-	b := &beginning{tracer: tracer, ctx: ctx, caller: caller, a: &a}
+	b := &beginning{tracer: tracer, ctx: ctx, caller: caller, replaced: a.Replaced, now: a.Started}
+	if b.now.IsZero() { // no supervisor has made the call
+		b.now = time.Now()
+	}
 	b.task, b.shape = s.taskOf(&a)
 	if b.shape.mode == SpanNone {
 		return s.bodyContext(ctx, caller)
@@ -136,8 +140,7 @@ func (s *Subscriber) begin(ctx context.Context, tracer trace.Tracer, caller trac
 	if a.Number == 1 && a.Slot != "" {
 		s.own(a.TaskID, b.task)
 	}
-	b.lease = termOf(ctx)
-	b.start = trace.WithAttributes(append(startAttributes(b.shape, &a), b.lease.attributes()...)...)
+	b.facts = factsOf(ctx, &a)
 	if b.shape.mode == SpanStartEnd {
 		return s.beginResident(b)
 	}
