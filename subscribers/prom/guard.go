@@ -16,23 +16,20 @@ const (
 	fade = 0.5
 )
 
-// pace notes what the tasks of a label do, as a scrape found it: how many attempts have
-// ended since they were added, and whether one of them fails.
-func (ls *labelSet) pace(found map[*label]*group) {
+// pace notes what the tasks of each label do, as the scrape has found it: how many
+// attempts have ended since they were added, and whether one of them fails.
+func (ls *labelSet) pace() {
 	ls.mu.Lock()
 	defer ls.mu.Unlock()
 	for _, l := range ls.byText {
-		g := found[l]
-		if g == nil {
-			l.failing, l.pace, l.seen = false, l.pace*fade, 0
-			continue
-		}
-		l.failing = g.failures > 0
+		found := l.found
+		l.found = sighting{}
+		l.failing = found.failing
 		fresh := uint64(0) // fewer than before: one of its tasks is gone
-		if g.attempts > l.seen {
-			fresh = g.attempts - l.seen
+		if found.attempts > l.seen {
+			fresh = found.attempts - l.seen
 		}
-		l.pace, l.seen = l.pace*fade+float64(fresh), g.attempts
+		l.pace, l.seen = l.pace*fade+float64(fresh), found.attempts
 	}
 }
 
@@ -43,15 +40,23 @@ func (ls *labelSet) rebalanceLocked(now time.Time) {
 	if ls.shared == nil || ls.max == 0 {
 		return
 	}
-	var waiting, having []*label
+	var having []*label
+	var least *label // of those, who needs it least
 	for _, l := range ls.byText {
-		switch {
-		case l == ls.shared:
-		case l.counted.Load() == l.own:
-			if l.holders == 0 && l.scrapes >= 2 || now.Sub(l.since) >= tenure {
-				having = append(having, l)
+		if l != ls.shared && l.counted.Load() == l.own && (l.holders == 0 && l.scrapes >= 2 || now.Sub(l.since) >= tenure) {
+			having = append(having, l)
+			if least == nil || needs(l, least) < 0 {
+				least = l
 			}
-		case l.holders > 0:
+		}
+	}
+	free := ls.owners < ls.max
+	if !free && least == nil {
+		return
+	}
+	var waiting []*label
+	for _, l := range ls.byText {
+		if l != ls.shared && l.counted.Load() != l.own && l.holders > 0 && (free || worth(l, least)) {
 			waiting = append(waiting, l)
 		}
 	}

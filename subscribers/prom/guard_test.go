@@ -1,6 +1,7 @@
 package promsub_test
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"testing"
@@ -67,6 +68,30 @@ func TestTasksBeyondTheLimitShareOneLabel(t *testing.T) {
 			"task_attempts_total{result=success,task=t2}":     1,
 			"task_attempts_total{result=success,task=_other}": 5,
 		})
+	})
+}
+
+// Where the next supervisor of a name may have more series, those that had none get some,
+// although nobody has to give any up.
+func TestALargerLimitIsUsed(t *testing.T) {
+	bubble(t, []promsub.Option{promsub.WithMaxTasks(1)}, func(r *rig, sup *taskvisor.Supervisor) {
+		names := []string{"a", "b"}
+		for _, name := range names {
+			add(t, sup, every(name, time.Hour))
+		}
+		later(time.Second)
+		if got := owners(r); !got["a"] || got["b"] {
+			t.Fatalf("%v have series of their own", got)
+		}
+		_ = sup.Shutdown(context.Background())
+		next, _ := taskvisortest.Start(r.t, taskvisor.WithName("sup"), taskvisor.WithSubscriber(promsub.New(r.reg, promsub.WithMaxTasks(3))))
+		for _, name := range names {
+			add(t, next, every(name, time.Hour))
+		}
+		later(time.Second)
+		if got := owners(r); !got["a"] || !got["b"] {
+			t.Errorf("%v have series of their own", got)
+		}
 	})
 }
 

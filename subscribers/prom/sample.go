@@ -6,99 +6,83 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
-	"github.com/taskvisor/taskvisor-go/taskvisor"
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
-// sample is a counter or a gauge at one instant.
+// A sample is a gauge or a counter at one instant. It has room for what it is written
+// into: the registry asks for that once.
 type sample struct {
-	desc    *prometheus.Desc
-	created *timestamppb.Timestamp // of a counter; nil for a gauge
-	labels  []*dto.LabelPair       // shared and never changed, like created
-	value   float64
-}
-
-func newSample(desc *prometheus.Desc, v float64, labels []*dto.LabelPair) *sample {
-	return &sample{desc: desc, labels: labels, value: v}
+	desc   *prometheus.Desc
+	labels []*dto.LabelPair // shared and never changed
+	value  float64
 }
 
 // Desc implements prometheus.Metric.
 func (s *sample) Desc() *prometheus.Desc { return s.desc }
 
+type gaugeSample struct {
+	sample
+	out dto.Gauge
+}
+
 // Write implements prometheus.Metric.
-func (s *sample) Write(out *dto.Metric) error {
-	out.Label = s.labels
-	if s.created != nil {
-		out.Counter = &dto.Counter{Value: &s.value, CreatedTimestamp: s.created}
-	} else {
-		out.Gauge = &dto.Gauge{Value: &s.value}
-	}
+func (s *gaugeSample) Write(out *dto.Metric) error {
+	s.out.Value = &s.value
+	out.Label, out.Gauge = s.labels, &s.out
+	return nil
+}
+
+type counterSample struct {
+	sample
+	created *timestamppb.Timestamp // shared and never changed
+	out     dto.Counter
+}
+
+// Write implements prometheus.Metric.
+func (s *counterSample) Write(out *dto.Metric) error {
+	s.out.Value, s.out.CreatedTimestamp = &s.value, s.created
+	out.Label, out.Counter = s.labels, &s.out
 	return nil
 }
 
 // pairTable holds the label pairs that the series of all tasks share.
 type pairTable struct {
 	static   []*dto.LabelPair // on every series
-	results  [resultCount]*dto.LabelPair
-	causes   [sourceCount]*dto.LabelPair
-	outcomes [outcomeCount]*dto.LabelPair
-	states   [len(taskStates)]*dto.LabelPair
-	restart  [len(restartPolicies)]*dto.LabelPair
+	results  []variant
+	causes   []variant
+	outcomes []variant
+	states   []variant
+	restart  []variant
 }
 
-// taskPairs are the label pairs of the series of one task, sorted by name, as
-// scrapes send them time and again.
-type taskPairs struct {
-	task     []*dto.LabelPair
-	attempts [resultCount][]*dto.LabelPair
-	restarts [sourceCount][]*dto.LabelPair
-	gaveUp   [outcomeCount][]*dto.LabelPair
-	states   [len(taskStates)][]*dto.LabelPair
-	restart  [len(restartPolicies)][]*dto.LabelPair
+// variant is a value of the label that the series of a task have beside its name.
+type variant struct {
+	i    int            // where the value is in its list
+	pair *dto.LabelPair // nil: there is no further label
 }
 
 func newPairTable(labels prometheus.Labels) *pairTable {
-	pt := new(pairTable)
+	pt := &pairTable{
+		results:  variants("result", words(results)),
+		causes:   variants("cause", words(restartCauses)),
+		outcomes: variants("outcome", words(gaveUp)),
+		states:   variants("state", words(taskStates[:])),
+		restart:  variants("restart", restartPolicies[:]),
+	}
 	for name, value := range labels {
 		pt.static = append(pt.static, pair(name, value))
-	}
-	for r := taskvisor.ResultSuccess; int(r) < resultCount; r++ {
-		pt.results[r] = pair("result", r.String())
-	}
-	for _, o := range gaveUp {
-		pt.outcomes[o] = pair("outcome", o.String())
-	}
-	for i, r := range restartPolicies {
-		pt.restart[i] = pair("restart", r)
-	}
-	for b := taskvisor.BackoffSuccess; int(b) < sourceCount; b++ {
-		pt.causes[b] = pair("cause", b.String())
-	}
-	for i, st := range taskStates {
-		pt.states[i] = pair("state", st.String())
 	}
 	return pt
 }
 
-func (pt *pairTable) of(label string) *taskPairs {
-	task := pair("task", label)
-	p := &taskPairs{task: pt.joined(task)}
-	for r := 1; r < resultCount; r++ {
-		p.attempts[r] = pt.joined(task, pt.results[r])
+// variants returns those of a label, in the order of its values.
+func variants(name string, values []string) []variant {
+	all := make([]variant, len(values))
+	for i, v := range values {
+		all[i] = variant{i, pair(name, v)}
 	}
-	for b := 1; b < sourceCount; b++ {
-		p.restarts[b] = pt.joined(task, pt.causes[b])
-	}
-	for _, o := range gaveUp {
-		p.gaveUp[o] = pt.joined(task, pt.outcomes[o])
-	}
-	for i := range restartPolicies {
-		p.restart[i] = pt.joined(task, pt.restart[i])
-	}
-	for i := range taskStates {
-		p.states[i] = pt.joined(task, pt.states[i])
-	}
-	return p
+	slices.SortFunc(all, func(a, b variant) int { return strings.Compare(a.pair.GetValue(), b.pair.GetValue()) })
+	return all
 }
 
 // joined returns the given pairs and those of every series, sorted by name.

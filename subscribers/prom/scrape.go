@@ -17,8 +17,13 @@ type scrape struct {
 	sum     totals                      // of this life and those before
 	byID    map[taskvisor.TaskID]*label // of the tasks; nil where no leases are asked for
 	created *timestamppb.Timestamp
-	columns [][variants]column // of tasks, by metric
+	rows    []row // of tasks, by the names of their labels
 	out     []prometheus.Metric
+
+	// Room for what is made next.
+	gauges   []gaugeSample
+	counters []counterSample
+	room     []*dto.LabelPair
 }
 
 // collect reads everything first, in short locked steps, and sends afterwards,
@@ -34,36 +39,32 @@ func (s *source) read(l *life) []prometheus.Metric {
 	defer s.scraping.Unlock()
 	// What has been waited is read before what is being waited: a backoff that ends
 	// meanwhile is not counted twice.
-	ended := s.labels.backoffs()
-	c := scrape{source: s, life: l, snap: l.snapshot(), created: timestamppb.New(s.created), columns: make([][variants]column, metricCount)}
+	s.labels.backoffs()
+	c := scrape{source: s, life: l, snap: l.snapshot(), created: timestamppb.New(s.created)}
 	sum, ok := s.shown(l, &c.snap)
 	if !ok {
 		return nil
 	}
 	c.sum = sum
-	groups := c.group()
-	s.labels.pace(groups)
-	all := s.labels.scrape(c.snap.Time)
-	c.out = make([]prometheus.Metric, 0, 64+24*len(all))
+	found := c.find()
+	s.labels.pace()
+	c.group(found, s.labels.scrape(c.snap.Time))
+	c.out = make([]prometheus.Metric, 0, 64+24*len(c.rows))
 
-	c.out = append(c.out, s.info)
+	c.out = append(c.out, c.sample(buildInfo, 1, s.build, nil))
 	c.supervisor()
 	c.totals()
 	c.counts()
 	c.admission()
 	c.leased()
 	c.subscribers()
-	c.tasks(groups, all, ended)
+	c.tasks()
 	return c.out
 }
 
 // send is for series of which there are few.
 func (c *scrape) send(id metric, v float64, labels ...*dto.LabelPair) {
-	sm := newSample(c.descs[id], v, c.pairs.joined(labels...))
-	if families[id].Type == counter {
-		sm.created = c.created // as old as what counts
-	}
-	c.out = append(c.out, sm)
+	c.out = append(c.out, c.sample(id, v, c.pairs.joined(labels...), c.created)) // as old as what counts
 }
 
 // timestamp sends nothing for a zero time: an age computed from 0 would be that
@@ -127,7 +128,7 @@ func (c *scrape) totals() {
 	c.send(stuckAttempts, float64(stuck))
 	c.send(abandonedAttempts, float64(count[taskvisor.StateAbandoned]+c.snap.Released))
 	for _, g := range c.gates.all() {
-		c.out = append(c.out, newSample(c.descs[gateWaiting], float64(waiting[g]), g.labels), g.wait)
+		c.out = append(c.out, c.sample(gateWaiting, float64(waiting[g]), g.labels, nil), g.wait)
 	}
 }
 

@@ -5,7 +5,6 @@ import (
 	"strings"
 	"time"
 
-	dto "github.com/prometheus/client_model/go"
 	"github.com/taskvisor/taskvisor-go/taskvisor"
 )
 
@@ -16,7 +15,6 @@ type group struct {
 	states       [len(taskStates)]int
 	restart      [len(restartPolicies)]int
 	failures     int
-	attempts     uint64
 	delay        time.Duration
 	backoff      time.Duration // that is being waited, of all of them
 	interval     time.Duration // the longest
@@ -34,8 +32,6 @@ func (g *group) add(t *taskvisor.TaskStatus, now time.Time) {
 		g.ready++
 	}
 	g.policy(&t.Spec)
-	r := &t.Results
-	g.attempts += r.Success + r.Failure + r.Fatal + r.Timeout + r.Panic + r.Canceled
 	g.failures = max(g.failures, t.Streak)
 	if t.Streak > 0 {
 		g.delay = max(g.delay, t.Delay)
@@ -73,153 +69,115 @@ func earlier(a, b time.Time) time.Time {
 	return a
 }
 
-// group groups the snapshot's tasks by their labels.
-func (c *scrape) group() map[*label]*group {
-	groups := make(map[*label]*group, min(len(c.snap.Tasks), c.life.config.maxTasks)+1)
+// row is what a scrape says of the tasks of one label, or of all that have no series of
+// their own.
+type row struct {
+	series *series
+	group
+}
+
+// find returns the label of each of the snapshot's tasks.
+func (c *scrape) find() []*label {
+	found := make([]*label, len(c.snap.Tasks))
 	if len(c.life.config.owners) > 0 {
 		c.byID = make(map[taskvisor.TaskID]*label, len(c.snap.Tasks))
 	}
 	for i := range c.snap.Tasks {
 		t := &c.snap.Tasks[i]
 		l := c.labels.get(c.textOf(c.life, t.Name, t.Kind), c.snap.Time)
+		l.found.add(t)
+		found[i] = l
 		if c.byID != nil {
 			c.byID[t.ID] = l
 		}
-		g := groups[l]
-		if g == nil {
-			g = new(group)
-			groups[l] = g
-		}
-		g.add(t, c.snap.Time)
 	}
-	return groups
+	return found
 }
 
-// merge adds what is said of the tasks of another label.
-func (g *group) merge(o *group) {
-	g.count += o.count
-	g.ready += o.ready
-	for i := range g.states {
-		g.states[i] += o.states[i]
+// group makes the rows, by name, of the series that there are, and adds the tasks to
+// those that they count in.
+func (c *scrape) group(found []*label, all []*series) {
+	slices.SortFunc(all, func(a, b *series) int { return strings.Compare(a.label, b.label) })
+	c.rows = make([]row, len(all))
+	for i, s := range all {
+		c.rows[i].series, s.row = s, i
+		if s.pair == nil {
+			s.pair = pair("task", s.label)
+		}
 	}
-	for i := range g.restart {
-		g.restart[i] += o.restart[i]
+	for i, l := range found {
+		s := l.counted.Load()
+		if s.row < len(all) && all[s.row] == s { // or its grace has ended just now
+			c.rows[s.row].add(&c.snap.Tasks[i], c.snap.Time)
+		}
 	}
-	g.failures = max(g.failures, o.failures)
-	g.delay = max(g.delay, o.delay)
-	g.backoff += o.backoff
-	g.interval, g.periodic = max(g.interval, o.interval), g.periodic || o.periodic
-	g.added = earlier(g.added, o.added)
-	g.lastSuccess = earlier(g.lastSuccess, o.lastSuccess)
-	g.nextStart = earlier(g.nextStart, o.nextStart)
-	g.attemptStart = earlier(g.attemptStart, o.attemptStart)
 }
 
 // tasks sends gauges and counters of each label, those without series of their own
 // together.
-func (c *scrape) tasks(groups map[*label]*group, all []*series, ended map[*series]time.Duration) {
-	bySeries := make(map[*series]*group, len(all))
-	for l, g := range groups {
-		s := l.counted.Load()
-		if into := bySeries[s]; into != nil {
-			into.merge(g)
-		} else {
-			bySeries[s] = g
-		}
-	}
-	slices.SortFunc(all, func(a, b *series) int { return strings.Compare(a.label, b.label) })
+func (c *scrape) tasks() {
 	overflowed := 0
-	for _, s := range all {
-		g := bySeries[s]
-		var waited time.Duration
-		if g != nil {
-			c.taskGauges(s, g)
-			waited = g.backoff
-			if s.label == overflow {
-				overflowed = g.count
-			}
+	for i := range c.rows {
+		r := &c.rows[i]
+		r.series.backoffShown = max(r.series.backoffShown, r.series.backoffEnded+r.backoff)
+		if r.series.label == overflow {
+			overflowed = r.count
 		}
-		c.taskCounters(s)
-		s.backoffShown = max(s.backoffShown, ended[s]+waited)
-		c.count(taskBackoffSeconds, 0, s, s.backoffShown.Seconds(), c.pairsOf(s).task)
 	}
 	c.send(overflowTasks, float64(overflowed))
-	c.sendColumns()
+	c.taskGauges()
+	c.taskCounters()
 }
 
-// taskGauges sends what the snapshot says of the tasks of one label.
-func (c *scrape) taskGauges(s *series, g *group) {
-	p := c.pairsOf(s)
-	for i := range taskStates {
-		c.sendWith(taskState, i, float64(g.states[i]), p.states[i])
+// taskGauges sends what the snapshot says of the tasks of each label that has any.
+func (c *scrape) taskGauges() {
+	gauges := func(id metric, of []variant, value func(r *row, i int) (float64, bool)) {
+		c.column(id, of, func(r *row, i int) (v float64, ok bool) {
+			if r.count > 0 {
+				v, ok = value(r, i)
+			}
+			return v, ok
+		})
 	}
-	for i, n := range g.restart {
-		if n > 0 {
-			c.sendWith(taskPolicy, i, float64(n), p.restart[i])
+	gauges(taskState, c.pairs.states, func(r *row, i int) (float64, bool) { return float64(r.states[i]), true })
+	gauges(taskPolicy, c.pairs.restart, func(r *row, i int) (float64, bool) { return float64(r.restart[i]), r.restart[i] > 0 })
+	gauges(taskInterval, plain, func(r *row, _ int) (float64, bool) { return r.interval.Seconds(), r.periodic })
+	gauges(taskReady, plain, func(r *row, _ int) (float64, bool) { return float64(r.ready), true })
+	gauges(taskFailures, plain, func(r *row, _ int) (float64, bool) { return float64(r.failures), true })
+	gauges(taskBackoffDelay, plain, func(r *row, _ int) (float64, bool) { return r.delay.Seconds(), true })
+	// An age computed from 0 would be that of the epoch.
+	gauges(taskAdded, plain, func(r *row, _ int) (float64, bool) { return unixSeconds(r.added), !r.added.IsZero() })
+	gauges(taskLastSuccess, plain, func(r *row, _ int) (float64, bool) { return unixSeconds(r.lastSuccess), !r.lastSuccess.IsZero() })
+	gauges(taskNextStart, plain, func(r *row, _ int) (float64, bool) { return unixSeconds(r.nextStart), !r.nextStart.IsZero() })
+	gauges(taskAttemptStart, plain, func(r *row, _ int) (float64, bool) { return unixSeconds(r.attemptStart), !r.attemptStart.IsZero() })
+}
+
+// taskCounters sends what events counted for each label.
+func (c *scrape) taskCounters() {
+	c.column(taskAttempts, c.pairs.results, func(r *row, i int) (float64, bool) { return float64(r.series.attempts[results[i]].Load()), true })
+	for _, v := range c.pairs.results {
+		for i := range c.rows {
+			if t := c.timerOf(c.rows[i].series, results[v.i]); t != nil {
+				c.out = append(c.out, t)
+			}
 		}
 	}
-	if g.periodic {
-		c.sendWith(taskInterval, 0, g.interval.Seconds(), p.task)
-	}
-	c.sendWith(taskReady, 0, float64(g.ready), p.task)
-	c.sendWith(taskFailures, 0, float64(g.failures), p.task)
-	c.sendWith(taskBackoffDelay, 0, g.delay.Seconds(), p.task)
-	c.timestampWith(taskAdded, g.added, p.task)
-	c.timestampWith(taskLastSuccess, g.lastSuccess, p.task)
-	c.timestampWith(taskNextStart, g.nextStart, p.task)
-	c.timestampWith(taskAttemptStart, g.attemptStart, p.task)
+	c.column(taskRestarts, c.pairs.causes, func(r *row, i int) (float64, bool) {
+		n := r.series.restarts[restartCauses[i]].Load()
+		return float64(n), n > 0 || restartCauses[i] != taskvisor.BackoffTriggered // nobody takes the wheel of most
+	})
+	c.column(taskGaveUp, c.pairs.outcomes, func(r *row, i int) (float64, bool) {
+		n := r.series.gaveUp[gaveUp[i]].Load()
+		return float64(n), n > 0
+	})
+	c.column(taskBackoffSeconds, plain, func(r *row, _ int) (float64, bool) { return r.series.backoffShown.Seconds(), true })
 }
 
-// taskCounters sends what events counted for one label.
-func (c *scrape) taskCounters(s *series) {
-	p := c.pairsOf(s)
-	for _, r := range results {
-		c.count(taskAttempts, int(r), s, float64(s.attempts[r].Load()), p.attempts[r])
-		t := s.timers[r].Load()
-		if t == nil && r == taskvisor.ResultSuccess {
-			t = c.timer(s, r, c.life.config) // rate() of successes is what people look at first
-		}
-		if t != nil {
-			c.put(taskDuration, int(r), p.attempts[r], t)
-		}
+// timerOf returns the histogram of a result; nil if there is none yet. That of successes
+// is always there: their rate is what people look at first.
+func (c *scrape) timerOf(s *series, r taskvisor.ResultKind) *timer {
+	if t := s.timers[r].Load(); t != nil || r != taskvisor.ResultSuccess {
+		return t
 	}
-	for _, b := range restartCauses {
-		if n := s.restarts[b].Load(); n > 0 || b != taskvisor.BackoffTriggered { // nobody takes the wheel of most
-			c.count(taskRestarts, int(b), s, float64(n), p.restarts[b])
-		}
-	}
-	for _, o := range gaveUp {
-		if n := s.gaveUp[o].Load(); n > 0 {
-			c.count(taskGaveUp, int(o), s, float64(n), p.gaveUp[o])
-		}
-	}
-}
-
-// pairsOf returns the label pairs of a task's series, made when the first scrape
-// sees them.
-func (c *scrape) pairsOf(s *series) *taskPairs {
-	p := s.pairs.Load()
-	if p == nil {
-		p = c.pairs.of(s.label)
-		s.pairs.Store(p)
-	}
-	return p
-}
-
-// sendWith is for gauges of which there are many: label pairs that exist already
-// make it half as dear.
-func (c *scrape) sendWith(id metric, variant int, v float64, labels []*dto.LabelPair) {
-	c.put(id, variant, labels, newSample(c.descs[id], v, labels))
-}
-
-// count is sendWith for counters of a task.
-func (c *scrape) count(id metric, variant int, s *series, v float64, labels []*dto.LabelPair) {
-	c.put(id, variant, labels, &sample{desc: c.descs[id], created: s.created, labels: labels, value: v})
-}
-
-// timestampWith sends nothing for a zero time; see timestamp.
-func (c *scrape) timestampWith(id metric, t time.Time, labels []*dto.LabelPair) {
-	if !t.IsZero() {
-		c.sendWith(id, 0, unixSeconds(t), labels)
-	}
+	return c.timer(s, r, c.life.config)
 }

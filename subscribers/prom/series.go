@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	dto "github.com/prometheus/client_model/go"
 	"github.com/taskvisor/taskvisor-go/taskvisor"
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
@@ -35,10 +36,12 @@ type series struct {
 	gaveUp   [outcomeCount]atomic.Uint64
 	backoff  atomic.Int64 // nanoseconds of delays that have ended
 	timers   [resultCount]atomic.Pointer[timer]
-	pairs    atomic.Pointer[taskPairs] // nil before the first scrape
 
 	// Of scrapes alone, guarded by the source's scraping.
-	backoffShown time.Duration // what the latest one said: a counter never goes back
+	pair         *dto.LabelPair // of the label; nil before the first
+	row          int            // in the latest one, if it is there
+	backoffEnded time.Duration  // backoff, before the latest one looked at the tasks
+	backoffShown time.Duration  // what the latest one said: a counter never goes back
 }
 
 // label is a value of the label task that somebody asked for, whether it has series of
@@ -57,6 +60,22 @@ type label struct {
 	seen    uint64    // attempts at the latest scrape
 	pace    float64   // attempts between scrapes, older ones counting less
 	failing bool      // a task of it fails
+
+	found sighting // by the scrape that is going on; guarded by the source's scraping
+}
+
+// sighting is what a scrape finds the tasks of a label doing.
+type sighting struct {
+	tasks    int
+	attempts uint64 // that have ended
+	failing  bool
+}
+
+func (f *sighting) add(t *taskvisor.TaskStatus) {
+	r := &t.Results
+	f.tasks++
+	f.attempts += r.Success + r.Failure + r.Fatal + r.Timeout + r.Panic + r.Canceled
+	f.failing = f.failing || t.Streak > 0
 }
 
 // labelSet holds the labels in use and those in their grace.
@@ -218,15 +237,13 @@ func (ls *labelSet) get(text string, now time.Time) *label {
 	return ls.getLocked(text, now)
 }
 
-// backoffs returns the time in backoff of each series, as far as it has ended.
-func (ls *labelSet) backoffs() map[*series]time.Duration {
+// backoffs notes the time in backoff of each series, as far as it has ended.
+func (ls *labelSet) backoffs() {
 	ls.mu.Lock()
 	defer ls.mu.Unlock()
-	all := make(map[*series]time.Duration, ls.owners+1)
 	for _, l := range ls.byText {
 		if l.own != nil {
-			all[l.own] = time.Duration(l.own.backoff.Load())
+			l.own.backoffEnded = time.Duration(l.own.backoff.Load())
 		}
 	}
-	return all
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
 	"github.com/taskvisor/taskvisor-go/taskvisor"
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
@@ -30,7 +31,7 @@ type source struct {
 	created time.Time // when counting began
 	descs   [metricCount]*prometheus.Desc
 	pairs   *pairTable
-	info    prometheus.Metric // build_info
+	build   []*dto.LabelPair // labels of build_info
 	labels  labelSet
 	gates   gateSet
 	leases  leaseSet
@@ -109,7 +110,7 @@ func newSource(c *config, first taskvisor.Snapshot) *source {
 	s.labels.begin, s.labels.byText = first.Time, make(map[string]*label)
 	s.gates.source = s
 	version, goVersion := versions()
-	s.info = newSample(s.descs[buildInfo], 1, s.pairs.joined(pair("version", version), pair("go_version", goVersion)))
+	s.build = s.pairs.joined(pair("version", version), pair("go_version", goVersion))
 	return s
 }
 
