@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	dto "github.com/prometheus/client_model/go"
 
@@ -26,10 +27,20 @@ type scraped struct {
 }
 
 // newScraped registers n periodic tasks, each of which has succeeded once; every
-// tenth fails and is in backoff.
-func newScraped(n int, opts ...promsub.Option) (*scraped, error) {
+// tenth fails and is in backoff. Their metrics are in a registry or, with beside set,
+// beside one that has the Go runtime's.
+func newScraped(n int, beside bool, opts ...promsub.Option) (*scraped, error) {
 	reg := prometheus.NewRegistry()
-	sup, err := taskvisor.New(taskvisor.WithSubscriber(promsub.New(reg, opts...)))
+	if err := reg.Register(collectors.NewGoCollector()); err != nil {
+		return nil, err
+	}
+	var gather prometheus.Gatherer = reg
+	sub := promsub.New(reg, opts...)
+	if beside {
+		sub = promsub.New(nil, opts...)
+		gather = sub.Gatherer(reg)
+	}
+	sup, err := taskvisor.New(taskvisor.WithSubscriber(sub))
 	if err != nil {
 		return nil, err
 	}
@@ -37,7 +48,7 @@ func newScraped(n int, opts ...promsub.Option) (*scraped, error) {
 	if err := sup.Start(ctx); err != nil {
 		return nil, err
 	}
-	s := &scraped{sup, reg, promhttp.HandlerFor(reg, promhttp.HandlerOpts{})}
+	s := &scraped{sup, gather, promhttp.HandlerFor(gather, promhttp.HandlerOpts{})}
 	specs := make([]taskvisor.TaskSpec, n)
 	for i, name := range work.Names(n) {
 		fn := func(context.Context) error { return nil }
@@ -95,28 +106,38 @@ func ScrapeRows(tasks int) []rounds.Row {
 	unguarded, n := promsub.WithMaxTasks(tasks+1), max(3, 30_000/tasks)
 	return []rounds.Row{
 		{Name: "Scrape", Title: fmt.Sprintf("scrape of %d tasks", tasks), Op: "scrape", N: n, Sides: []rounds.Side{
-			{Name: "encoding alone", Run: scrapes(tasks, true, "text/plain", "identity", unguarded)},
-			{Name: "taskvisor", Run: scrapes(tasks, false, "text/plain", "identity", unguarded)},
-			{Name: "taskvisor, gzip", Run: scrapes(tasks, false, "text/plain", "gzip", unguarded)},
-			{Name: "taskvisor, protobuf, gzip", Run: scrapes(tasks, false, protobuf, "gzip", unguarded)},
+			{Name: "encoding alone", Run: scrapes(tasks, frozen, "text/plain", "identity", unguarded)},
+			{Name: "taskvisor", Run: scrapes(tasks, registered, "text/plain", "identity", unguarded)},
+			{Name: "taskvisor, Gatherer", Run: scrapes(tasks, gathered, "text/plain", "identity", unguarded)},
+			{Name: "taskvisor, gzip", Run: scrapes(tasks, registered, "text/plain", "gzip", unguarded)},
+			{Name: "taskvisor, protobuf, gzip", Run: scrapes(tasks, registered, protobuf, "gzip", unguarded)},
 		}},
 		{Name: "Guarded", Title: fmt.Sprintf("scrape of %d tasks at the default guard", tasks), Op: "scrape", N: 10 * n, Sides: []rounds.Side{
-			{Name: "taskvisor", Run: scrapes(tasks, false, "text/plain", "identity")},
-			{Name: "taskvisor, gzip", Run: scrapes(tasks, false, "text/plain", "gzip")},
+			{Name: "taskvisor", Run: scrapes(tasks, registered, "text/plain", "identity")},
+			{Name: "taskvisor, Gatherer", Run: scrapes(tasks, gathered, "text/plain", "identity")},
+			{Name: "taskvisor, gzip", Run: scrapes(tasks, registered, "text/plain", "gzip")},
 		}},
 	}
 }
 
-// scrapes reads /metrics n times. With frozen set nobody collects anything: what
-// was gathered once is encoded again and again, which is the part of a scrape
-// that no collector can do anything about.
-func scrapes(tasks int, frozen bool, accept, encoding string, opts ...promsub.Option) func(*rounds.Meter, int) error {
+// way is how the metrics of tasks come onto the page.
+type way int
+
+const (
+	registered way = iota // promsub is in the registry
+	gathered              // promsub.Subscriber.Gatherer, for many tasks
+	frozen                // nobody collects anything: what was gathered once is encoded again and again
+)
+
+// scrapes reads /metrics n times. What a frozen page takes is the part of a scrape that
+// no collector can do anything about.
+func scrapes(tasks int, by way, accept, encoding string, opts ...promsub.Option) func(*rounds.Meter, int) error {
 	return func(m *rounds.Meter, n int) error {
-		s, err := newScraped(tasks, opts...)
+		s, err := newScraped(tasks, by == gathered, opts...)
 		if err != nil {
 			return err
 		}
-		if frozen {
+		if by == frozen {
 			families, err := s.gather.Gather()
 			if err != nil {
 				return errors.Join(err, s.close())

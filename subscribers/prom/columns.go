@@ -17,12 +17,13 @@ var plain = []variant{{}}
 // lies in memory in that order too is read in one go: a quarter of the rest. value reports
 // what to send of a row, if anything.
 func (c *scrape) column(id metric, of []variant, value func(r *row, i int) (float64, bool)) {
+	c.out[id] = make([]prometheus.Metric, 0, len(of)*len(c.rows))
 	for _, v := range of {
 		labels := c.labelling(v)
 		for i := range c.rows {
 			r := &c.rows[i]
 			if x, ok := value(r, v.i); ok {
-				c.out = append(c.out, c.sample(id, x, labels.of(r.series), r.series.created))
+				c.out[id] = append(c.out[id], c.sample(id, x, labels.of(r.series), r.series.created))
 			}
 		}
 	}

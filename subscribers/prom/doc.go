@@ -136,6 +136,9 @@
 // What nobody uses has no series: those of gates, of admission, of leases and of lost
 // events begin with the first use, and say that they were created before.
 //
+// Where thousands of tasks have series of their own, serve [Subscriber.Gatherer] instead
+// of a registry.
+//
 // [WithLeases] names the owners of leases, since no event of a supervisor tells of these:
 // what happens is counted as the owners tell it, who has what is read from them when it
 // is scraped. taskvisor_lease_margin_seconds is the least since the last scrape but one,

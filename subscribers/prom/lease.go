@@ -194,7 +194,7 @@ func (c *scrape) leased() {
 	for _, r := range lossReasons {
 		c.send(leaseLost, float64(c.leases.lost[r].Load()), pair("reason", r.String()))
 	}
-	c.out = append(c.out, c.renewals())
+	c.out[leaseRenew] = append(c.out[leaseRenew], c.renewals())
 	if l := c.leases.take(); l.known {
 		c.send(leaseMargin, l.d.Seconds())
 	}

@@ -9,6 +9,9 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
+// page is what a scrape has to send, by family. What tasks have is in order.
+type page [metricCount][]prometheus.Metric
+
 // scrape is one pass over one snapshot.
 type scrape struct {
 	*source
@@ -18,7 +21,7 @@ type scrape struct {
 	byID    map[taskvisor.TaskID]*label // of the tasks; nil where no leases are asked for
 	created *timestamppb.Timestamp
 	rows    []row // of tasks, by the names of their labels
-	out     []prometheus.Metric
+	out     *page
 
 	// Room for what is made next.
 	gauges   []gaugeSample
@@ -29,29 +32,30 @@ type scrape struct {
 // collect reads everything first, in short locked steps, and sends afterwards,
 // when a slow reader can hold up nobody.
 func (s *source) collect(l *life, ch chan<- prometheus.Metric) {
-	for _, m := range s.read(l) {
-		ch <- m
+	for _, family := range s.read(l) {
+		for _, m := range family {
+			ch <- m
+		}
 	}
 }
 
-func (s *source) read(l *life) []prometheus.Metric {
+func (s *source) read(l *life) *page {
 	s.scraping.Lock()
 	defer s.scraping.Unlock()
 	// What has been waited is read before what is being waited: a backoff that ends
 	// meanwhile is not counted twice.
 	s.labels.backoffs()
-	c := scrape{source: s, life: l, snap: l.snapshot(), created: timestamppb.New(s.created)}
+	c := scrape{source: s, life: l, snap: l.snapshot(), created: timestamppb.New(s.created), out: new(page)}
 	sum, ok := s.shown(l, &c.snap)
 	if !ok {
-		return nil
+		return c.out
 	}
 	c.sum = sum
 	found := c.find()
 	s.labels.pace()
 	c.group(found, s.labels.scrape(c.snap.Time))
-	c.out = make([]prometheus.Metric, 0, 64+24*len(c.rows))
 
-	c.out = append(c.out, c.sample(buildInfo, 1, s.build, nil))
+	c.out[buildInfo] = append(c.out[buildInfo], c.sample(buildInfo, 1, s.build, nil))
 	c.supervisor()
 	c.totals()
 	c.counts()
@@ -64,7 +68,7 @@ func (s *source) read(l *life) []prometheus.Metric {
 
 // send is for series of which there are few.
 func (c *scrape) send(id metric, v float64, labels ...*dto.LabelPair) {
-	c.out = append(c.out, c.sample(id, v, c.pairs.joined(labels...), c.created)) // as old as what counts
+	c.out[id] = append(c.out[id], c.sample(id, v, c.pairs.joined(labels...), c.created)) // as old as what counts
 }
 
 // timestamp sends nothing for a zero time: an age computed from 0 would be that
@@ -128,7 +132,8 @@ func (c *scrape) totals() {
 	c.send(stuckAttempts, float64(stuck))
 	c.send(abandonedAttempts, float64(count[taskvisor.StateAbandoned]+c.snap.Released))
 	for _, g := range c.gates.all() {
-		c.out = append(c.out, c.sample(gateWaiting, float64(waiting[g]), g.labels, nil), g.wait)
+		c.out[gateWaiting] = append(c.out[gateWaiting], c.sample(gateWaiting, float64(waiting[g]), g.labels, nil))
+		c.out[gateWait] = append(c.out[gateWait], g.wait)
 	}
 }
 
@@ -150,7 +155,7 @@ func (c *scrape) admission() {
 	if wait == nil {
 		return
 	}
-	c.out = append(c.out, wait)
+	c.out[admissionWait] = append(c.out[admissionWait], wait)
 	for _, p := range admissions {
 		used := false
 		for _, v := range verdicts {

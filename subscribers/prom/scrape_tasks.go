@@ -158,7 +158,7 @@ func (c *scrape) taskCounters() {
 	for _, v := range c.pairs.results {
 		for i := range c.rows {
 			if t := c.timerOf(c.rows[i].series, results[v.i]); t != nil {
-				c.out = append(c.out, t)
+				c.out[taskDuration] = append(c.out[taskDuration], t)
 			}
 		}
 	}
