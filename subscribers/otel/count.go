@@ -170,7 +170,7 @@ func (m *metrics) restart(ctx context.Context, t *task, e *taskvisor.Event) {
 	if e.Source == taskvisor.BackoffFailure || e.Source == taskvisor.BackoffRequested && e.Err != nil {
 		t.startBackoff(e.Time, e.Delay) // an interval is no backoff
 	}
-	m.add(ctx, taskRestarts, e, m.keys.task.String(labelOf(e)), m.keys.restartCause.String(e.Source.String()))
+	m.tallies[taskRestarts].Add(ctx, 1, t.restartsOf(m, e)...)
 }
 
 func (m *metrics) removed(ctx context.Context, t *task, e *taskvisor.Event) {
@@ -224,6 +224,18 @@ func (t *task) seriesOf(m *metrics, e *taskvisor.Event) series {
 		t.series[e.Result] = of
 	}
 	return of
+}
+
+// restartsOf returns the options for a restart. Those of the latest cause are kept: a
+// healthy task has one for ever.
+func (t *task) restartsOf(m *metrics, e *taskvisor.Event) []metric.AddOption {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.restarts == nil || t.cause != e.Source {
+		t.cause, t.restarts = e.Source, []metric.AddOption{metric.WithAttributeSet(attribute.NewSet(
+			m.keys.supervisor.String(e.Supervisor), m.keys.task.String(labelOf(e)), m.keys.restartCause.String(e.Source.String())))}
+	}
+	return t.restarts
 }
 
 // waiting is what a task waits for, as far as it is counted.

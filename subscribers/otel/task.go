@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/taskvisor/taskvisor-go/taskvisor"
@@ -23,17 +24,19 @@ const (
 type task struct {
 	owner *Subscriber
 
-	mu      sync.Mutex // guards the fields below
-	shape   *shape     // nil before the first attempt that has spans
-	open    *attempt   // nil between attempts
-	first   trace.SpanContext
-	prev    trace.SpanContext // the latest attempt
-	own     extent            // of the trace that prev belongs to
-	caller  extent            // of the submitter's trace, with WithCallerAsParent
-	moved   bool              // prev was kept for the task that replaced this one
-	gone    bool              // it was removed before its first attempt began
-	series  map[taskvisor.ResultKind]series
-	waiting waiting
+	mu       sync.Mutex // guards the fields below
+	shape    *shape     // nil before the first attempt that has spans
+	open     *attempt   // nil between attempts
+	first    trace.SpanContext
+	prev     trace.SpanContext // the latest attempt
+	own      extent            // of the trace that prev belongs to
+	caller   extent            // of the submitter's trace, with WithCallerAsParent
+	moved    bool              // prev was kept for the task that replaced this one
+	gone     bool              // it was removed before its first attempt began
+	series   map[taskvisor.ResultKind]series
+	cause    taskvisor.BackoffSource // of the latest restart
+	restarts []metric.AddOption      // for others of that cause
+	waiting  waiting
 }
 
 // shape is what all spans of a task share. It never changes.
