@@ -79,8 +79,13 @@ func (a *attempt) spawn() {
 func (a *attempt) loop() {
 	defer a.handOver()
 	pprof.SetGoroutineLabels(a.t.label) // without the lock: made before, and kept until the attempt has ended
-	if a.step == stepBrackets && len(a.t.sup.fan.brackets) > 0 {
-		growStack(0)
+	if a.step == stepBrackets {         // nothing has been called yet
+		switch f := &a.t.sup.fan; {
+		case len(f.brackets) > 0:
+			growStack(0)
+		case len(f.inline) > 0:
+			growStackHalf(0)
+		}
 	}
 	for a.step != stepDone {
 		a.take()
@@ -94,6 +99,16 @@ func (a *attempt) loop() {
 //go:noinline
 func growStack(i int) byte {
 	var room [5 << 10]byte
+	room[i] = 1
+	return room[i/2]
+}
+
+// growStackHalf makes it 4 KB, which inline subscribers need without brackets: a third of
+// an attempt with metrics alone.
+//
+//go:noinline
+func growStackHalf(i int) byte {
+	var room [2 << 10]byte
 	room[i] = 1
 	return room[i/2]
 }
