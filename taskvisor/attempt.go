@@ -79,7 +79,7 @@ func (a *attempt) spawn() {
 func (a *attempt) loop() {
 	defer a.handOver()
 	pprof.SetGoroutineLabels(a.t.label) // without the lock: made before, and kept until the attempt has ended
-	if a.step == stepBrackets {         // nothing has been called yet
+	if a.step == stepBrackets {
 		switch f := &a.t.sup.fan; {
 		case len(f.brackets) > 0:
 			growStack(0)
