@@ -5,7 +5,7 @@ import (
 	"runtime"
 	"testing"
 	"testing/synctest"
-	"weak"
+	"unsafe"
 
 	"github.com/taskvisor/taskvisor-go/taskvisor/internal/bus"
 )
@@ -200,23 +200,20 @@ func TestNothingPilesUpBehindAnItem(t *testing.T) {
 	was := *hung.Next()
 	lagging.Next()
 	const n = 100_000
-	first := make([]weak.Pointer[int], 0, n)
+	heap := func() int64 {
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return int64(m.HeapAlloc)
+	}
+	before := heap()
 	for range n {
 		place, _ := b.Next(false)
-		ptr := new(int)
-		first = append(first, weak.Make(ptr))
-		*place = item{label: 2, ptr: ptr}
+		*place = item{label: 2}
 		b.Done()
 	}
-	runtime.GC()
-	kept := 0
-	for _, p := range first {
-		if p.Value() != nil {
-			kept++
-		}
-	}
-	if most := 1000 + 3*256; kept > most {
-		t.Errorf("%d of %d items are kept for readers that may fall 1000 behind", kept, n)
+	if kept, most := heap()-before, int64((1000+4*256)*unsafe.Sizeof(item{})); kept > 2*most {
+		t.Errorf("%d bytes are kept of %d items for readers that may fall 1000 behind, which is %d bytes", kept, n, most)
 	}
 	if next := hung.Next(); next.label != report || was.n != 1 {
 		t.Errorf("after %+v comes %+v", was, *next)
