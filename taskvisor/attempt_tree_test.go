@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"runtime/metrics"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -179,5 +180,34 @@ func TestResultOfATreeWithoutEnd(t *testing.T) {
 			o := r.run(taskvisor.Once("a", func(context.Context) error { return err }))
 			same(r, "outcome", o.Kind, taskvisor.OutcomeFailed)
 		})
+	}
+}
+
+// watched is an error whose tree never ends, and which sees how large stacks become.
+type watched struct {
+	asked   *int
+	largest *uint64
+}
+
+func (watched) Error() string { return "watched" }
+func (e watched) Unwrap() []error {
+	if *e.asked++; *e.asked%(1<<18) == 0 {
+		sample := []metrics.Sample{{Name: "/memory/classes/heap/stacks:bytes"}}
+		metrics.Read(sample)
+		*e.largest = max(*e.largest, sample[0].Value.Uint64())
+	}
+	return []error{e}
+}
+
+// A tree is walked on a small stack, however deep it is: where a collection of garbage sees
+// a large one, all goroutines that begin after it get megabytes.
+func TestDeepTreesNeedNoStack(t *testing.T) {
+	var asked int
+	var largest uint64
+	inRoom(t, func(r *room) {
+		r.run(taskvisor.Once("a", func(context.Context) error { return watched{&asked, &largest} }))
+	})
+	if asked < 1<<18 || largest > 32<<20 {
+		t.Errorf("asked %d times, %d MB of stacks", asked, largest>>20)
 	}
 }
