@@ -106,7 +106,7 @@ func (e *ending) inspect(err error) {
 				return // it contains itself, and would never end
 			}
 			var more []error
-			if err, more = e.step(err); len(more) > 0 {
+			if more, err = e.step(err); len(more) > 0 {
 				branches = append(branches, more)
 			}
 		}
@@ -124,7 +124,7 @@ func (e *ending) inspect(err error) {
 }
 
 // step looks at one error, and returns what it wraps.
-func (e *ending) step(err error) (next error, branches []error) {
+func (e *ending) step(err error) (branches []error, next error) {
 	switch x := err.(type) {
 	case *spokenError:
 		e.quiet(x.err)
@@ -135,9 +135,9 @@ func (e *ending) step(err error) (next error, branches []error) {
 	e.look(err)
 	switch x := err.(type) {
 	case interface{ Unwrap() error }:
-		return x.Unwrap(), nil
-	case interface{ Unwrap() []error }:
 		return nil, x.Unwrap()
+	case interface{ Unwrap() []error }:
+		return x.Unwrap(), nil
 	}
 	return nil, nil
 }
