@@ -33,8 +33,8 @@ bench: ## the benchmarks of the core, six rounds, for benchstat
 bench-peers: ## us, bare Go and the peers on the same work, 20 minutes
 	cd benchmarks && export GOWORK=off && go run ./cmd/bench && (cd dskit && go run .) && go run ./cmd/page
 
-fuzz: ## every fuzz target, half a minute each
-	FUZZ_TOTAL=$${FUZZ_TOTAL:-3600} .ci/run fuzz
+fuzz: ## a million inputs for each fuzz target, an hour
+	FUZZ=$${FUZZ:-1000000} .ci/run fuzz
 
 soak: ## five minutes of random faults; SOAK=1h for more
 	SOAK=$${SOAK:-5m} .ci/run soak
