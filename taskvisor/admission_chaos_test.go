@@ -145,9 +145,10 @@ func (c *chaos) caller(rng *rand.Rand, id int) {
 	}
 }
 
-// spec makes a task of a random temper.
+// spec makes a task of a random temper. Its work takes time: in a bubble none passes while
+// anybody runs, so that a task without interval and floor would else go on for ever.
 func (c *chaos) spec(rng *rand.Rand, name string, key int) taskvisor.TaskSpec {
-	work, late := time.Duration(rng.IntN(60))*time.Millisecond, time.Duration(rng.IntN(120))*time.Millisecond
+	work, late := time.Duration(1+rng.IntN(60))*time.Millisecond, time.Duration(rng.IntN(120))*time.Millisecond
 	temper := rng.IntN(7)
 	body := func(ctx context.Context) error {
 		if c.inside[key].Add(1) > 1 {
