@@ -21,10 +21,8 @@ type attempt struct {
 	std atomic.Pointer[stdCtx] // the context that somebody has looked at; nil: nobody has
 
 	// Fixed when it is made.
-	streak   int
-	delay    time.Duration
-	waited   time.Duration
-	previous ResultKind
+	past   past
+	waited time.Duration
 
 	step     step      // the goroutine's own, as end and brackets
 	brackets *brackets // nil: there are none
@@ -55,10 +53,7 @@ const (
 // newAttempt makes the attempt that has just been let in.
 func (t *task) newAttempt() *attempt {
 	t.labelLocked()
-	a := &attempt{t: t, number: t.m.Attempt() + 1, streak: t.m.Streak(), waited: t.m.Waited()}
-	if a.number > 1 {
-		a.previous, a.delay = ResultKind(t.m.Result()), t.m.Delay()
-	}
+	a := &attempt{t: t, number: t.m.Attempt() + 1, past: t.pastLocked(), waited: t.m.Waited()}
 	if t.x != nil {
 		t.x.value, t.x.note = nil, "" // of the attempt before
 	}
@@ -259,12 +254,8 @@ func (a *attempt) resultLocked(now life.Time) {
 	}
 	switch ResultKind(t.m.Result()) {
 	case ResultTimeout:
-		p := &t.pol.Policy
-		timeout := &TimeoutError{Timeout: p.Timeout, Err: a.end.err}
-		if t.m.Silent() {
-			timeout.Timeout, timeout.Idle = p.Idle, true
-		}
-		a.end.err, a.end.text = timeout, timeout.Error()
+		timeout := &TimeoutError{Timeout: t.limitLocked(), Idle: t.m.Silent(), Err: a.end.err}
+		a.end.err, a.end.text = timeout, cutText(timeout.text(a.end.text), maxErrorText)
 	case ResultCanceled:
 		if a.end.err == nil { // interrupted, and returned nil
 			a.end.err = because(ErrInterrupted, a.why)

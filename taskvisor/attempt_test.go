@@ -228,6 +228,35 @@ func TestResultClassifiesWithoutLock(t *testing.T) {
 	})
 }
 
+// So does the text of what a body returns past its timeout, which is bounded like others.
+func TestTimeoutReadsErrorsWithoutLock(t *testing.T) {
+	inRoom(t, func(r *room) {
+		var asked int
+		var h *taskvisor.Handle
+		long := textFunc(func() string {
+			asked++
+			h.Status()
+			r.sup.Snapshot()
+			return "unruly " + strings.Repeat("x", 5000)
+		})
+		h = r.add(taskvisor.Once("a", func(ctx context.Context) error { <-ctx.Done(); return long }, taskvisor.WithTimeout(time.Second)))
+		o := r.end(h)
+		if r.trace("a", "A S T ✗ E D"); asked == 0 || !errors.Is(o.Err, taskvisor.ErrAttemptTimeout) {
+			t.Errorf("asked %d times: %v", asked, o.Err)
+		}
+		for _, text := range []string{h.Status().LastError, r.sup.Snapshot().Recent[0].Error} {
+			if !strings.HasPrefix(text, "attempt timed out after 1s: unruly xxx") || len(text) > 1<<10+len("…") {
+				t.Errorf("%d bytes: %.60s", len(text), text)
+			}
+		}
+	})
+}
+
+// textFunc is an error with a text that is made when it is asked for.
+type textFunc func() string
+
+func (f textFunc) Error() string { return f() }
+
 // goroutine returns the caller's "goroutine N".
 func goroutine() string {
 	buf := make([]byte, 64)

@@ -89,22 +89,33 @@ func (a *attempt) result() Result {
 
 // describeLocked describes the attempt that a is.
 func (a *attempt) describeLocked() Attempt {
-	d := a.t.describeLocked(a.number)
-	d.Streak, d.Previous, d.Delay, d.PermitWait = a.streak, a.previous, a.delay, a.waited
+	d := a.t.describeLocked(a.number, a.past)
+	d.PermitWait = a.waited
 	if a.start != 0 {
 		d.Started = a.t.sup.calendar(time.Now()).wall(a.start)
 	}
 	return d
 }
 
-// describeLocked describes the attempt of that number, which is about to begin.
-func (t *task) describeLocked(number int) Attempt {
-	a := Attempt{Supervisor: t.sup.cfg.name, Task: t.name, Kind: t.pol.kind, TaskID: t.id, Number: number,
-		Spec: t.shownSpec(), task: t}
-	if number > 1 {
-		a.Previous, a.Delay = ResultKind(t.m.Result()), t.m.Delay()
-		a.Streak = t.m.Streak()
+// past is what an attempt says of those before it.
+type past struct {
+	streak   int
+	previous ResultKind
+	delay    time.Duration
+}
+
+// pastLocked is that of the attempt which comes next.
+func (t *task) pastLocked() (p past) {
+	if t.m.Attempt() > 0 {
+		p = past{t.m.Streak(), ResultKind(t.m.Result()), t.m.Delay()}
 	}
+	return p
+}
+
+// describeLocked describes the attempt of that number.
+func (t *task) describeLocked(number int, p past) Attempt {
+	a := Attempt{Supervisor: t.sup.cfg.name, Task: t.name, Kind: t.pol.kind, TaskID: t.id, Number: number,
+		Streak: p.streak, Previous: p.previous, Delay: p.delay, Spec: t.shownSpec(), task: t}
 	if x := t.sub; x != nil {
 		a.Slot, a.Admission, a.Replaced, a.SlotWait = x.slot, x.admission, x.replaced, x.waited
 	}

@@ -27,8 +27,14 @@ func (h *Handle) RunNow(cause error) bool {
 // [ResultCanceled], and counts in no streak. A delay ends as with [Handle.RunNow]. It
 // reports false if the attempt is being cancelled already, the task waits at a gate, or
 // has been stopped.
-func (h *Handle) Interrupt(cause error) bool {
+func (h *Handle) Interrupt(cause error) bool { return h.interrupt(cause, true) }
+
+// interrupt ends a delay only if it is to.
+func (h *Handle) interrupt(cause error, delay bool) bool {
 	return h.do(cause, func(now life.Time) life.Effects {
+		if !delay && h.m.Phase() == life.Delayed {
+			return 0
+		}
 		e := h.m.Interrupt(now)
 		if e&life.Cancel != 0 && h.run != nil {
 			h.run.why = cause
@@ -51,20 +57,21 @@ func (h *Handle) Resume(cause error) bool {
 // PauseAll pauses every task that is registered, and returns how many of them were not
 // paused before.
 func (s *Supervisor) PauseAll(cause error) (n int) {
-	for _, t := range s.reg.list() {
-		if t.h.Pause(cause) {
-			n++
-		}
-	}
-	return n
+	return s.each(func(h *Handle) bool { return h.Pause(cause) })
 }
 
 // ResumeAll resumes every task that is paused, and returns how many.
 func (s *Supervisor) ResumeAll(cause error) (n int) {
-	for _, t := range s.reg.list() {
-		if t.h.Resume(cause) {
+	return s.each(func(h *Handle) bool { return h.Resume(cause) })
+}
+
+// each returns how many tasks are changed.
+func (s *Supervisor) each(change func(*Handle) bool) (n int) {
+	tasks := s.reg.list()
+	inTurn(len(tasks), func(i int) {
+		if change(tasks[i].h) {
 			n++
 		}
-	}
+	})
 	return n
 }

@@ -19,14 +19,22 @@ type TimeoutError struct {
 
 // Error names the timeout and what the body made of it.
 func (e *TimeoutError) Error() string {
+	if e.Err == nil {
+		return e.text("")
+	}
+	return e.text(e.Err.Error())
+}
+
+// text is Error where that of Err is known: it is not asked for under a lock.
+func (e *TimeoutError) text(of string) string {
 	text := "attempt timed out after " + e.Timeout.String()
 	if e.Idle {
-		text = "attempt timed out after " + e.Timeout.String() + " without a sign of life"
+		text += " without a sign of life"
 	}
 	if e.Err == nil || e.Err == error(ErrAttemptTimeout) || e.Err == context.DeadlineExceeded { // would say it twice
 		return text
 	}
-	return fmt.Sprintf("%s: %v", text, e.Err)
+	return text + ": " + of
 }
 
 // Unwrap returns ErrAttemptTimeout and the body's error.

@@ -51,3 +51,36 @@ func endOf(t *testing.T, sup *taskvisor.Supervisor, spec taskvisor.TaskSpec) wea
 	}
 	return weak.Make(h)
 }
+
+// An inner supervisor that ended with a body left running is kept until that is back: by
+// then, or at the latest when the next one begins, the outer one has forgotten it.
+func TestInnerSupervisorsAreForgotten(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		outer := newSupervisor(t) // without a recorder, which would keep the errors that name the tasks
+		var inners []weak.Pointer[taskvisor.Supervisor]
+		h := addTo(t, outer, taskvisor.Restartable("host", func(ctx context.Context) error {
+			inner, err := taskvisor.New(taskvisor.WithGrace(0), taskvisor.WithSubscriber(taskvisor.Discard))
+			if err != nil {
+				return err
+			}
+			inners = append(inners, weak.Make(inner))
+			ctx, cancel := context.WithTimeout(ctx, time.Second)
+			defer cancel()
+			return inner.Run(ctx, taskvisor.Once("late", func(context.Context) error { time.Sleep(2 * time.Second); return nil }))
+		}, taskvisor.ConstantBackoff(time.Minute)))
+		time.Sleep(10*time.Minute + 30*time.Second)
+		kept := 0
+		for range 3 {
+			runtime.GC()
+		}
+		for _, w := range inners {
+			if w.Value() != nil {
+				kept++
+			}
+		}
+		if len(inners) < 9 || kept > 2 {
+			t.Errorf("%d of %d inner supervisors are kept", kept, len(inners))
+		}
+		h.Stop()
+	})
+}

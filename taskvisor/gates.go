@@ -13,6 +13,7 @@ type doors struct {
 	gates   []Gate // to be entered before an attempt begins; fixed
 	entered int    // gates entered, the first of the task's
 	number  int    // of the attempt they were entered for
+	past    past   // as they were shown it
 	walking bool   // somebody is calling gates
 	asked   bool   // the gate behind those entered has said no, and is to be left too
 	waiting bool   // for its ready
@@ -82,15 +83,15 @@ func (t *task) walkLocked(on bool) {
 	t.doors.walking = on
 }
 
-// leaveOwn leaves the supervisor's own limit, which is the last of n gates. Unlike
-// the others it calls nobody's code, so that a task need not have ended for it.
-func (t *task) leaveOwn(n int) int {
-	limit := t.sup.limit
-	if n < len(t.doors.gates) || limit == nil {
-		return n
+// leaveOwn leaves the supervisor's own limit, if it is the last of the gates that are to
+// be left. Unlike the others that calls nobody's code, so that a task need not have ended
+// for it; whoever can enter now is told later, since that may.
+func (e *effects) leaveOwn() {
+	t, limit := e.t, e.t.sup.limit
+	if e.doors == len(t.doors.gates) && limit != nil {
+		e.told = append(e.told, limit.queue.Leave(uint64(t.id))...)
+		e.doors--
 	}
-	limit.queue.Leave(uint64(t.id))
-	return n - 1
 }
 
 // enter begins to ask the gates, unless somebody does or is to.
@@ -102,7 +103,7 @@ func (t *task) enter() {
 	}
 	t.mu.Unlock()
 	if begin {
-		t.walk()
+		t.walk(0)
 	}
 }
 
@@ -112,7 +113,7 @@ func (t *task) leaveGates(n int) {
 		return
 	}
 	t.mu.Lock()
-	a := t.describeLocked(t.doors.number)
+	a := t.describeLocked(t.doors.number, t.doors.past)
 	t.mu.Unlock()
 	for n > 0 {
 		n--
@@ -125,11 +126,8 @@ func (t *task) leaveGate(i int, a Attempt) {
 	returned := false
 	defer func() {
 		if !returned {
-			exiting := t.sup.fan.containGate(t.doors.gates[i], recover())
-			if exiting && i > 0 { // the caller does not come to the rest
-				background(func() { t.leaveGates(i); t.walk() })
-			} else if exiting {
-				background(t.walk)
+			if t.sup.fan.containGate(t.doors.gates[i], recover()) { // the caller does not come to the rest
+				background(func() { t.walkHere(i) })
 			}
 		}
 	}()
@@ -137,8 +135,19 @@ func (t *task) leaveGate(i int, a Attempt) {
 	returned = true
 }
 
-// walk asks one gate after the other. The caller has set walking.
-func (t *task) walk() {
+// walk leaves the first n gates, and then asks those that the task waits for, one after
+// the other. The caller has set walking. While the supervisor ends, a goroutine of its
+// own does so: no gate can hold up the shutdown, which waits for walkers only so long.
+func (t *task) walk(n int) {
+	if t.sup.fan.closing.Load() {
+		background(func() { t.walkHere(n) })
+		return
+	}
+	t.walkHere(n)
+}
+
+func (t *task) walkHere(n int) {
+	t.leaveGates(n)
 	for t.walkOn() {
 		continue
 	}
@@ -156,6 +165,7 @@ func (t *task) walkOn() bool {
 		return n > 0
 	case d.entered == len(t.doors.gates):
 		t.walkLocked(false)
+		d.name = ""
 		now := t.sup.now()
 		var e effects
 		t.transitionLocked(&e, now, nil, t.m.LetIn(now))
@@ -165,8 +175,8 @@ func (t *task) walkOn() bool {
 	}
 	d.again = false
 	d.turn++
-	d.number = t.m.Attempt() + 1
-	turn, i, a := d.turn, d.entered, t.describeLocked(d.number)
+	d.number, d.past = t.m.Attempt()+1, t.pastLocked()
+	turn, i, a := d.turn, d.entered, t.describeLocked(d.number, d.past)
 	t.mu.Unlock()
 	return t.ask(i, a, func() { t.called(turn) })
 }
@@ -182,7 +192,7 @@ func (t *task) ask(i int, a Attempt, ready func()) (on bool) {
 		exiting := t.sup.fan.containGate(g, recover())
 		time.AfterFunc(gateRest, ready)
 		if on = t.answered(false, "panicked"); on && exiting {
-			background(t.walk)
+			background(func() { t.walkHere(0) })
 		}
 	}()
 	ok := g.Enter(a, ready)
@@ -242,7 +252,7 @@ func (t *task) called(turn uint32) {
 	}
 	t.mu.Unlock()
 	if walk {
-		t.walk()
+		t.walk(0)
 	}
 }
 

@@ -166,6 +166,22 @@ func TestGateIsLeftBehind(t *testing.T) {
 	})
 }
 
+// A task that was let in waits for no gate any more.
+func TestStatusBehindTheGate(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		sup, _ := taskvisortest.Start(t)
+		d := &door{}
+		h := addTo(t, sup, taskvisor.Once("a", untilDone, taskvisor.WithGate(d)))
+		synctest.Wait()
+		same(t, "gate of one that waits", h.Status().Gate, "door")
+		d.set(true)
+		synctest.Wait()
+		st := h.Status()
+		same(t, "state", st.State, taskvisor.StateRunning)
+		same(t, "gate", st.Gate, "")
+	})
+}
+
 // What a gate does wrong is contained, reported, and it is asked again.
 func TestGateIsContained(t *testing.T) {
 	for name, wrong := range map[string]func(){"panic": func() { panic("gate") }, "Goexit": runtime.Goexit} {

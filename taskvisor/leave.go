@@ -10,14 +10,14 @@ import (
 // leave takes a task that is gone out of the supervisor: its name is freed, then its
 // slot; its outcome is made known; TaskRemoved follows, and last what waited for its
 // slot. No code of the user's is called.
-func (t *task) leave() {
+func (t *task) leave(e *effects) {
 	s := t.sup
 	if err := t.essentialEnd(); err != nil {
 		s.requestStop(err, t, false) // first: the end of the last task ends Run
 	}
 	s.reg.free(t)
 	next := s.slots.release(t)
-	t.giveUpTurn()
+	e.told = append(e.told, t.giveUpTurn()...)
 	t.mu.Lock()
 	t.knowLocked()
 	t.record(TaskRemoved, 0, nil) // which tells no duration

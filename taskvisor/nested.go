@@ -3,6 +3,7 @@ package taskvisor
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 )
 
@@ -36,14 +37,32 @@ func (s *Supervisor) waitsForSelf(ctx context.Context) bool {
 	return false
 }
 
-// nest notes that inner runs in the task t.
+// nest notes that inner runs in the task t, and forgets those that have ended since, and
+// whose bodies came back late.
 func (d *shutdown) nest(inner *Supervisor, t *task) {
+	over := d.over()
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	for _, s := range over {
+		delete(d.inner, s)
+	}
 	if d.inner == nil {
 		d.inner = make(map[*Supervisor]*task)
 	}
 	d.inner[inner] = t
+}
+
+// over lists the inner supervisors that have ended and in which nothing runs any more.
+func (d *shutdown) over() (list []*Supervisor) {
+	d.mu.Lock()
+	inner := slices.Collect(maps.Keys(d.inner))
+	d.mu.Unlock()
+	for _, s := range inner { // without the lock, which comes after the tasks'
+		if s.ended() && len(s.running()) == 0 {
+			list = append(list, s)
+		}
+	}
+	return list
 }
 
 // unnest follows when inner has ended and left nothing.
@@ -57,10 +76,7 @@ func (d *shutdown) unnest(inner *Supervisor) {
 // path of the names.
 func (d *shutdown) leftInside() (left []TaskStatus) {
 	d.mu.Lock()
-	inner := make(map[*Supervisor]*task, len(d.inner))
-	for s, t := range d.inner {
-		inner[s] = t
-	}
+	inner := maps.Clone(d.inner)
 	d.mu.Unlock()
 	for s, t := range inner {
 		for _, st := range s.running() {

@@ -6,8 +6,6 @@ import (
 	"maps"
 	"slices"
 	"sync"
-
-	"github.com/taskvisor/taskvisor-go/taskvisor/internal/life"
 )
 
 // ordering knows which tasks depend on which: it is the gate that After and BoundTo
@@ -249,15 +247,16 @@ func (o *ordering) turned(t *task, ended, gone bool) {
 		o.removeLocked(t)
 	}
 	o.mu.Unlock()
-	for _, d := range interrupted {
-		d.h.interruptFor(&boundError{t.name})
-	}
-	for _, d := range byID(slices.Collect(maps.Keys(failed))) {
-		d.fail(failed[d])
-	}
-	for _, ready := range told {
-		ready()
-	}
+	dead := byID(slices.Collect(maps.Keys(failed)))
+	inTurn(len(interrupted)+len(dead)+len(told), func(i int) {
+		if i < len(interrupted) {
+			interrupted[i].h.interrupt(&boundError{t.name}, false)
+		} else if i -= len(interrupted); i < len(dead) {
+			dead[i].fail(failed[dead[i]])
+		} else {
+			told[i-len(dead)]()
+		}
+	})
 }
 
 // boundError is why a task was interrupted that is bound to another.
@@ -265,13 +264,6 @@ type boundError struct{ name string }
 
 func (e *boundError) Error() string {
 	return fmt.Sprintf("bound to %q, whose attempt has ended", e.name)
-}
-
-// interruptFor interrupts an attempt, and leaves delays alone.
-func (h *Handle) interruptFor(cause error) {
-	if h.phase() >= life.Begun {
-		h.Interrupt(cause)
-	}
 }
 
 func (t *task) gone() bool {

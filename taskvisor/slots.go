@@ -172,11 +172,13 @@ func (c *controller) inherit(owner, heir *task) {
 	}
 }
 
-// giveUpTurn gives up the turn for a permit that t has inherited, if it has.
-func (t *task) giveUpTurn() {
+// giveUpTurn gives up the turn for a permit that t has inherited, if it has; told are the
+// ready functions of those that can enter now.
+func (t *task) giveUpTurn() (told []func()) {
 	if limit := t.sup.limit; limit != nil && t.sub != nil {
-		limit.queue.Leave(uint64(t.id))
+		return limit.queue.Leave(uint64(t.id))
 	}
+	return nil
 }
 
 // succeed makes t, which waited, the owner of its slot.
@@ -200,6 +202,7 @@ func (n successor) carryOut() {
 	}
 	s := n.t.sup
 	var refused []effects
+	var told []func()
 	for n.t != nil {
 		err := s.reg.admit(n.t)
 		if err == nil {
@@ -207,7 +210,7 @@ func (n successor) carryOut() {
 			break
 		}
 		after := s.slots.release(n.t)
-		n.t.giveUpTurn()
+		told = append(told, n.t.giveUpTurn()...)
 		if e, now := s.slots.turnAway(n.t, err); now {
 			refused = append(refused, e)
 		}
@@ -216,18 +219,16 @@ func (n successor) carryOut() {
 	if n.t != nil {
 		refused = append(refused, n.t.announced(true))
 	}
-	carryOutAll(refused)
+	inTurn(len(refused)+len(told), func(i int) {
+		if i < len(refused) {
+			refused[i].carryOut()
+		} else {
+			told[i-len(refused)]()
+		}
+	})
 }
 
-// carryOutAll carries out several effects, all of them even if an inline subscriber
-// ends this goroutine.
-func carryOutAll(list []effects) {
-	if len(list) == 0 {
-		return
-	}
-	defer carryOutAll(list[1:])
-	list[0].carryOut()
-}
+func carryOutAll(list []effects) { inTurn(len(list), func(i int) { list[i].carryOut() }) }
 
 // turnAway refuses t, or leaves that to refuseWaiting if the shutdown that is the
 // reason has not been announced yet.

@@ -193,12 +193,7 @@ func (s *Supervisor) begin(ctx context.Context, op string, natural bool, specs [
 	// An inline subscriber that does not return must not keep Run from returning.
 	// Started by Run or Start, once; ends when all tasks were announced; nobody waits
 	// for it: a shutdown announces those that are left.
-	background(func() {
-		s.announceAll(tasks)
-		for _, t := range before {
-			t.launch()
-		}
-	})
+	background(func() { s.announceAll(tasks, before) })
 	return nil
 }
 
@@ -279,7 +274,7 @@ func (s *Supervisor) AddAll(ctx context.Context, specs ...TaskSpec) ([]*Handle, 
 	for i, t := range tasks {
 		handles[i] = t.h
 	}
-	s.announceAll(tasks)
+	s.announceAll(tasks, nil)
 	return handles, nil
 }
 
@@ -355,28 +350,20 @@ func (s *Supervisor) refuse(op string, tasks []*task, conflict *task, err error)
 	return &TaskError{Op: op, Task: conflict.name, Err: err}
 }
 
-// announceAll announces a batch and lets it begin. Both are complete even if an
-// inline subscriber ends this goroutine.
-func (s *Supervisor) announceAll(tasks []*task) {
-	announced, launched := 0, 0
-	var rest func()
-	rest = func() {
-		defer func() {
-			if launched < len(tasks) {
-				background(rest)
-			}
-		}()
-		for announced < len(tasks) {
-			announced++
-			tasks[announced-1].announce(false)
+// announceAll announces a batch and lets it begin, and then the tasks that were
+// announced before.
+func (s *Supervisor) announceAll(batch, before []*task) {
+	n := len(batch)
+	inTurn(2*n+len(before), func(i int) {
+		switch {
+		case i < n:
+			batch[i].announce(false)
+		case i >= 2*n:
+			before[i-2*n].launch()
+		case s.reg.started.Load():
+			batch[i-n].launch()
 		}
-		for launched < len(tasks) && s.reg.started.Load() {
-			launched++
-			tasks[launched-1].launch()
-		}
-		launched = len(tasks)
-	}
-	rest()
+	})
 }
 
 // Lookup returns the registered task of that name.

@@ -153,6 +153,7 @@ type effects struct {
 	doors  int      // with Quit: how many gates are to be left, by us
 	waits  bool     // at the last of these
 	walks  bool     // we have set doors.walking
+	told   []func() // ready functions of others that wait for the supervisor's own limit
 	turned bool     // those that depend on the task are to look again
 	buf    *outbuf  // events for inline subscribers
 	step   int      // of carryOut
@@ -226,7 +227,7 @@ func (e *effects) goOn() {
 }
 
 // The last of the steps of carry.
-const lastStep = 11
+const lastStep = 12
 
 func (e *effects) carry(step int) {
 	t, s := e.t, e.t.sup
@@ -235,27 +236,28 @@ func (e *effects) carry(step int) {
 	case step == 1 && e.std != nil:
 		e.std.end(e.cause)
 	case step == 2 && e.doors > 0 && !e.waits:
-		e.doors = t.leaveOwn(e.doors)
+		e.leaveOwn()
 	case step == 3 && has(life.Leave):
-		t.leave()
+		t.leave(e)
 	case step == 4 && e.doors > 0 && e.waits: // if it was replaced, its turn has been passed on
-		e.doors = t.leaveOwn(e.doors)
+		e.leaveOwn()
 	case step == 5 && has(life.Run):
 		e.begun.spawn()
 	case step == 6 && has(life.Stuck):
 		t.takeStack()
 	case step == 7 && has(life.Abandon):
 		t.giveUp()
-	case step == 8 && e.turned:
-		s.order.turned(t, has(life.EventEnded), has(life.Leave))
-	case step == 9 && e.walks:
-		t.leaveGates(e.doors)
-		t.walk()
-	case step == 9 && has(life.Enter):
-		t.enter()
-	case step == 10 && has(life.Back):
+	case step == 8 && has(life.Back):
 		t.back()
-	case step == 11:
+	case step == 9: // from here on, code of the user's
+		callAll(e.told)
+	case step == 10 && e.turned:
+		s.order.turned(t, has(life.EventEnded), has(life.Leave))
+	case step == 11 && e.walks:
+		t.walk(e.doors)
+	case step == 11 && has(life.Enter):
+		t.enter()
+	case step == 12:
 		s.fan.bus.Wake()
 		t.deliver(e.buf)
 	}

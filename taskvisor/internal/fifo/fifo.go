@@ -56,9 +56,11 @@ func (q *Queue) hold(id uint64) {
 	q.held[id] = struct{}{}
 }
 
-// Leave gives up the place of id, or its turn; without any it changes nothing.
-func (q *Queue) Leave(id uint64) {
+// Leave gives up the place of id, or its turn; without any it changes nothing. The
+// caller calls told, the ready functions of those that can enter now.
+func (q *Queue) Leave(id uint64) (told []func()) {
 	q.mu.Lock()
+	defer q.mu.Unlock()
 	_, kept := q.kept[id]
 	_, held := q.held[id]
 	switch e := q.who[id]; {
@@ -71,9 +73,7 @@ func (q *Queue) Leave(id uint64) {
 		delete(q.held, id)
 		q.inUse--
 	}
-	told := q.admit()
-	q.mu.Unlock()
-	tell(told)
+	return q.admit()
 }
 
 // Pass gives the place or the turn of id, if it waits for one or was just told to
@@ -96,13 +96,13 @@ func (q *Queue) Pass(id, to uint64) bool {
 	return false
 }
 
-// Resize sets the limit. Those who hold a place beyond it keep it.
-func (q *Queue) Resize(limit int) {
+// Resize sets the limit. Those that hold a place beyond it keep it. The caller calls
+// told, as after Leave.
+func (q *Queue) Resize(limit int) (told []func()) {
 	q.mu.Lock()
+	defer q.mu.Unlock()
 	q.limit = limit
-	told := q.admit()
-	q.mu.Unlock()
-	tell(told)
+	return q.admit()
 }
 
 // admit keeps free places for the first that wait, who are to be told.
@@ -126,12 +126,6 @@ func (q *Queue) forget(e *list.Element) {
 	delete(q.who, q.waiting.Remove(e).(*waiter).id)
 	if len(q.who) == 0 {
 		q.who = nil // a map that was large stays large
-	}
-}
-
-func tell(told []func()) {
-	for _, ready := range told {
-		ready()
 	}
 }
 

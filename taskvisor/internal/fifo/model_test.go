@@ -101,7 +101,7 @@ func follow(pick func(n int) int, steps int) string {
 			got, want = enter(id), m.enter(id)
 		case op < 8:
 			fmt.Fprintf(&log, " leave %d", id)
-			q.Leave(id)
+			tell(q.Leave(id))
 			m.leave(id)
 		case op == 8:
 			to := uint64(1 + pick(8))
@@ -113,7 +113,7 @@ func follow(pick func(n int) int, steps int) string {
 		default:
 			m.limit = pick(5)
 			fmt.Fprintf(&log, " resize %d", m.limit)
-			q.Resize(m.limit)
+			tell(q.Resize(m.limit))
 			m.admit()
 		}
 		limit, used := q.Used()
