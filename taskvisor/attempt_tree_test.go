@@ -211,3 +211,20 @@ func TestDeepTreesNeedNoStack(t *testing.T) {
 		t.Errorf("asked %d times, %d MB of stacks", asked, largest>>20)
 	}
 }
+
+// ring is an error that may wrap what wraps it.
+type ring struct{ next error }
+
+func (*ring) Error() string   { return "ring" }
+func (r *ring) Unwrap() error { return r.next }
+
+// A tree that contains itself ends also where the way leads through what another task has
+// said to its own supervisor.
+func TestTreeContainsItselfThroughAMark(t *testing.T) {
+	inRoom(t, func(r *room) {
+		e := &ring{}
+		o := r.run(taskvisor.Once("a", func(context.Context) error { return taskvisor.Fatal(e) }))
+		e.next = o.Err
+		same(r, "outcome", r.run(taskvisor.Once("b", func(context.Context) error { return e })).Kind, taskvisor.OutcomeFailed)
+	})
+}

@@ -36,9 +36,7 @@ func (a *attempt) beginBrackets() {
 		a.step = stepBrackets // for another goroutine, which goes on behind this bracket
 		i := b.next
 		b.next++
-		if ctx := f.beginBracket(f.brackets[i], b.ctx, b.attempt); ctx != nil {
-			b.begun[i], b.ctx = ctx, ctx
-		}
+		f.beginBracket(f.brackets[i], b, i)
 	}
 	a.step = stepStart
 	var view *views
@@ -131,25 +129,27 @@ var (
 	errForeignContext = errors.New("BeginAttempt returned a context that is not derived from the one it was given")
 )
 
-// beginBracket calls s's BeginAttempt and returns its context, or ctx and a
-// report if that is of no use, or nil if the call did not return.
-func (f *fanout) beginBracket(s *sink, ctx context.Context, a Attempt) (derived context.Context) {
+// beginBracket calls s's BeginAttempt. Its context is the next one's, unless it is of no
+// use, which is reported.
+func (f *fanout) beginBracket(s *sink, b *brackets, i int) {
 	returned := false
 	defer func() {
 		if !returned {
-			derived = nil
 			f.contain(s, 0, recover())
 		}
 	}()
+	given, a := b.ctx, b.attempt
 	a.sink = s
-	derived = s.bracket.BeginAttempt(ctx, a)
-	err := checkDerived(derived, ctx)
+	derived := s.bracket.BeginAttempt(given, a)
+	err := checkDerived(derived, given)
 	returned = true
 	if err != nil {
-		f.report(s.name, err, "")
-		return ctx
+		derived = given
 	}
-	return derived
+	b.begun[i], b.ctx = derived, derived // before the report: it is to be ended, whatever comes of that
+	if err != nil {
+		f.report(s.name, err, "")
+	}
 }
 
 // checkDerived calls methods of the subscriber's context. Contexts are not compared:

@@ -84,7 +84,7 @@ func (e *ending) plan(next func(time.Time) time.Time, s *Supervisor) {
 	now := time.Now()
 	if at := next(now.Round(0)); !at.IsZero() {
 		e.next = &at
-		e.Next = max(s.instant(now).After(time.Until(at)), 1)
+		e.Next = s.instant(now).After(max(time.Until(at), 0)) // next may be slow: it is past then
 	}
 }
 
@@ -99,40 +99,50 @@ const maxTree = 1 << 20
 // collection of garbage sees such a stack, the runtime gives megabytes to every goroutine
 // that begins until the next.
 func (e *ending) inspect(err error) {
-	var branches [][]error // still to be walked, the nearest last; none is empty
+	var branches []branch // still to be walked, the nearest last; none is empty
+	quiet := false        // below what was said to another supervisor: only the exit code counts
 	for {
 		for err != nil {
 			if e.visited++; e.visited > maxTree {
 				return // it contains itself, and would never end
 			}
+			if x, ok := err.(*spokenError); ok {
+				quiet, err = true, x.err
+				continue
+			}
 			var more []error
-			if more, err = e.step(err); len(more) > 0 {
-				branches = append(branches, more)
+			if more, err = e.step(err, quiet); len(more) > 0 {
+				branches = append(branches, branch{more, quiet})
 			}
 		}
 		n := len(branches)
 		if n == 0 {
 			return
 		}
-		last := branches[n-1]
-		if err = last[0]; len(last) > 1 {
-			branches[n-1] = last[1:]
-		} else {
+		last := &branches[n-1]
+		err, quiet = last.errs[0], last.quiet
+		if last.errs = last.errs[1:]; len(last.errs) == 0 {
 			branches = branches[:n-1]
 		}
 	}
 }
 
+// branch is what one error wraps, as far as it is still to be walked.
+type branch struct {
+	errs  []error
+	quiet bool
+}
+
 // step looks at one error, and returns what it wraps.
-func (e *ending) step(err error) (branches []error, next error) {
-	switch x := err.(type) {
-	case *spokenError:
-		e.quiet(x.err)
-		return nil, nil
-	case *causeError:
+func (e *ending) step(err error, quiet bool) (branches []error, next error) {
+	if _, ok := err.(*causeError); ok {
 		return nil, nil
 	}
-	e.look(err)
+	if quiet {
+		e.lookForCode(err)
+	} else {
+		e.look(err)
+	}
 	switch x := err.(type) {
 	case interface{ Unwrap() error }:
 		return nil, x.Unwrap()
@@ -140,15 +150,6 @@ func (e *ending) step(err error) (branches []error, next error) {
 		return x.Unwrap(), nil
 	}
 	return nil, nil
-}
-
-// quiet looks for the exit code only.
-func (e *ending) quiet(err error) {
-	var other ending
-	other.inspect(err)
-	if !e.code.known {
-		e.code = other.code
-	}
 }
 
 // look takes what err itself says, or says through a method As.
@@ -167,9 +168,8 @@ func (e *ending) look(err error) {
 		e.cancels(true)
 	case Reason:
 		e.cancels(x == ErrCanceled)
-	case interface{ ExitCode() int }:
-		e.exits(x)
 	}
+	e.lookForCode(err)
 	if x, ok := err.(interface{ Is(error) bool }); ok {
 		e.cancels(x.Is(ErrCanceled))
 	}
@@ -179,15 +179,24 @@ func (e *ending) look(err error) {
 	}
 	var fatal *fatalError
 	var later *retryAfterError
-	var coder interface{ ExitCode() int }
 	if x.As(&fatal) {
 		e.Kind, e.marked = life.Fatal, true
 	}
 	if x.As(&later) {
 		e.ask(later.delay)
 	}
-	if x.As(&coder) {
-		e.exits(coder)
+}
+
+// lookForCode takes the exit code that err itself has, or says that it has.
+func (e *ending) lookForCode(err error) {
+	switch x := err.(type) {
+	case interface{ ExitCode() int }:
+		e.exits(x)
+	case interface{ As(any) bool }:
+		var coder interface{ ExitCode() int }
+		if x.As(&coder) {
+			e.exits(coder)
+		}
 	}
 }
 

@@ -10,8 +10,8 @@ package taskvisor
 // its status and by the event TaskGated. A stop ends the wait at once. A gate that
 // closes while an attempt runs calls [Handle.Interrupt]; see [Attempt.Handle].
 //
-// A panic is contained, counted and reported as SubscriberPanicked, and the gate
-// asked again after a second.
+// A panic is contained and reported as SubscriberPanicked, and the gate asked again
+// after a second.
 type Gate interface {
 	// Enter asks whether the attempt may begin now; it never blocks. On false it
 	// keeps ready, which it calls once, from any goroutine, when asking again makes
@@ -20,7 +20,7 @@ type Gate interface {
 	Enter(a Attempt, ready func()) (ok bool)
 	// Leave follows each Enter that returned true, when the attempt has really
 	// ended, or when the task waits no more; and each that returned false, if the
-	// task waits no more. It never blocks. Where a task ends while Enter is being asked,
+	// task waits no more, with the same Attempt. It never blocks. Where a task ends while Enter is being asked,
 	// Leave comes after its TaskRemoved: what a gate keeps of a task goes here.
 	Leave(a Attempt)
 	// String is what a task waits for: a bounded label, never a key.

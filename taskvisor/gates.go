@@ -125,11 +125,16 @@ func (t *task) leaveGates(n int) {
 func (t *task) leaveGate(i int, a Attempt) {
 	returned := false
 	defer func() {
-		if !returned {
-			if t.sup.fan.containGate(t.doors.gates[i], recover()) { // the caller does not come to the rest
+		if returned {
+			return
+		}
+		exiting := true // also if the report does, which calls inline subscribers
+		defer func() {
+			if exiting { // the caller does not come to the rest
 				background(func() { t.walkHere(i) })
 			}
-		}
+		}()
+		exiting = t.sup.fan.containGate(t.doors.gates[i], recover())
 	}()
 	t.doors.gates[i].Leave(a)
 	returned = true
@@ -189,11 +194,14 @@ func (t *task) ask(i int, a Attempt, ready func()) (on bool) {
 		if returned {
 			return
 		}
-		exiting := t.sup.fan.containGate(g, recover())
-		time.AfterFunc(gateRest, ready)
-		if on = t.answered(false, "panicked"); on && exiting {
-			background(func() { t.walkHere(0) })
-		}
+		exiting := true // also if the report does, which calls inline subscribers
+		defer func() {
+			time.AfterFunc(gateRest, ready)
+			if on = t.answered(false, "panicked"); on && exiting {
+				background(func() { t.walkHere(0) })
+			}
+		}()
+		exiting = t.sup.fan.containGate(g, recover())
 	}()
 	ok := g.Enter(a, ready)
 	name := ""

@@ -165,3 +165,65 @@ func (f *facts) Enter(a taskvisor.Attempt, _ func()) bool {
 }
 func (f *facts) Leave(a taskvisor.Attempt) { f.left = append(f.left, a) }
 func (*facts) String() string              { return "facts" }
+
+// nameless is a gate whose text is asked for when it has done something wrong, and does
+// something odd too.
+type nameless struct {
+	odd  atomic.Int32
+	text func()
+}
+
+func (g *nameless) Enter(taskvisor.Attempt, func()) bool {
+	if g.odd.Add(1) == 1 {
+		panic("odd")
+	}
+	return true
+}
+func (*nameless) Leave(taskvisor.Attempt) { panic("odd") }
+func (g *nameless) String() string        { g.text(); return "nameless" }
+
+// What is reported about a gate may end the goroutine as well, by the gate's text or by an
+// inline subscriber: it is asked again, and the gates before it are left all the same.
+func TestReportAboutAGateMayEndTheGoroutine(t *testing.T) {
+	for name, tt := range map[string]struct {
+		text, hear func()
+	}{"text": {runtime.Goexit, func() {}}, "subscriber": {func() {}, runtime.Goexit}} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				sup, rec := newSup(t, taskvisor.WithSubscriber(inlineFunc(func(_ context.Context, e taskvisor.Event) {
+					if e.Kind == taskvisor.SubscriberPanicked {
+						tt.hear()
+					}
+				})))
+				if err := sup.Start(context.Background()); err != nil {
+					t.Fatal(err)
+				}
+				first := &gateFunc{enter: func(taskvisor.Attempt, func()) bool { return true }}
+				go sup.Add(context.Background(), taskvisor.Once("a", noWork, taskvisor.WithGate(first, &nameless{text: tt.text})))
+				time.Sleep(time.Minute)
+				wantTrace(t, rec, "a", "A S ✓ E D")
+				begun := time.Now()
+				if err := sup.Shutdown(context.Background()); err != nil || first.left != 1 || time.Since(begun) != 0 {
+					t.Errorf("shutdown %v after %v; the first was left %d times", err, time.Since(begun), first.left)
+				}
+			})
+		})
+	}
+}
+
+// A bracket that began is ended, although an inline subscriber ends the goroutine at the
+// report about the context that it returned.
+func TestBracketIsEndedDespiteItsReport(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		ends := 0
+		odd := &bracket{begin: func(context.Context, taskvisor.Attempt) context.Context { return nil },
+			end: func(context.Context, taskvisor.Attempt, taskvisor.Result) { ends++ }}
+		sup, _ := taskvisortest.Start(t, taskvisor.WithSubscriber(odd), taskvisor.WithSubscriber(inlineFunc(func(_ context.Context, e taskvisor.Event) {
+			if e.Kind == taskvisor.SubscriberPanicked {
+				runtime.Goexit()
+			}
+		})))
+		outcomeOf(t, addTo(t, sup, taskvisor.Once("a", noWork)))
+		same(t, "ended", ends, 1)
+	})
+}

@@ -80,7 +80,6 @@ const (
 	setIdle
 
 	pinRestart // Once, Periodic and Scheduled: the restart policy is part of the kind
-	once
 	noFloor
 	releaseOnAbandon
 	essential

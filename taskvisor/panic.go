@@ -20,7 +20,7 @@ type PanicError struct {
 // cheaper than text, and most stacks are never read.
 func newPanicError(v any) *PanicError {
 	var pcs [64]uintptr
-	n := runtime.Callers(3, pcs[:])
+	n := runtime.Callers(2, pcs[:])
 	return &PanicError{Value: v, pcs: append([]uintptr(nil), pcs[:n]...)}
 }
 
@@ -55,10 +55,12 @@ func (e *PanicError) Unwrap() error {
 func (e *PanicError) Stack() string {
 	var b strings.Builder
 	frames := runtime.CallersFrames(e.pcs)
-	inRuntime := true // recovering and panicking, before the call that panicked
+	recovering, inRuntime := true, true // before the call that panicked
 	for {
 		f, more := frames.Next()
-		if inRuntime = inRuntime && strings.HasPrefix(f.Function, "runtime."); f.Function != "" && !inRuntime {
+		inRuntime = recovering || inRuntime && strings.HasPrefix(f.Function, "runtime.")
+		recovering = recovering && f.Function != "runtime.gopanic"
+		if f.Function != "" && !inRuntime {
 			b.WriteString(f.Function)
 			b.WriteString("(...)\n\t")
 			b.WriteString(f.File)

@@ -1,6 +1,8 @@
 package taskvisor_test
 
 import (
+	"context"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -57,6 +59,49 @@ func TestScheduledLooksAtTheClock(t *testing.T) {
 			synctest.Wait()
 			if d := taskvisor.WakesIn(h); d <= 0 || d > time.Minute {
 				t.Errorf("after attempt %d it wakes in %s", h.Status().Attempt, d)
+			}
+		}
+	})
+}
+
+// A schedule that has no start left is an error, and the zero time ends a task.
+func TestScheduleWithoutAStart(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		sup, rec := taskvisortest.Start(t)
+		never := func(time.Time) time.Time { return time.Time{} }
+		spec := taskvisor.Scheduled("a", never, noWork)
+		if _, err := sup.Add(context.Background(), spec); err == nil || !strings.Contains(err.Error(), "its schedule has no start") {
+			t.Errorf("Add: %v", err)
+		}
+		if _, err := sup.Submit(context.Background(), taskvisor.Submission{Slot: "s", Task: spec}); err == nil {
+			t.Error("Submit accepts it")
+		}
+		if n := len(rec.Events()); n != 0 || sup.Count(taskvisor.StateRunning) != 0 {
+			t.Errorf("%d events", n)
+		}
+	})
+}
+
+// A start that is past when it is known is made at once.
+func TestScheduleThatIsSlow(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		sup, rec := taskvisortest.Start(t)
+		calls := 0
+		h := addTo(t, sup, taskvisor.Scheduled("a", func(prev time.Time) time.Time {
+			if calls++; calls == 3 {
+				return time.Time{}
+			}
+			time.Sleep(2 * time.Second)
+			return prev.Add(time.Second)
+		}, noWork))
+		begun := time.Now()
+		o := outcomeOf(t, h)
+		if o.Attempts != 2 || time.Since(begun) > 3*time.Second {
+			t.Errorf("%d attempts within %v", o.Attempts, time.Since(begun))
+		}
+		for _, e := range rec.Events("a") {
+			if e.Delay > time.Second {
+				t.Errorf("a delay of %v: %v", e.Delay, e)
 			}
 		}
 	})

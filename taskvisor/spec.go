@@ -53,7 +53,7 @@ type TaskSpec struct {
 
 // oncePolicy serves every Once without options, so that making one allocates
 // nothing.
-var oncePolicy = &policy{Policy: life.Policy{Restart: life.Never}, set: setRestart | pinRestart | once}
+var oncePolicy = &policy{Policy: life.Policy{Restart: life.Never}, set: setRestart | pinRestart}
 
 // Once returns the spec of a task that runs a single attempt, whatever its
 // result. It panics if fn is nil. Another restart policy among opts, and what has a
@@ -82,7 +82,8 @@ func Periodic(name string, interval time.Duration, fn Func, opts ...TaskOption) 
 
 // Scheduled returns the spec of a task that starts at times of the wall clock: next
 // is given a time and returns the first start after it, as the Schedule of a cron
-// library does; the zero time means that there is none, and ends the task. A start
+// library does; the zero time means that there is none, and ends the task, or is an
+// error when it is added. A start
 // that falls into a running attempt is skipped. A step of the clock, and the end of
 // a suspension, is noticed within a minute. After a failure the backoff decides. next
 // is called by Add and on attempts' goroutines, where a panic counts as the body's.
@@ -112,7 +113,6 @@ func (s TaskSpec) With(opts ...TaskOption) TaskSpec {
 		return s
 	}
 	p := &policy{}
-	p.Retries = life.Unlimited
 	if s.policy != nil {
 		*p = *s.policy
 	}
@@ -239,12 +239,32 @@ func (s TaskSpec) attrs() []slog.Attr {
 	if n, limited := s.MaxRetries(); limited {
 		attrs = append(attrs, slog.Int("max_retries", n))
 	}
-	attrs = append(attrs, slog.Duration("grace", p.Grace))
-	if p.set&essential != 0 {
-		attrs = append(attrs, slog.Bool("essential", true))
+	if p.ResetAfter > 0 && p.Restart != life.Never {
+		attrs = append(attrs, slog.Duration("reset_after", p.ResetAfter))
 	}
-	if p.more != nil && len(p.more.after) > 0 {
-		attrs = append(attrs, slog.Any("after", p.more.after))
+	attrs = append(attrs, slog.Duration("grace", p.Grace), slog.Duration("stuck_after", p.StuckAfter))
+	if p.most > 0 {
+		attrs = append(attrs, slog.Duration("least_initial_delay", p.least), slog.Duration("most_initial_delay", p.most))
+	}
+	for _, is := range []struct {
+		set  settings
+		name string
+	}{{essential, "essential"}, {startPaused, "start_paused"}, {readiness, "readiness"}, {releaseOnAbandon, "release_on_abandon"},
+		{noFloor, "no_restart_floor"}, {noRecover, "no_recover"}} {
+		if p.set&is.set != 0 {
+			attrs = append(attrs, slog.Bool(is.name, true))
+		}
+	}
+	if m := p.more; m != nil {
+		if len(m.gates) > 0 {
+			attrs = append(attrs, slog.Int("gates", len(m.gates)))
+		}
+		if len(m.after) > 0 {
+			attrs = append(attrs, slog.Any("after", slices.Clone(m.after)))
+		}
+		if len(m.bound) > 0 {
+			attrs = append(attrs, slog.Any("bound_to", slices.Clone(m.bound)))
+		}
 	}
 	return attrs
 }

@@ -2,6 +2,7 @@ package taskvisor
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
@@ -100,7 +101,11 @@ func (s *Supervisor) safeTask(ctx context.Context, op string, spec TaskSpec, fro
 			err = &TaskError{Op: op, Task: spec.name, Err: newPanicError(v)}
 		}
 	}()
-	return s.newTask(ctx, spec, from, phase), nil
+	t = s.newTask(ctx, spec, from, phase)
+	if t.pol.Scheduled && t.x.next.IsZero() {
+		return nil, &TaskError{Op: op, Task: spec.name, Err: errors.New("its schedule has no start")}
+	}
+	return t, nil
 }
 
 // newTask makes a task that nobody knows of yet. It asks ctx, which may be the

@@ -63,7 +63,7 @@ func extremes() []taskvisor.Event {
 		Result: 255, Outcome: 255, Reason: 255, Source: 255, Admission: 255, Verdict: 255, From: 255, To: 255,
 		Duration: math.MaxInt64, Delay: math.MaxInt64, Timeout: math.MaxInt64,
 		Err: errors.New(strings.Repeat("\xff", 1<<16)), Stack: strings.Repeat("goroutine 1 [running]:\n", 1<<12),
-		Slot: long, Owner: math.MaxUint64, Queued: math.MaxInt,
+		Slot: long, Owner: math.MaxUint64, Queued: math.MaxInt, TaskKind: long, Gate: long, Stage: math.MaxInt, Stages: math.MaxInt,
 		Subscriber: long, Dropped: math.MaxUint64, FirstSeq: math.MaxUint64, LastSeq: math.MaxUint64,
 	}
 	smallest := taskvisor.Event{Time: time.Unix(-1<<40, 0), Task: "t", TaskID: 1, Err: (*nilError)(nil)}

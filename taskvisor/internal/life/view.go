@@ -67,9 +67,6 @@ func (m *Machine) Phase() Phase { return m.phase }
 // Running reports whether a goroutine is at work.
 func (m *Machine) Running() bool { return m.running() }
 
-// InAttempt reports whether an attempt was announced and has not ended.
-func (m *Machine) InAttempt() bool { return m.phase == Active || m.phase == Ended }
-
 // StoppedFor is why the task was stopped, in the owner's words; 0: it was not.
 func (m *Machine) StoppedFor() uint8 { return m.stop }
 
