@@ -23,7 +23,7 @@ type ending struct {
 	code     exitCode      // that err carries
 	err      error         // nil after a success, also after RunAfter
 	text     string        // of err, taken once, at most maxErrorText long
-	stack    *string       // of a panic, where somebody listens; nil otherwise: most are never read
+	stack    *string       // of a panic, where there are subscribers; nil otherwise: most are never read
 	duration time.Duration // of the attempt; set when the result is decided
 	next     *time.Time    // of a scheduled task, on the wall clock; nil: there is none
 }
@@ -56,8 +56,9 @@ func (e *ending) judge(err error) {
 	*e = found
 }
 
-// heard is the error for those whom its marks do not concern: it is shown and, as the
-// error of the outcome, may be returned by the body of another task.
+// heard is the error as all but the task's own supervisor get it: it is shown and, as the
+// error of the outcome, may be returned by the body of another task. There its marks must
+// not count: see spokenError.
 func (e *ending) heard() error {
 	if e.marked {
 		return &spokenError{e.err}
@@ -132,7 +133,7 @@ func (e *ending) inspect(err error) {
 }
 
 // step looks at one error, and returns what it wraps: one error, or several. It goes no
-// further where somebody else was spoken to.
+// further where marks are not meant for this task's supervisor.
 func (e *ending) step(err error) (branches []error, next error) {
 	switch x := err.(type) {
 	case *spokenError: // of another task's outcome: its marks were for that task's supervisor

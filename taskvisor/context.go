@@ -12,7 +12,7 @@ import (
 // Most bodies in a tight loop never look at their context, so an attempt costs one
 // allocation until one does; then a standard context is made and everything is
 // delegated to it, which gives children, Cause and AfterFunc exactly the standard
-// behaviour. One that is first looked at after its attempt has ended reads as ended.
+// behavior. One that is first looked at after its attempt has ended reads as ended.
 //
 // The chain, from what the body holds down to the values: attempt → standard context →
 // deadline, where the attempt can time out → pprof labels → taskCtx → values given to Add.
@@ -43,8 +43,7 @@ func attemptFrom(ctx context.Context) *attempt {
 	return a
 }
 
-// stdCtx is an attempt's context that somebody has looked at, with the attempt's
-// children. An attempt has at most one, which is never replaced.
+// stdCtx is an attempt's context that was looked at, with the attempt's children. An attempt has at most one, which is never replaced.
 type stdCtx struct {
 	// Fixed before anybody else sees it.
 	a       *attempt
@@ -100,7 +99,7 @@ func (a *attempt) makeStdLocked() *stdCtx {
 	return c
 }
 
-// expires tells a context that somebody has looked at when it expires: the attempt's own
+// expires tells a context that was looked at when it expires: the attempt's own
 // deadline, whatever the task has come to since. The task's lock is held. Before the
 // attempt was announced the deadline is not known: brackets see none, and begin calls
 // this again. c may be nil: nobody has looked.

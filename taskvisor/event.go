@@ -42,7 +42,7 @@ type Event struct {
 	Stack string // goroutine stacks, as text
 
 	Slot          string
-	Owner         TaskID // who owns the slot
+	Owner         TaskID // the task that owns the slot
 	Queued        int    // submissions waiting for the slot
 	Gate          string // what the attempt waits for
 	Stage, Stages int    // of an ordered shutdown, from 1

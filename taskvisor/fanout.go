@@ -21,7 +21,7 @@ type fanout struct {
 	// Fixed by init.
 	supervisor string
 	plain      views   // for events without values
-	wanted     []bool  // by kind: somebody wants it
+	wanted     []bool  // by kind: at least one subscriber wants it
 	sinks      []*sink // all subscribers, in the order given
 	inline     []*sink // of these, in that order; none: no owner has an outbox that is used
 	brackets   []*sink // of these, in that order
@@ -76,8 +76,7 @@ func (f *fanout) init(s *Supervisor, drain context.Context, subs []subscriberCon
 	}
 }
 
-// wants reports whether anybody wants to hear of events of that kind. Without subscribers
-// nobody does, and events are only counted.
+// wants reports whether any subscriber wants events of that kind. Others are only counted.
 func (f *fanout) wants(kind EventKind) bool { return f.wanted[kind] }
 
 // listens reports whether there is any subscriber.

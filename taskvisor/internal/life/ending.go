@@ -52,7 +52,7 @@ func (m *Machine) plan(end Ending, now Time, draw func() float64) (e Effects) {
 	m.source = 0
 	switch m.result {
 	case Success:
-		if m.streak > 0 && !m.abandoned { // whose task may be gone
+		if m.streak > 0 && !m.abandoned { // the task of an abandoned body may be gone
 			e = EventRecovered
 		}
 		m.streak = 0

@@ -63,7 +63,7 @@ func (p *stackParser) line(l string) {
 		// A quote inside another label's value is escaped, so this cannot match there.
 		_, after, found := strings.Cut(l, `"`+Label+`":"`)
 		if digits, _, ok := strings.Cut(after, `"`); found && ok {
-			p.id, _ = strconv.ParseUint(digits, 10, 64) // 0 if it is no number: somebody else's label
+			p.id, _ = strconv.ParseUint(digits, 10, 64) // 0 if it is no number: not a label of ours
 		}
 	case strings.HasPrefix(l, "#\t"):
 		if p.id == 0 {

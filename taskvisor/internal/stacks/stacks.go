@@ -34,7 +34,7 @@ type Reader struct {
 	mu    sync.Mutex    // guards the fields below; a leaf
 	asked []request     // not answered, nor being answered
 	busy  bool          // the reader's goroutine exists: at most one does
-	hurry bool          // it takes no rest, as long as somebody asks; implies busy
+	hurry bool          // it takes no rest before it ends; implies busy
 	quiet time.Time     // when the next rest ends: no capture before that, unless in a hurry
 	wake  chan struct{} // closed to end the rest that it was made for, which may be over; nil: there was none since
 }
@@ -46,7 +46,7 @@ type request struct {
 
 // Ask has got called with the stack of the task's goroutines, as they are at some
 // time after the call, on a goroutine of the reader's; "" if there are none. No lock is
-// held then, but got must neither block nor end the goroutine: all who ask share it.
+// held then, but got must neither block nor end the goroutine, which serves all callers.
 func (r *Reader) Ask(id uint64, got func(stack string)) {
 	r.mu.Lock()
 	r.asked = append(r.asked, request{id, got})
@@ -59,8 +59,8 @@ func (r *Reader) Ask(id uint64, got func(stack string)) {
 	}
 }
 
-// serve captures as long as somebody asks. It gives busy up in the step in which it finds
-// that nobody does, so that the next Ask starts another goroutine.
+// serve captures as long as there are requests. It gives busy up in the step in which it
+// finds none, so that the next Ask starts another goroutine.
 func (r *Reader) serve() {
 	for {
 		r.mu.Lock()
@@ -88,8 +88,8 @@ func (r *Reader) serve() {
 	}
 }
 
-// Hurry has those who have asked served without a rest. A supervisor that ends calls it,
-// so that it leaves no goroutine behind that waits for time to pass.
+// Hurry has all requests served without a rest. A supervisor that ends calls it, so that
+// it leaves no goroutine behind that waits for time to pass.
 func (r *Reader) Hurry() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -100,7 +100,7 @@ func (r *Reader) Hurry() {
 	}
 }
 
-// once serves all who have asked so far.
+// once serves all requests that there are.
 func (r *Reader) once() {
 	r.mu.Lock()
 	asked := r.asked // before the capture: an Ask that comes during it waits for the next
