@@ -82,9 +82,9 @@ func WithSubscriberDrain(d time.Duration) Option {
 // below 1 is an error.
 //
 // It is the last of a task's gates, and shows as "max_concurrent". A permit is held
-// while an attempt runs and only then. An attempt that waits
-// for another task of the same supervisor keeps its own permit meanwhile: if
-// that task needs the last one, both wait for ever.
+// while an attempt runs and only then. An attempt that waits for another task of the
+// same supervisor keeps its own permit meanwhile: if that task needs the last one, both
+// wait for ever.
 func WithMaxConcurrent(n int) Option {
 	return option(func(c *config) {
 		if n < 1 {

@@ -58,9 +58,9 @@ type stdCtx struct {
 	failure *ending       // of the first child that panicked or exited; nil: none has
 }
 
-// look returns the standard context behind a, and makes it where nobody has looked yet:
-// under the task's lock, so that it is made in the state that the attempt is in, and an
-// end that comes later finds it.
+// look returns the standard context that a delegates to, and makes it at the first look:
+// under the task's lock, so that it is made in the state that the attempt is in, and a
+// cancellation that comes later finds it.
 func (a *attempt) look() *stdCtx {
 	if std := a.std.Load(); std != nil {
 		return std

@@ -140,7 +140,7 @@ func (f *fanout) work(s *sink) {
 	ended := false
 	defer func() {
 		if !ended { // runtime.Goexit: it costs the event and this goroutine
-			background(func() { f.work(s) }) // in its place: the reader stands behind the event
+			background(func() { f.work(s) }) // it goes on after the event: the reader's position has moved
 			return
 		}
 		f.workers.Add(-1)

@@ -11,8 +11,8 @@ import (
 // A goroutine that made a transition detaches what is in the outbox before it releases
 // that lock, and delivers it afterwards: it attends to the outbox, until it finds it
 // empty. While it does, others only put events in and go on. So one goroutine at a time
-// delivers an owner's events, in their order, and a subscriber that acts on the task it
-// is called for returns at once: the event of that is delivered when the call is over.
+// delivers an owner's events, in their order. A subscriber may call, say, Stop on the task
+// that it is called for: that returns at once, and its event is delivered after the call.
 type outbox struct {
 	buf      *outbuf       // not taken yet; nil: nothing is
 	attended bool          // a goroutine has detached events, and looks for more before it stops
@@ -33,8 +33,9 @@ const (
 	// would otherwise grow without end.
 	maxBehind = 64
 
-	// maxKept is how many events a goroutine delivers that has something else to do, such
-	// as returning from Add. The rest is left to a goroutine of its own.
+	// maxKept is about how many events a goroutine delivers before it returns to what it
+	// came from, a call of Add for instance. The rest is left to a goroutine of its own:
+	// events of others could keep it without end.
 	maxKept = 128
 
 	// maxAttending is how many goroutines may be in inline subscribers before a
@@ -44,7 +45,7 @@ const (
 )
 
 // putLocked adds a copy of en. The owner's lock is held, and the bus is locked: nothing is
-// called here. The caller's transition is to detach.
+// called here. The caller detaches before it releases the owner's lock.
 func (o *outbox) putLocked(f *fanout, en *entry) {
 	if o.buf == nil {
 		if o.buf, _ = f.bufs.Get().(*outbuf); o.buf == nil {
@@ -118,7 +119,7 @@ func (f *fanout) deliver(mu *sync.Mutex, o *outbox, buf *outbuf) {
 
 // attend delivers buf and what came meanwhile. An inline subscriber that calls
 // runtime.Goexit ends the goroutine that this runs on, so another takes over. The outbox
-// counts as attended through all of that: nobody comes in between.
+// counts as attended through all of that, so no other goroutine delivers in between.
 func (f *fanout) attend(mu *sync.Mutex, o *outbox, buf *outbuf) {
 	f.attending.Add(1)
 	finished, taken := false, 0
@@ -148,8 +149,8 @@ func (f *fanout) attend(mu *sync.Mutex, o *outbox, buf *outbuf) {
 }
 
 // deliverAll calls every inline subscriber for each event of buf, from where it stands,
-// and gives buf back. A panic is contained in call; after a Goexit buf stands behind the
-// subscriber that did it.
+// and gives buf back. A panic is contained in call; after a Goexit buf points to the next
+// subscriber, so that no call is repeated.
 func (f *fanout) deliverAll(buf *outbuf) {
 	for ; buf.next < len(buf.events); buf.next, buf.sink = buf.next+1, 0 {
 		for buf.sink < len(f.inline) {

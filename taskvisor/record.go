@@ -65,8 +65,8 @@ func (t *task) recordAll(e life.Effects, at life.Time, why error) {
 			}
 			t.record(kind, at, why)
 		}
-		// Last, together: an event that nobody wants may get a number behind a later one's.
-		// Only the reporter wants some events and not others, and it shows no numbers.
+		// Last, together: an event that nobody wants may so get a higher number than one that
+		// follows it. Only the reporter wants some events and not others, and it shows none.
 		t.count(unheard)
 	}
 	if t.sub != nil {
@@ -205,8 +205,9 @@ func (t *task) fillEnd(e *Event) {
 	}
 }
 
-// cancelReasonLocked is the claimed stop, or an interruption, or else the body's own
-// wish.
+// cancelReasonLocked is why the attempt, or the task, was canceled: the claimed stop, or an
+// interruption, or else the body's own wish. It asks the machine, so it is right only
+// until the next attempt is let in.
 func (t *task) cancelReasonLocked() Reason {
 	switch {
 	case t.m.StoppedFor() != 0:

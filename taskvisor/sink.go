@@ -83,6 +83,8 @@ func (f *fanout) reportPanic(name string, v any) {
 	f.report(name, err, err.Stack())
 }
 
+// report publishes what went wrong in the user's code, as an event that belongs to no
+// task: the task that it was called for goes on. No lock may be held.
 func (f *fanout) report(name string, err error, stack string) {
 	f.announce(Event{Kind: SubscriberPanicked, Subscriber: name, Err: err, Stack: stack})
 }
@@ -103,6 +105,8 @@ func reported(k EventKind) bool {
 	return false
 }
 
+// OnEvent writes a line for what went wrong. It asks for slog.Default each time: a program
+// may set it after the supervisor was made.
 func (reporter) OnEvent(ctx context.Context, e Event) {
 	level := slog.LevelWarn
 	var message string

@@ -71,7 +71,7 @@ func (s *Supervisor) Alive(name string) bool {
 
 // Count returns how many registered tasks are in the given state.
 func (s *Supervisor) Count(st State) int {
-	n := 0
+	n := 0 // of instants that differ: no lock spans several tasks
 	for _, t := range s.reg.tasks() {
 		if t.state() == st {
 			n++

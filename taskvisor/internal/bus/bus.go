@@ -4,8 +4,8 @@
 // It knows nothing of what it carries but the methods of Item.
 //
 // Each item that is kept has a position, from 1 without gaps. A reader's cursor is the
-// position of the last item that it has taken or lost: what lies behind it is still to
-// come. Items stand in a list of chunks, from the one that the slowest cursor is in to
+// position of the last item that it has taken or lost: the items after it are still to be
+// read. Items stand in a list of chunks, from the one that the slowest cursor is in to
 // the tail. A chunk that every cursor has left goes out of the list when another is
 // needed, or when all readers are at rest.
 //
@@ -45,7 +45,7 @@ const (
 // Done, and not touched again before every reader has left its chunk.
 type chunk[E any] struct {
 	first uint64 // position of items[0]
-	items []E    // of fixed length; those behind the bus's position are not written yet
+	items []E    // of fixed length; those after the bus's position are not written yet
 	next  *chunk[E]
 }
 
@@ -123,10 +123,10 @@ func (b *Bus[E, P]) Count(n uint64, final bool) uint64 {
 	return b.number
 }
 
-// placeLocked is where the item at b.pos goes, which is one behind the last.
+// placeLocked is where the item at b.pos goes. The caller has just counted pos up.
 func (b *Bus[E, P]) placeLocked() *E {
 	switch c := b.tail; {
-	case c == nil: // nobody has anything left to read: all cursors are just before pos
+	case c == nil: // no reader has anything else to read: all cursors are just before pos
 		b.tail = newChunk[E](b.pos)
 		b.head = b.tail
 		for _, r := range b.readers {
@@ -146,8 +146,8 @@ func (b *Bus[E, P]) placeLocked() *E {
 //
 // A reader that has lost items may still be at one that stands in a chunk which its
 // cursor has left. Such a chunk must not be written again, but it leaves the queue, and
-// its link is cut: otherwise all that comes after it would stay as long as the reader
-// does. It becomes garbage when the reader lets go of its batch.
+// its link is cut: otherwise a reader that hangs would keep all that is published after it
+// in memory. It becomes garbage when the reader is done with its batch.
 func (b *Bus[E, P]) reuseLocked() *chunk[E] {
 	for b.head != b.tail {
 		c, free := b.head, true
@@ -219,7 +219,7 @@ func (b *Bus[E, P]) restLocked() {
 	}
 	if c := b.tail; c == nil || len(c.items) > firstChunk {
 		b.tail = nil
-	} else { // nobody is in it: it begins again, behind the last position
+	} else { // no reader is in it: it begins again, after the last position
 		clear(c.items[:min(b.pos+1-c.first, firstChunk)])
 		c.first = b.pos + 1
 	}

@@ -26,9 +26,9 @@ type Reader[E any, P Item[E]] struct {
 	tell     func(Lost) E // makes the item that tells of losses; called while the bus is locked
 
 	// Guarded by bus.mu.
-	chunk   *chunk[E]       // that the next item is in, or in one behind it; nil before the first item and at rest
+	chunk   *chunk[E]       // that the next item is in, or a later one has it; nil while the bus keeps none
 	cursor  uint64          // position of the last item taken or lost: at most bus.pos, at least bus.pos − capacity
-	saved   ring[E]         // copies of terminal items that were overtaken, the oldest first; at most a quarter of capacity
+	saved   ring[E]         // copies of terminal items that were overtaken, the oldest first; at most capacity/4, or 1
 	before  int             // that many of them are delivered before the next report of losses; −1: none is due
 	lost    Lost            // since the last report; N is 0: nothing
 	dropped *[1 << 8]uint64 // in all, by label; nil if none was lost
@@ -53,8 +53,8 @@ func (b *Bus[E, P]) Add(capacity int, tell func(Lost) E) *Reader[E, P] {
 	return r
 }
 
-// loseLocked makes room for one item: the one behind the cursor is dropped, or saved if
-// it is terminal. A reader that sleeps or hangs need not do anything for it.
+// loseLocked makes room for one item: the one after the cursor is dropped, or saved if it
+// is terminal. The publisher does that, so a reader that hangs cannot keep it from it.
 func (r *Reader[E, P]) loseLocked() {
 	item := r.advanceLocked()
 	if !P(item).Terminal() {
@@ -90,6 +90,8 @@ func (r *Reader[E, P]) dropLocked(item *E) {
 	r.lost.N++
 }
 
+// countLocked counts one item as lost in the account. What is lost by Cut is counted here
+// only: no report of it could be delivered.
 func (r *Reader[E, P]) countLocked(label uint8) {
 	if r.dropped == nil {
 		r.dropped = new([1 << 8]uint64)
@@ -126,7 +128,7 @@ func (r *Reader[E, P]) wakeLocked() {
 // refill takes the next batch, or parks: in one step under the lock, so that an item is
 // published either before it, and taken, or after it, and finds the reader parked. The
 // caller is then to wait for wake. It parks no more after the seal, when nobody would
-// wake it; a reader that was parked at the seal is woken by WakeAll.
+// wake it; a reader that was parked at the seal is woken by WakeAll, and comes back here.
 func (r *Reader[E, P]) refill() (wait, ended bool) {
 	b := r.bus
 	b.mu.Lock()
@@ -148,8 +150,9 @@ func (r *Reader[E, P]) refill() (wait, ended bool) {
 	return r.parked, !r.parked
 }
 
-// takeLocked fills the batch: as many as were saved when losses were noticed, the report
-// of the losses, then what follows. So the report comes also while losses go on. What is
+// takeLocked fills the batch: first as many as were saved when losses were noticed, then
+// the report of the losses, then what follows. So the report comes also while losses go
+// on, when there would always be something saved that comes first. What is
 // saved is older than what the cursor is at, so numbers only rise. The batch stays empty
 // if there is nothing.
 func (r *Reader[E, P]) takeLocked() {
@@ -180,9 +183,9 @@ func (r *Reader[E, P]) takeLocked() {
 	if r.cursor == r.bus.pos {
 		return
 	}
-	// They are read where they stand: what is published is not changed any more, and a
-	// chunk is used again when nobody reads. A batch is not counted against the capacity,
-	// and cannot be lost: it stays small beside it.
+	// They are read where they stand: what is published is not changed any more, and at
+	// keeps the chunk from being used again. A batch is not counted against the capacity,
+	// and cannot be lost: hence it is at most an eighth of that, or one item.
 	r.advanceLocked()
 	c, first := r.chunk, r.cursor
 	n := min(batchSize, max(1, r.capacity/8), int(min(r.bus.pos+1, c.end())-first))

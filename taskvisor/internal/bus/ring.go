@@ -8,8 +8,8 @@ type ring[E any] struct {
 	n     int // how many there are, at most len(items)
 }
 
-// at is the place behind the i oldest: for i < n that of an item, for i == n the place
-// of the next. There must be a slice.
+// at is the place of the item that i others are older than; for i == n, that of the next
+// item. There must be a slice.
 func (q *ring[E]) at(i int) *E { return &q.items[(q.first+i)%len(q.items)] }
 
 // push adds a copy of item. The caller makes room first: there are never more than most,

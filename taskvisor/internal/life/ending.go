@@ -40,7 +40,7 @@ func (m *Machine) Returned(end Ending, now Time, draw func() float64) Effects {
 	if m.stop == 0 {
 		m.due = 0 // the deadline; the grace of a stop goes on, for the brackets
 	}
-	m.cancel(ByEnd) // without the effect: the owner ends a context that has been looked at before it joins children
+	m.cancel(ByEnd) // the effect is dropped: for a context that was looked at, CancelEnd came before, with it
 	return e | m.plan(end, now, draw)
 }
 
@@ -119,7 +119,7 @@ func (m *Machine) Settle(aborted bool, now Time) Effects {
 	if aborted {
 		return m.settled(0, Stopped, now)
 	}
-	if m.again { // RunNow came since Returned, or before: then it changes nothing
+	if m.again { // RunNow may have come since Returned; if it came before, this changes nothing
 		m.override()
 	}
 	due := m.over.After(m.delay) // however long the brackets took
@@ -140,7 +140,8 @@ func (m *Machine) Settle(aborted bool, now Time) Effects {
 	}
 }
 
-// settled ends the task, or what is left of one that was given up.
+// settled ends the task, with outcome, or what is left of one that was given up, whose
+// outcome has been known since. e is what tells of the attempt's end; 0: nothing.
 func (m *Machine) settled(e Effects, outcome Outcome, now Time) Effects {
 	switch {
 	case !m.abandoned:
@@ -179,10 +180,10 @@ func (m *Machine) Tick(now Time) Effects {
 			return m.come(now)
 		}
 		return 0
-	case !m.running() || m.abandoned:
+	case !m.running() || m.abandoned: // no time is left that means anything
 		return 0
 	case m.stop != 0 && m.due.reached(now):
-		m.due, m.stuckAt = 0, 0
+		m.due, m.stuckAt = 0, 0 // both are over: the owner is to do one last thing
 		return Abandon
 	case m.stuckAt.reached(now):
 		m.stuckAt = 0
@@ -198,7 +199,8 @@ func (m *Machine) Tick(now Time) Effects {
 	return m.heal(now)
 }
 
-// heal ends a streak of failures if the attempt has run for so long.
+// heal ends a streak of failures while the attempt still runs, if it has run for long
+// enough: a task that works again is to be seen as such at once, not when it next ends.
 func (m *Machine) heal(now Time) Effects {
 	if !m.healAt.reached(now) {
 		return 0

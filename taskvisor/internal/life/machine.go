@@ -17,8 +17,8 @@ import "time"
 // no event of a task precedes EventAdded; in the others it leads to Gone at once.
 type Phase uint8
 
-// The phases, each with the method that ends it. They are compared by their order:
-// the goroutine's are neighbors, and a task that was announced is at least Held.
+// The phases, each with the method that ends it. They are compared by their order: those
+// with a goroutine follow each other, and a task that was announced is at least Held.
 const (
 	Queued  Phase = iota // a submission that waits for its slot, not registered: until Register or Reject
 	Added                // registered, not yet announced: until Announce
