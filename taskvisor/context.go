@@ -43,7 +43,8 @@ func attemptFrom(ctx context.Context) *attempt {
 	return a
 }
 
-// stdCtx is an attempt's context that was looked at, with the attempt's children. An attempt has at most one, which is never replaced.
+// stdCtx is an attempt's context that was looked at, with the attempt's children. An
+// attempt has at most one, which is never replaced.
 type stdCtx struct {
 	// Fixed before anybody else sees it.
 	a       *attempt

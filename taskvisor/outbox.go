@@ -44,8 +44,8 @@ const (
 	maxAttending = 64
 )
 
-// putLocked adds a copy of en. The owner's lock is held, and the bus is locked: nothing is
-// called here. The caller detaches before it releases the owner's lock.
+// putLocked adds a copy of en. The owner's lock is held and the bus is locked, so it must
+// not block. The caller detaches before it releases the owner's lock.
 func (o *outbox) putLocked(f *fanout, en *entry) {
 	if o.buf == nil {
 		if o.buf, _ = f.bufs.Get().(*outbuf); o.buf == nil {

@@ -65,7 +65,7 @@ func (t *task) recordAll(e life.Effects, at life.Time, why error) {
 			}
 			t.record(kind, at, why)
 		}
-		// Last, together: an event that nobody wants may so get a higher number than one that
+		// Last, together: an event that nobody wants may thus get a higher number than one that
 		// follows it. Only the reporter wants some events and not others, and it shows none.
 		t.count(unheard)
 	}
