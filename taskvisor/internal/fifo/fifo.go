@@ -63,8 +63,7 @@ func (q *Queue) hold(id uint64) {
 	q.held[id] = struct{}{}
 }
 
-// Leave gives up the place of id, or its turn; without any it changes nothing, so that
-// callers need not know how far they have come. It may call ready of another.
+// Leave gives up the place of id, or its turn; without any it changes nothing.
 func (q *Queue) Leave(id uint64) {
 	q.mu.Lock()
 	_, kept := q.kept[id]
@@ -106,8 +105,7 @@ func (q *Queue) Pass(id, to uint64) bool {
 	return false
 }
 
-// Resize sets the limit. Places held or kept beyond it stay so, and none is given out
-// until fewer are in use. It may call ready of those that wait.
+// Resize sets the limit. Those who hold a place beyond it keep it.
 func (q *Queue) Resize(limit int) {
 	q.mu.Lock()
 	q.limit = limit
@@ -143,14 +141,13 @@ func (q *Queue) forget(e *list.Element) {
 	}
 }
 
-// tell calls what admit has returned. q.mu is not held: each enters again, at once perhaps.
 func tell(told []func()) {
 	for _, ready := range told {
 		ready()
 	}
 }
 
-// Used returns the limit and how many places are taken or kept.
+// Used returns the limit and how many places are taken.
 func (q *Queue) Used() (limit, inUse int) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
