@@ -12,22 +12,25 @@ import (
 const maxErrorText = 1 << 10
 
 // ending is what became of a body and its children, as read on the attempt's
-// goroutine.
+// goroutine. Everything that takes a call of the user's code is read before the machine
+// decides, without a lock; from then on the texts and the code are what is shown.
 type ending struct {
 	life.Ending
-	aborted  bool  // the body was not called
-	stirred  bool  // it was interrupted, and that is why it was canceled
-	marked   bool  // err has marks, which are for the task's own supervisor
-	visited  int32 // of the errors in its tree
-	code     exitCode
-	err      error
-	text     string        // of err
-	stack    *string       // of a panic, where somebody listens
-	duration time.Duration // of the attempt
-	next     *time.Time    // of a scheduled task; nil: there is none
+	aborted  bool          // the body was not called
+	stirred  bool          // it was interrupted, and that is why it was canceled
+	marked   bool          // err has marks, which are for the task's own supervisor
+	visited  int32         // how many errors of its tree were looked at
+	code     exitCode      // that err carries
+	err      error         // nil after a success, also after RunAfter
+	text     string        // of err, taken once, at most maxErrorText long
+	stack    *string       // of a panic, where there are subscribers; nil otherwise: most are never read
+	duration time.Duration // of the attempt; set when the result is decided
+	next     *time.Time    // of a scheduled task, on the wall clock; nil: there is none
 }
 
-// exited is the ending of a body that does not come back: runtime.Goexit.
+// exited is the ending of a body that does not come back: runtime.Goexit. It is set before
+// the body is called and replaced when it returns, so that a goroutine which is ended in
+// between leaves it behind.
 func exited() ending {
 	return ending{Ending: life.Ending{Kind: life.Failure, Exited: true}, err: ErrGoexit, text: exitedText}
 }
@@ -36,7 +39,7 @@ var exitedText = ErrGoexit.Error() // made once: every attempt begins with it
 
 // judge reads a body's error. It calls the methods of the user's error types, hence
 // on the attempt's goroutine, without a lock, where panics are recovered. Until that
-// is done, e stays that of a body which did not come back.
+// is done, e stays that of a body which did not come back: a method may call Goexit.
 func (e *ending) judge(err error) {
 	if err == nil {
 		*e = ending{Ending: life.Ending{Kind: life.Success}}
@@ -44,7 +47,7 @@ func (e *ending) judge(err error) {
 	}
 	found := ending{Ending: life.Ending{Kind: life.Failure}, err: err}
 	found.inspect(err)
-	if found.Kind == life.Success { // RunAfter
+	if found.Kind == life.Success { // RunAfter, with nothing in the tree that says otherwise
 		found.err = nil
 		*e = found
 		return
@@ -53,7 +56,9 @@ func (e *ending) judge(err error) {
 	*e = found
 }
 
-// heard is the error for those whom its marks do not concern.
+// heard is the error as all but the task's own supervisor get it: it is shown and, as the
+// error of the outcome, may be returned by the body of another task. There its marks must
+// not count: see spokenError.
 func (e *ending) heard() error {
 	if e.marked {
 		return &spokenError{e.err}
@@ -62,13 +67,15 @@ func (e *ending) heard() error {
 }
 
 // panicked is what a panic with the value v makes of e. If v is an error, what it
-// carries counts; one that panics once more carries nothing.
+// carries counts: an exit code, and the delay of RetryAfter. One whose methods panic once
+// more carries nothing. The text is made last, so "panic" stands for one that has none.
 func (e *ending) panicked(v any, p *PanicError) {
 	*e = ending{Ending: life.Ending{Kind: life.Panic}, err: p, text: "panic"}
 	e.carries(v, p)
 }
 
-// carries reads what the value of a panic carries. Its methods may end the goroutine.
+// carries reads what the value of a panic carries. Its methods may end the goroutine: e
+// is then complete without it.
 func (e *ending) carries(v any, p *PanicError) {
 	defer func() { _ = recover() }()
 	if err, ok := v.(error); ok {
@@ -79,7 +86,9 @@ func (e *ending) carries(v any, p *PanicError) {
 	e.text = cutText(p.Error(), maxErrorText)
 }
 
-// plan asks a schedule for the start after now.
+// plan asks a schedule for the start after now. It calls the user's code, on the attempt's
+// goroutine. What the machine counts by is Next; next is kept to correct that when the
+// wall clock is set.
 func (e *ending) plan(next func(time.Time) time.Time, s *Supervisor) {
 	now := time.Now()
 	if at := next(now.Round(0)); !at.IsZero() {
@@ -88,16 +97,16 @@ func (e *ending) plan(next func(time.Time) time.Time, s *Supervisor) {
 	}
 }
 
-// maxTree is how many errors of a tree are looked at.
+// maxTree is how many errors of a tree are looked at; one that contains itself has no end.
 const maxTree = 1 << 20
 
 // inspect walks the tree of err, depth first, as errors.As does, but once for all that is
 // looked for. The first RetryAfter and the first exit code count. What was said to another
 // supervisor does not: the errors of other tasks' outcomes, and what triggered a stop.
 //
-// It does not call itself: the stack for a tree of a million errors is 256 MB, and where a
-// collection of garbage sees such a stack, the runtime gives megabytes to every goroutine
-// that begins until the next.
+// It does not call itself: the stack for a tree of a million errors is
+// 256 MB, and where a collection of garbage sees such a stack, the runtime gives megabytes
+// to every goroutine that begins until the next.
 func (e *ending) inspect(err error) {
 	var branches []branch // still to be walked, the nearest last; none is empty
 	quiet := false        // below what was said to another supervisor: only the exit code counts
@@ -133,9 +142,9 @@ type branch struct {
 	quiet bool
 }
 
-// step looks at one error, and returns what it wraps.
+// step looks at one error, and returns what it wraps: one error, or several.
 func (e *ending) step(err error, quiet bool) (branches []error, next error) {
-	if _, ok := err.(*causeError); ok {
+	if _, ok := err.(*causeError); ok { // of a stop, as the body got it from its context: nothing that the body says
 		return nil, nil
 	}
 	if quiet {
@@ -152,7 +161,9 @@ func (e *ending) step(err error, quiet bool) (branches []error, next error) {
 	return nil, nil
 }
 
-// look takes what err itself says, or says through a method As.
+// look takes what err itself says, or says through a method Is or As, which are the
+// user's: as errors.Is and errors.As would, if they were called for each mark. Fatal wins
+// over everything, the others over a plain failure only.
 func (e *ending) look(err error) {
 	switch x := err.(type) {
 	case *fatalError:
@@ -200,6 +211,7 @@ func (e *ending) lookForCode(err error) {
 	}
 }
 
+// cancels notes that the body wants its task to end, unless a mark before said otherwise.
 func (e *ending) cancels(yes bool) {
 	if yes {
 		e.marked = true
@@ -209,6 +221,7 @@ func (e *ending) cancels(yes bool) {
 	}
 }
 
+// ask notes the delay that a mark sets; the first one counts.
 func (e *ending) ask(d time.Duration) {
 	e.marked = true
 	if !e.Asked {
@@ -216,6 +229,7 @@ func (e *ending) ask(d time.Duration) {
 	}
 }
 
+// exits asks x, which is the user's, for its code, if there was none before.
 func (e *ending) exits(x interface{ ExitCode() int }) {
 	if !e.code.known {
 		e.code = exitCode{x.ExitCode(), true}
@@ -226,10 +240,11 @@ func (e *ending) exits(x interface{ ExitCode() int }) {
 // and of anything else with a method ExitCode() int.
 type exitCode struct {
 	code  int
-	known bool
+	known bool // 0 is a code too
 }
 
-// cutText returns at most n bytes of s, and valid UTF-8.
+// cutText returns at most n bytes of s and, where it has cut, an ellipsis; it cuts no
+// character in two. What it returns does not keep a longer s in memory.
 func cutText(s string, n int) string {
 	if len(s) <= n {
 		return s

@@ -9,30 +9,32 @@ import (
 	"time"
 )
 
-// config holds the options of one supervisor.
+// config holds the options of one supervisor. It is written by New and fixed then.
 type config struct {
 	name          string
-	grace         time.Duration
-	drain         time.Duration
-	preStop       time.Duration
-	maxConcurrent int // 0: no limit
-	maxQueue      int
-	maxRegistered int // 0: no limit
-	budget        int // retries per budgetPer; 0: no limit
+	grace         time.Duration // of the shutdown; 0: what still runs is abandoned at once
+	drain         time.Duration // for queued subscribers, from the verdict on
+	preStop       time.Duration // between a signal and the stop; 0: none
+	maxConcurrent int           // 0: no limit
+	maxQueue      int           // of one slot; 0: nothing may wait
+	maxRegistered int           // 0: no limit
+	budget        int           // retries per budgetPer; 0: no limit
 	budgetPer     time.Duration
-	discard       bool // Discard was given
-	defaults      policy
-	subscribers   []subscriberConfig
-	signals       []os.Signal
-	err           error
+	discard       bool               // Discard was given: without subscribers, nothing is reported either
+	defaults      policy             // what tasks inherit, before the package's own defaults
+	subscribers   []subscriberConfig // in the order given, without Discard
+	signals       []os.Signal        // that stop the supervisor; nil: none
+	err           error              // the first misuse, which New returns; options return no errors
 }
 
+// fail keeps the first misuse: later ones may follow from it.
 func (c *config) fail(err error) {
 	if c.err == nil {
 		c.err = err
 	}
 }
 
+// option makes an Option of a function.
 type option func(c *config)
 
 func (o option) applySupervisor(c *config) { o(c) }
@@ -80,9 +82,9 @@ func WithSubscriberDrain(d time.Duration) Option {
 // below 1 is an error.
 //
 // It is the last of a task's gates, and shows as "max_concurrent". A permit is held
-// while an attempt runs and only then. An attempt that waits
-// for another task of the same supervisor keeps its own permit meanwhile: if
-// that task needs the last one, both wait for ever.
+// while an attempt runs and only then. An attempt that waits for another task of the
+// same supervisor keeps its own permit meanwhile: if that task needs the last one, both
+// wait for ever.
 func WithMaxConcurrent(n int) Option {
 	return option(func(c *config) {
 		if n < 1 {
@@ -178,6 +180,7 @@ func WithSubscriber(s Subscribe, opts ...SubscriberOption) Option {
 			return
 		}
 		sc := newSubscriberConfig(s)
+		// Preferences first, so that what is given here wins.
 		if p, ok := capability[Preferences](s); ok {
 			preferred := p.Preferences()
 			mustOptions("SubscriberOption", fmt.Sprintf("subscriber %q, by its Preferences", sc.name), preferred)
@@ -226,11 +229,11 @@ func WithSignals(sigs ...os.Signal) Option {
 // subscriberConfig holds the options of one subscriber.
 type subscriberConfig struct {
 	sub      Subscribe
-	name     string
-	inline   bool
-	capacity int
-	wants    func(EventKind) bool // nil: everything
-	err      error
+	name     string               // by default its type; made unique by fanout.init
+	inline   bool                 // otherwise queued
+	capacity int                  // events that it may fall behind; without meaning if inline
+	wants    func(EventKind) bool // nil: everything. Only the reporter has one: nobody else's code is asked
+	err      error                // the first misuse
 }
 
 func (c *subscriberConfig) fail(err error) {
@@ -239,10 +242,12 @@ func (c *subscriberConfig) fail(err error) {
 	}
 }
 
+// newSubscriberConfig returns the defaults for s.
 func newSubscriberConfig(s Subscribe) subscriberConfig {
 	return subscriberConfig{sub: s, name: fmt.Sprintf("%T", s), capacity: defaultCapacity}
 }
 
+// subscriberOption makes a SubscriberOption of a function.
 type subscriberOption func(c *subscriberConfig)
 
 func (o subscriberOption) applySubscriber(c *subscriberConfig) { o(c) }
@@ -270,7 +275,8 @@ func Queued(capacity int) SubscriberOption {
 	})
 }
 
-// capability finds an optional interface of s, or of what s wraps.
+// capability finds an optional interface of s, or of what s wraps; the outermost one
+// counts. It calls Unwrap, which is the user's, on the goroutine of the caller of New.
 func capability[T any](s Subscribe) (found T, ok bool) {
 	for s != nil {
 		if found, ok = s.(T); ok {
@@ -287,7 +293,8 @@ func capability[T any](s Subscribe) (found T, ok bool) {
 
 // hides reports whether s embeds a subscriber whose optional interfaces cannot be
 // found through it: an embedded interface promotes the methods of the interface,
-// not those of the value inside.
+// not those of the value inside. Such a wrapper compiles, and the brackets or the state
+// of the subscriber inside would be missing without a word.
 func hides(s Subscribe) error {
 	v := reflect.Indirect(reflect.ValueOf(s))
 	if v.Kind() != reflect.Struct {
@@ -295,6 +302,8 @@ func hides(s Subscribe) error {
 	}
 	for i := range v.NumField() {
 		f := v.Type().Field(i)
+		// An embedded concrete type promotes all its methods, and a field that is not
+		// exported cannot be read by reflection.
 		if !f.Anonymous || !f.IsExported() || f.Type.Kind() != reflect.Interface {
 			continue
 		}

@@ -7,6 +7,8 @@ import (
 	"time"
 )
 
+// errorPrefix begins the text of every error of the package once: a TaskError takes it
+// off the text of the error inside.
 const errorPrefix = "taskvisor: "
 
 // TimeoutError is the error of an attempt whose timeout passed. It is
@@ -85,6 +87,8 @@ type TaskError struct {
 // Error returns, for example, `taskvisor: add "mailer": name in use`.
 func (e *TaskError) Error() string { return e.text(e.Err.Error()) }
 
+// text is the text of e with why in place of the text of Err, which may be the user's: see
+// ownText.
 func (e *TaskError) text(why string) string {
 	why = strings.TrimPrefix(why, errorPrefix)
 	if e.Task == "" {

@@ -32,7 +32,7 @@ type Event struct {
 	Admission Admission
 	Verdict   Verdict
 	From, To  SlotState
-	exit      exitCode
+	exit      exitCode // that Err carries
 
 	Duration time.Duration // of the attempt or the wait that the kind's doc names
 	Delay    time.Duration // until the next attempt
@@ -42,7 +42,7 @@ type Event struct {
 	Stack string // goroutine stacks, as text
 
 	Slot          string
-	Owner         TaskID // who owns the slot
+	Owner         TaskID // the task that owns the slot
 	Queued        int    // submissions waiting for the slot
 	Gate          string // what the attempt waits for
 	Stage, Stages int    // of an ordered shutdown, from 1
@@ -50,8 +50,8 @@ type Event struct {
 	Subscriber                 string
 	Dropped, FirstSeq, LastSeq uint64
 
-	task *task // whose Local it is
-	sink *sink // that it is delivered to
+	task *task // that it is about; nil: none. It is kept for Local and Spec
+	sink *sink // that it is delivered to, set for each delivery; nil on an event that the user made
 }
 
 // ExitCode returns the exit status that Err carries, if it carries one: an
@@ -122,7 +122,8 @@ func (e Event) MarshalJSON() ([]byte, error) {
 	return o.bytes()
 }
 
-// attrs lists the fields that are set, under the keys that logs use.
+// attrs lists the fields that are set, under the keys that logs use: those of logs and of
+// JSON, in one order. It calls no code of the user's; the error is handed on as it is.
 func (e Event) attrs() []slog.Attr {
 	attrs := make([]slog.Attr, 0, 12)
 	text := func(key, v string) {
@@ -150,7 +151,7 @@ func (e Event) attrs() []slog.Attr {
 	text("reason", e.Reason.String())
 	text("source", e.Source.String())
 	text("slot", e.Slot)
-	if e.Slot != "" {
+	if e.Slot != "" { // the zero Admission is a policy too, so it cannot say by itself that it is not set
 		text("admission", e.Admission.String())
 	}
 	text("gate", e.Gate)

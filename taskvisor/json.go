@@ -6,13 +6,14 @@ import (
 	"time"
 )
 
-// object is a JSON object whose members keep their order.
+// object is a JSON object whose members keep their order, as those of a map would not. The
+// zero value is empty.
 type object struct {
-	buf bytes.Buffer
-	err error
+	buf bytes.Buffer // members without the braces
+	err error        // of the first member that cannot be marshaled; the rest is left out then
 }
 
-// set adds a member.
+// set adds a member. No key is set twice.
 func (o *object) set(key string, v any) {
 	if o.err != nil {
 		return
@@ -31,6 +32,7 @@ func (o *object) set(key string, v any) {
 	o.buf.Write(text)
 }
 
+// bytes returns the whole object.
 func (o *object) bytes() ([]byte, error) {
 	if o.err != nil {
 		return nil, o.err
@@ -40,7 +42,7 @@ func (o *object) bytes() ([]byte, error) {
 
 // MarshalJSON implements [json.Marshaler]; see [Snapshot].
 func (sn Snapshot) MarshalJSON() ([]byte, error) {
-	type plain Snapshot
+	type plain Snapshot // the fields without this method, which would call itself
 	sn.Slots, sn.Subscribers = orEmpty(sn.Slots), orEmpty(sn.Subscribers)
 	sn.Tasks, sn.Recent = orEmpty(sn.Tasks), orEmpty(sn.Recent)
 	return json.Marshal(struct {
@@ -69,11 +71,11 @@ func (st TaskStatus) MarshalJSON() ([]byte, error) {
 // MarshalJSON shows an outcome as events are shown: see [Event]. It calls the Error
 // method of Err, and leaves Value out.
 func (o Outcome) MarshalJSON() ([]byte, error) {
-	type plain Outcome
+	type plain Outcome // without this method; Err below takes the place of its Err
 	w := struct {
 		plain
 		Err  string `json:"error,omitempty"`
-		Code *int   `json:"exit_code,omitempty"`
+		Code *int   `json:"exit_code,omitempty"` // nil: none; 0 is a code and is shown
 	}{plain: plain(o)}
 	if o.Err != nil {
 		w.Err = o.Err.Error()

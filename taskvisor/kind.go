@@ -104,6 +104,7 @@ const (
 	SubscriberPanicked
 )
 
+// eventLabels are indexed by kind; their number is that of the kinds.
 var eventLabels = []string{"", "task_added", "task_add_failed", "task_gated", "task_starting", "task_ready",
 	"timeout_hit", "task_stuck", "task_stopped", "task_failed", "task_canceled", "task_recovered", "backoff_scheduled",
 	"task_triggered", "task_interrupted", "task_paused", "task_resumed", "task_remove_requested",
@@ -115,6 +116,7 @@ var eventLabels = []string{"", "task_added", "task_add_failed", "task_gated", "t
 // Terminal reports whether events of this kind end something. A queued
 // subscriber that overflows keeps the latest of them.
 func (k EventKind) Terminal() bool {
+	// A list, since it must not depend on the position of a kind, or on their number.
 	switch k {
 	case TaskStopped, TaskFailed, TaskCanceled, ActorExhausted, ActorDead, TaskAbandoned, TaskReturned, TaskRemoved,
 		BodyReturned, ControllerRejected, ShutdownRequested, AllStoppedWithinGrace, GraceExceeded:

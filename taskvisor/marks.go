@@ -18,6 +18,8 @@ func Fatal(err error) error {
 	return &fatalError{err}
 }
 
+// The marks are types of their own, and not exported: only this package makes them, and
+// ending.inspect finds them by type wherever in an error's tree they are.
 type fatalError struct{ err error }
 
 func (e *fatalError) Error() string { return e.err.Error() }
@@ -40,7 +42,8 @@ func RetryAfter(d time.Duration, err error) error {
 // 0. For other tasks it is a success like nil.
 func RunAfter(d time.Duration) error { return &runAfterError{max(d, 0)} }
 
-type runAfterError struct{ delay time.Duration }
+// runAfterError wraps nothing: it is a success.
+type runAfterError struct{ delay time.Duration } // not negative
 
 func (e *runAfterError) Error() string { return fmt.Sprintf("run again after %s", e.delay) }
 
@@ -54,6 +57,7 @@ func Canceled(err error) error {
 	return &canceledError{err}
 }
 
+// canceledError is ErrCanceled for errors.Is, beside what it wraps.
 type canceledError struct{ err error }
 
 func (e *canceledError) Error() string        { return e.err.Error() }
@@ -61,7 +65,7 @@ func (e *canceledError) Unwrap() error        { return e.err }
 func (e *canceledError) Is(target error) bool { return target == error(ErrCanceled) }
 
 type retryAfterError struct {
-	delay time.Duration
+	delay time.Duration // not negative
 	err   error
 }
 
@@ -69,15 +73,17 @@ func (e *retryAfterError) Error() string { return e.err.Error() }
 func (e *retryAfterError) Unwrap() error { return e.err }
 
 // spokenError is an error that has been judged: its marks were for the supervisor
-// of the task that returned it. Text and tree are those of err; only classify stops
-// here.
+// of the task that returned it. Text and tree are those of err, so errors.Is and errors.As
+// find all that is in it; only ending.inspect stops here. Without it, a body that returns
+// the error of another task's outcome would be fatal because that task was.
 type spokenError struct{ err error }
 
 func (e *spokenError) Error() string { return e.err.Error() }
 func (e *spokenError) Unwrap() error { return e.err }
 
 // causeError is a Reason with what the caller, or the trigger of a shutdown, gave
-// as its cause. Marks in it were said to somebody else.
+// as its cause, which is the user's: the supervisor calls none of its methods. Marks in it
+// are not the body's.
 type causeError struct {
 	reason Reason
 	cause  error
@@ -88,7 +94,7 @@ func (e *causeError) Error() string {
 	if inner, ok := e.cause.(*causeError); ok && inner.reason == e.reason {
 		return inner.Error()
 	}
-	if e.cause == error(e.reason) {
+	if e.cause == error(e.reason) { // this cannot panic, whatever the cause is: a Reason is comparable
 		return e.reason.Error()
 	}
 	return e.reason.Error() + ": " + e.cause.Error()

@@ -24,7 +24,7 @@ const (
 // TaskOption configures one task, or, through [WithTaskDefaults], every task of
 // a supervisor that does not say otherwise. [RestartPolicy], [BackoffPolicy]
 // and the values of the With functions are TaskOptions; the interface is
-// sealed. Who is given a nil TaskOption panics.
+// sealed. Every function that takes TaskOptions panics at a nil one.
 type TaskOption interface{ applyTask(p *policy) }
 
 // Option configures a supervisor; see [New], which panics at a nil one. The
@@ -38,8 +38,8 @@ type SubscriberOption interface {
 	applySubscriber(c *subscriberConfig)
 }
 
-// mustOptions says in a sentence what would otherwise be a nil pointer somewhere
-// inside.
+// mustOptions panics at a nil option, and says in a sentence what would otherwise be a nil
+// pointer somewhere inside. kind is the option's type; whose names what it was given to.
 func mustOptions[O comparable](kind, whose string, opts []O) {
 	var none O
 	if slices.Contains(opts, none) {
@@ -47,25 +47,30 @@ func mustOptions[O comparable](kind, whose string, opts []O) {
 	}
 }
 
-// policy holds the options of one task. Bits of set tell what was said; what was
-// not is inherited. It is comparable, so that tasks with equal policies share one.
+// policy holds the options of one task: those of a spec, those of a supervisor's defaults,
+// or, with resolved set, both and the package's defaults together. Bits of set tell what
+// was said; what was not is inherited. It is comparable, so that tasks with equal policies
+// share one, and never written after it was returned to the user or given to a task.
 type policy struct {
 	life.Policy
 	set         settings
-	least, most time.Duration // initial delay
-	kind        string
-	more        *morePolicy // nil unless one of its options was given
-	err         error       // the first misuse
+	least, most time.Duration // initial delay; 0 ≤ least ≤ most
+	kind        string        // what WithKind said; "": nothing
+	more        *morePolicy   // nil unless one of its options was given; compared by its address
+	err         error         // the first misuse, which adding the task reports
 }
 
-// morePolicy holds options that cannot be compared.
+// morePolicy holds options that cannot be compared. Specs made from each other share one:
+// extra makes a copy before it is changed.
 type morePolicy struct {
-	gates []Gate
-	after []string
-	bound []string // of after, those that interrupt
-	next  func(prev time.Time) time.Time
+	gates []Gate                         // in the order in which they are entered; none is nil
+	after []string                       // names of the tasks that must be ready first
+	bound []string                       // of after, those that interrupt
+	next  func(prev time.Time) time.Time // the calendar of a Scheduled; nil for others
 }
 
+// settings are the bits of policy.set. Those that begin with set say that a field was
+// given; the others are options without a value. Bits only ever join: see overlay.
 type settings uint32
 
 const (
@@ -89,6 +94,7 @@ const (
 	resolved // every field is filled in: the policy in force
 )
 
+// fail keeps the first misuse: later ones may follow from it.
 func (p *policy) fail(err error) {
 	if p.err == nil {
 		p.err = err
@@ -122,15 +128,17 @@ func resolve(defaults, own *policy) *policy {
 		r.overlay(own)
 	}
 	if r.set&setReset == 0 && r.Timeout == 0 {
-		r.ResetAfter = max(minResetAfter, 2*min(r.Backoff.Max, math.MaxInt64/2))
+		r.ResetAfter = max(minResetAfter, 2*min(r.Backoff.Max, math.MaxInt64/2)) // min: the double must not wrap
 	}
+	// These are bits above, and fields for the machine, which does not know settings.
 	r.NoFloor = r.set&noFloor != 0
 	r.Release = r.set&releaseOnAbandon != 0
 	r.Readiness = r.set&readiness != 0
 	return r
 }
 
-// overlay takes from p what p says.
+// overlay takes from p what p says, over what r says already. An option without a value
+// cannot be taken back by a task whose supervisor's defaults have it.
 func (r *policy) overlay(p *policy) {
 	if p.set&setRestart != 0 {
 		r.Restart, r.Interval, r.Scheduled = p.Restart, p.Interval, p.Scheduled
@@ -166,7 +174,8 @@ func (r *policy) overlay(p *policy) {
 	r.overlayMore(p.more)
 }
 
-// overlayMore adds gates and dependencies to those of the defaults.
+// overlayMore adds gates and dependencies to those of the defaults; a calendar replaces
+// another. m is not changed, and shared where there is nothing to add it to.
 func (r *policy) overlayMore(m *morePolicy) {
 	if m == nil {
 		return
@@ -184,6 +193,7 @@ func (r *policy) overlayMore(m *morePolicy) {
 	}
 }
 
+// taskOption makes a TaskOption of a function.
 type taskOption func(p *policy)
 
 func (o taskOption) applyTask(p *policy) { o(p) }

@@ -97,7 +97,7 @@ func WithGate(gates ...Gate) TaskOption {
 			return
 		}
 		x := p.extra()
-		x.gates = slices.Concat(x.gates, gates)
+		x.gates = slices.Concat(x.gates, gates) // a new slice: the spec that this one was made from has the old one
 	})
 }
 
@@ -127,6 +127,8 @@ func After(names ...string) TaskOption { return dependOn(names, false) }
 // when it is ready again. By default a task is bound to none.
 func BoundTo(names ...string) TaskOption { return dependOn(names, true) }
 
+// dependOn adds names to what a task needs. That the tasks exist, and do not wait for each
+// other, can be known only when the task is added: see ordering.link.
 func dependOn(names []string, bound bool) TaskOption {
 	return taskOption(func(p *policy) {
 		for _, name := range names {

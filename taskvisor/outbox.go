@@ -6,29 +6,36 @@ import (
 )
 
 // outbox holds an owner's events on their way to inline subscribers; nil where there
-// are none. It is
-// guarded by the owner's lock; whoever releases that lock and finds it full and
-// unattended delivers, so that order holds and a re-entrant call returns.
+// are none. It is guarded by the owner's lock.
+//
+// A goroutine that made a transition detaches what is in the outbox before it releases
+// that lock, and delivers it afterwards: it attends to the outbox, until it finds it
+// empty. While it does, others only put events in and go on. So one goroutine at a time
+// delivers an owner's events, in their order. A subscriber may call, say, Stop on the task
+// that it is called for: that returns at once, and its event is delivered after the call.
 type outbox struct {
-	buf      *outbuf // nil: it is empty
-	attended bool
-	room     chan struct{} // made by an attempt that waits; closed when there is room again
+	buf      *outbuf       // not taken yet; nil: nothing is
+	attended bool          // a goroutine has detached events, and looks for more before it stops
+	room     chan struct{} // made by an attempt that waits; closed when there is room again; nil: none waits
 }
 
-// outbuf is what somebody has taken from an outbox to deliver.
+// outbuf is what a goroutine has taken from an outbox to deliver. It says how far that has
+// come, so that another goroutine can go on when a subscriber has ended this one.
 type outbuf struct {
 	events []entry
 	next   int // event being delivered
-	sink   int // inline subscriber that it goes to
+	sink   int // inline subscriber that it goes to next
 }
 
 const (
 	// maxBehind is how many events of a task may wait while its attempts go on. An
-	// attempt that is further ahead of whoever delivers waits: the outbox would
-	// otherwise grow without end.
+	// attempt that is further ahead of the goroutine that delivers waits: the outbox
+	// would otherwise grow without end.
 	maxBehind = 64
 
-	// maxKept is how many events somebody delivers who has something else to do.
+	// maxKept is about how many events a goroutine delivers before it returns to what it
+	// came from, a call of Add for instance. The rest is left to a goroutine of its own:
+	// events of others could keep it without end.
 	maxKept = 128
 
 	// maxAttending is how many goroutines may be in inline subscribers before a
@@ -37,7 +44,8 @@ const (
 	maxAttending = 64
 )
 
-// putLocked adds an event.
+// putLocked adds a copy of en. The owner's lock is held and the bus is locked, so it must
+// not block. The caller detaches before it releases the owner's lock.
 func (o *outbox) putLocked(f *fanout, en *entry) {
 	if o.buf == nil {
 		if o.buf, _ = f.bufs.Get().(*outbuf); o.buf == nil {
@@ -50,8 +58,9 @@ func (o *outbox) putLocked(f *fanout, en *entry) {
 	f.undelivered.Add(1)
 }
 
-// detachLocked takes what is in the outbox unless somebody attends to it already. The
-// owner's lock is held; after releasing it the caller is to deliver.
+// detachLocked takes what is in the outbox unless a goroutine attends to it already, which
+// will find it. The owner's lock is held; after releasing it the caller must deliver what
+// it got: nobody else does, from here on. nil: there is nothing to deliver.
 func (o *outbox) detachLocked() *outbuf {
 	if o == nil || o.buf == nil || o.attended {
 		return nil
@@ -61,7 +70,8 @@ func (o *outbox) detachLocked() *outbuf {
 	return buf
 }
 
-// roomLocked lets an attempt go on that waits for room.
+// roomLocked lets an attempt go on that waits for room: because events were delivered, or
+// because its task was stopped. The owner's lock is held; o may be nil.
 func (o *outbox) roomLocked() {
 	if o != nil && o.room != nil {
 		close(o.room)
@@ -69,14 +79,16 @@ func (o *outbox) roomLocked() {
 	}
 }
 
-// awaitRoom keeps an attempt from running too far ahead of whoever delivers its
-// events, unless its task is being stopped: that waits for no subscriber.
+// awaitRoom keeps an attempt from running too far ahead of the goroutine that delivers its
+// events, unless its task is being stopped: that waits for no subscriber. It is called on
+// the attempt's goroutine, which does not deliver then, without a lock.
 func (t *task) awaitRoom() {
 	o := t.out
 	if o == nil {
 		return
 	}
 	t.mu.Lock()
+	// Only a goroutine that attends makes room: without one nobody would end the wait.
 	if !o.attended || o.buf == nil || len(o.buf.events) <= maxBehind || t.m.StoppedFor() != 0 {
 		t.mu.Unlock()
 		return
@@ -89,21 +101,25 @@ func (t *task) awaitRoom() {
 	<-room
 }
 
-// deliver calls inline subscribers for what detach returned. The caller holds no lock
-// and has nothing left to do that others wait for.
+// deliver calls inline subscribers for what detachLocked returned. The caller holds no lock
+// and has nothing left to do that others wait for: a subscriber may end its goroutine,
+// or never return. mu is the lock of o's owner.
 func (f *fanout) deliver(mu *sync.Mutex, o *outbox, buf *outbuf) {
 	if buf == nil {
 		return
 	}
-	if f.closing.Load() || f.attending.Load() >= maxAttending {
-		background(func() { f.attend(mu, o, buf) }) // no subscriber can hold up the shutdown
+	if f.closing.Load() || f.attending.Load() >= maxAttending { // no subscriber can hold up the shutdown
+		// Started by the goroutine whose transition it was; ends when the outbox is empty;
+		// the drain waits for the events, by undelivered. So do those started by attend.
+		background(func() { f.attend(mu, o, buf) })
 		return
 	}
 	f.attend(mu, o, buf)
 }
 
 // attend delivers buf and what came meanwhile. An inline subscriber that calls
-// runtime.Goexit ends the goroutine that this runs on, so another takes over.
+// runtime.Goexit ends the goroutine that this runs on, so another takes over. The outbox
+// counts as attended through all of that, so no other goroutine delivers in between.
 func (f *fanout) attend(mu *sync.Mutex, o *outbox, buf *outbuf) {
 	f.attending.Add(1)
 	finished, taken := false, 0
@@ -118,7 +134,7 @@ func (f *fanout) attend(mu *sync.Mutex, o *outbox, buf *outbuf) {
 		f.deliverAll(buf)
 		mu.Lock()
 		o.roomLocked()
-		if o.buf == nil {
+		if o.buf == nil { // decided under the lock: an event that comes later finds it unattended
 			o.attended = false
 			mu.Unlock()
 			finished = true
@@ -132,6 +148,9 @@ func (f *fanout) attend(mu *sync.Mutex, o *outbox, buf *outbuf) {
 	}
 }
 
+// deliverAll calls every inline subscriber for each event of buf, from where it stands,
+// and gives buf back. A panic is contained in call; after a Goexit buf points to the next
+// subscriber, so that no call is repeated.
 func (f *fanout) deliverAll(buf *outbuf) {
 	for ; buf.next < len(buf.events); buf.next, buf.sink = buf.next+1, 0 {
 		for buf.sink < len(f.inline) {
@@ -142,7 +161,7 @@ func (f *fanout) deliverAll(buf *outbuf) {
 		}
 	}
 	n := len(buf.events)
-	clear(buf.events)
+	clear(buf.events) // a pool must not keep the user's errors and contexts
 	buf.events, buf.next = buf.events[:0], 0
 	f.bufs.Put(buf)
 	if f.undelivered.Add(-int64(n)) == 0 {

@@ -14,7 +14,7 @@ type Outcome struct {
 	Ended    time.Time   `json:"ended,omitzero"`
 	Stack    string      `json:"stack,omitzero"` // of an abandoned body, as far as it was captured by then
 
-	exit exitCode
+	exit exitCode // that the error of the last attempt carries
 }
 
 // ExitCode returns the exit status that the error of the last attempt carries,
@@ -34,6 +34,7 @@ const (
 	OutcomeRejected                         // a submission that never became a task
 )
 
+// outcomeLabels are indexed by kind. The numbers are those of life.Outcome.
 var outcomeLabels = []string{"", "completed", "failed", "fatal", "canceled", "abandoned", "rejected"}
 
 // String returns the stable label.

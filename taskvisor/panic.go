@@ -12,7 +12,7 @@ import (
 type PanicError struct {
 	Value any // what was given to panic
 
-	pcs []uintptr
+	pcs []uintptr // of the stack at the panic, innermost first, 64 at most
 }
 
 // newPanicError is called by the deferred function that recovered v, while the
@@ -20,7 +20,7 @@ type PanicError struct {
 // cheaper than text, and most stacks are never read.
 func newPanicError(v any) *PanicError {
 	var pcs [64]uintptr
-	n := runtime.Callers(2, pcs[:])
+	n := runtime.Callers(2, pcs[:]) // without Callers and newPanicError; Stack begins at the panic
 	return &PanicError{Value: v, pcs: append([]uintptr(nil), pcs[:n]...)}
 }
 
@@ -29,6 +29,8 @@ func newPanicError(v any) *PanicError {
 // the user's would read it while others write it.
 func (e *PanicError) Error() string { return "panic: " + panicText(e.Value) }
 
+// panicText calls Error, which is the user's, if v is an error: no lock may be held, and it
+// may panic. No other method of a value is called.
 func panicText(v any) string {
 	switch v := v.(type) {
 	case error:

@@ -12,7 +12,7 @@ import (
 // [TaskOption]; the zero value restarts on failure.
 type RestartPolicy struct {
 	kind     life.Restart
-	interval time.Duration
+	interval time.Duration // after a success, with life.Always; 0 otherwise, so that == compares
 }
 
 // RestartNever ends the task after one attempt, whatever its result.
@@ -50,11 +50,12 @@ func (r RestartPolicy) Interval() (d time.Duration, always bool) {
 // Never reports whether the policy is [RestartNever].
 func (r RestartPolicy) Never() bool { return r.kind == life.Never }
 
+// applyTask implements TaskOption. Periodic calls it before it pins the policy.
 func (r RestartPolicy) applyTask(p *policy) {
 	switch {
 	case r.interval < 0:
 		p.fail(fmt.Errorf("negative interval %s", r.interval))
-	case p.set&pinRestart != 0 && p.restart() != r:
+	case p.set&pinRestart != 0 && p.restart() != r: // the same policy once more is no contradiction
 		p.fail(fmt.Errorf("restart policy %s contradicts %s, which Once, Periodic and Scheduled fix", r, p.restart()))
 	default:
 		p.Restart, p.Interval = r.kind, r.interval
@@ -108,7 +109,7 @@ func (b BackoffPolicy) Validate() error {
 		return fmt.Errorf("backoff: negative first delay %s", b.First)
 	case b.Max < b.First:
 		return fmt.Errorf("backoff: maximum %s is less than the first delay %s", b.Max, b.First)
-	case b.Factor != 0 && !(b.Factor >= 1 && !math.IsInf(b.Factor, 1)):
+	case b.Factor != 0 && !(b.Factor >= 1 && !math.IsInf(b.Factor, 1)): // also NaN, which is not ≥ 1
 		return fmt.Errorf("backoff: factor %v is not a finite number of 1 or more", b.Factor)
 	case int(b.Jitter) >= len(jitterLabels):
 		return fmt.Errorf("backoff: unknown jitter %d", uint8(b.Jitter))
@@ -128,6 +129,7 @@ func (b BackoffPolicy) String() string {
 	return s
 }
 
+// applyTask implements TaskOption. All of b replaces what was set before.
 func (b BackoffPolicy) applyTask(p *policy) {
 	if err := b.Validate(); err != nil {
 		p.fail(err)

@@ -47,11 +47,14 @@ const (
 	ErrShuttingDown     // after the shutdown began (Run, Start, Add, AddAll, Submit)
 )
 
+// reasonLabels are what metrics and logs show; like reasonTexts they are indexed by the
+// reason.
 var reasonLabels = []string{"", "already_exists", "batch_rejected", "slot_busy", "queue_full", "superseded",
 	"too_many_tasks", "removed", "replaced", "shutdown", "attempt_timeout", "interrupted", "canceled", "goexit",
 	"dependency", "already_running", "would_wait_for_self", "shutting_down"}
 
-// Whole, since a shutdown reads one for each task.
+// reasonTexts are whole, prefix and all, and not put together when they are read: a
+// shutdown reads one for each task.
 var reasonTexts = []string{
 	errorPrefix + "no reason",
 	errorPrefix + "name in use",

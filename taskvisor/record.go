@@ -6,20 +6,22 @@ import (
 	"github.com/taskvisor/taskvisor-go/taskvisor/internal/life"
 )
 
-// entry is one published event with the context that its readers get.
+// entry is one published event with the context that its readers get. It is what the bus
+// and the outboxes carry, by value.
 type entry struct {
 	view *views // nil: no values
 	Event
 }
 
-// What the bus must know of an entry.
+// What the bus must know of an entry. It asks while it is locked.
 
 func (e *entry) Number() uint64 { return e.Seq }
 func (e *entry) Label() uint8   { return uint8(e.Kind) }
 func (e *entry) Terminal() bool { return e.Kind.Terminal() }
 
 // eventOrder lists the events that a transition may have, in the order in which they
-// are published.
+// are published, which is that of the effects' bits. EventStuck is missing: only Abandon
+// has it, and abandonLocked publishes it, with stacks, before TaskAbandoned.
 var eventOrder = [...]struct {
 	effect life.Effects
 	kind   EventKind // 0: the kind depends on the result
@@ -43,7 +45,8 @@ var eventOrder = [...]struct {
 }
 
 // recordAll publishes the events among e, and that the task's slot has changed with
-// it. The task's lock is held.
+// it. The task's lock is held. The machine has made the transition already, but t.run is
+// still the attempt that has ended, if one has: that is where its error and times stand.
 func (t *task) recordAll(e life.Effects, at life.Time, why error) {
 	if e&life.Events != 0 {
 		unheard := uint64(0)
@@ -54,7 +57,7 @@ func (t *task) recordAll(e life.Effects, at life.Time, why error) {
 			}
 			kind := o.kind
 			if kind == 0 {
-				kind = terminalKind(t.m.Result())
+				kind = terminalKind(t.m.Result()) // which the next attempt, if it was let in, leaves as it is
 			}
 			if !t.heard(kind) {
 				unheard++
@@ -62,13 +65,16 @@ func (t *task) recordAll(e life.Effects, at life.Time, why error) {
 			}
 			t.record(kind, at, why)
 		}
-		t.count(unheard) // last, together: who hears only some is told no numbers
+		// Last, together: an event that nobody wants may thus get a higher number than one that
+		// follows it. Only the reporter wants some events and not others, and it shows none.
+		t.count(unheard)
 	}
 	if t.sub != nil {
 		t.slotLocked()
 	}
 }
 
+// terminalKind is the event that tells of the end of an attempt with the result r.
 func terminalKind(r life.Result) EventKind {
 	switch r {
 	case life.Success:
@@ -80,7 +86,8 @@ func terminalKind(r life.Result) EventKind {
 	}
 }
 
-// record publishes one event of the task.
+// record publishes one event of the task, whose lock is held. at is the time of the
+// transition, why the caller's cause where the kind has one.
 func (t *task) record(kind EventKind, at life.Time, why error) {
 	if kind == ActorExhausted || kind == ActorDead || kind == TaskRemoved {
 		why = t.outErrLocked() // now: it may ask the shutdown, whose lock is taken before the bus's
@@ -102,12 +109,12 @@ func (t *task) open(kind EventKind) *entry {
 		t.count(1)
 		return nil
 	}
-	now := time.Now() // before the bus is locked
+	now := time.Now() // before the bus is locked, which all tasks wait for
 	en, n := f.bus.Next(false)
-	if en == nil { // the verdict has been given
+	if en == nil { // the verdict has been given, and is the last event
 		return nil
 	}
-	*en = entry{}
+	*en = entry{} // the place may hold an old event
 	t.seq = n
 	en.view = t.viewLocked()
 	en.Seq, en.Time, en.Kind, en.Supervisor = n, now, kind, t.sup.cfg.name
@@ -115,7 +122,7 @@ func (t *task) open(kind EventKind) *entry {
 	return en
 }
 
-// heard reports whether anybody wants an event of that kind.
+// heard reports whether anybody wants an event of that kind. The task's lock is held.
 func (t *task) heard(kind EventKind) bool {
 	f := &t.sup.fan
 	return f.wants(kind) && !(f.reports && t.routine(kind))
@@ -131,10 +138,12 @@ func (t *task) count(n uint64) {
 	}
 }
 
-// close makes an event that open began available to subscribers.
+// close makes an event that open began available to subscribers, and unlocks the bus. It
+// follows each open that did not return nil.
 func (t *task) close(en *entry) { t.sup.fan.close(en, t.out) }
 
-// fill adds what the kind of e is about.
+// fill adds what the kind of e is about. The task's lock is held and the bus is locked: it
+// copies fields and calls nobody, also no method of an error.
 func (t *task) fill(e *Event, at life.Time, why error) {
 	m := &t.m
 	switch e.Kind {
@@ -152,7 +161,7 @@ func (t *task) fill(e *Event, at life.Time, why error) {
 		t.fillEnd(e)
 	case TaskReturned:
 		e.Duration = time.Duration(at - t.x.since)
-	case BackoffScheduled:
+	case BackoffScheduled: // t.run is the attempt that ended, also where the next was let in
 		e.Delay, e.Source, e.Err = m.Delay(), BackoffSource(m.Source()), t.run.end.err
 	case TaskInterrupted:
 		e.Err = why
@@ -171,7 +180,8 @@ func (t *task) fill(e *Event, at life.Time, why error) {
 	}
 }
 
-// limitLocked is what an attempt that timed out has exceeded.
+// limitLocked is what an attempt that timed out has exceeded: the timeout, or the longest
+// silence.
 func (t *task) limitLocked() time.Duration {
 	if t.m.Silent() {
 		return t.pol.Idle
@@ -179,7 +189,7 @@ func (t *task) limitLocked() time.Duration {
 	return t.pol.Timeout
 }
 
-// fillEnd is about how an attempt ended.
+// fillEnd is about how an attempt ended: t.run, which resultLocked has completed.
 func (t *task) fillEnd(e *Event) {
 	end := &t.run.end
 	e.Result = ResultKind(t.m.Result())
@@ -189,14 +199,15 @@ func (t *task) fillEnd(e *Event) {
 	}
 	if e.Result == ResultCanceled {
 		e.Reason = t.cancelReasonLocked()
-		if end.stirred && t.m.StoppedFor() == 0 { // the machine may be at the next attempt
+		if end.stirred && t.m.StoppedFor() == 0 { // the machine may be at the next attempt, which was not interrupted
 			e.Reason = ErrInterrupted
 		}
 	}
 }
 
-// cancelReasonLocked is the claimed stop, or an interruption, or else the body's own
-// wish.
+// cancelReasonLocked is why the attempt, or the task, was canceled: the claimed stop, or an
+// interruption, or else the body's own wish. It asks the machine, so it is right only
+// until the next attempt is let in.
 func (t *task) cancelReasonLocked() Reason {
 	switch {
 	case t.m.StoppedFor() != 0:
@@ -208,7 +219,8 @@ func (t *task) cancelReasonLocked() Reason {
 	}
 }
 
-// viewLocked is the context of an event of the task.
+// viewLocked is the context of an event of the task: that of the attempt that runs, with
+// what brackets have added, or else that of the values given to Add; nil if there are none.
 func (t *task) viewLocked() *views {
 	if t.run != nil && t.run.brackets != nil && t.run.brackets.view != nil {
 		return t.run.brackets.view
@@ -219,16 +231,18 @@ func (t *task) viewLocked() *views {
 	return nil
 }
 
-// recordGated announces what the next attempt waits for.
+// recordGated announces what the next attempt waits for. The task's lock is held, here and
+// in what follows.
 func (t *task) recordGated(gate string) {
 	if e := t.open(TaskGated); e != nil {
-		e.Attempt++
+		e.Attempt++ // it has not begun, so it is not counted
 		e.Gate = gate
 		t.close(e)
 	}
 }
 
-// recordStuck announces a body that does not end.
+// recordStuck announces a body that does not end. Without a stop or an interruption there
+// is no reason: it is past its deadline.
 func (t *task) recordStuck(now life.Time, stack string) {
 	if e := t.open(TaskStuck); e != nil {
 		e.Duration = t.ranLocked(now)
@@ -250,7 +264,8 @@ func (t *task) recordAbandoned(now life.Time, o *Outcome) {
 	}
 }
 
-// ranLocked is for how long the attempt has been running; 0 if it was not announced.
+// ranLocked is for how long the attempt has been running; 0 if it was not announced, or
+// if there is none.
 func (t *task) ranLocked(now life.Time) time.Duration {
 	if t.run == nil || t.run.start == 0 {
 		return 0

@@ -21,8 +21,8 @@ type Attempt struct {
 	Started    time.Time
 	Spec       TaskSpec // with the policy in force, without the work
 
-	task *task // whose Local it is
-	sink *sink // that it is shown to
+	task *task // that it is an attempt of; nil if no supervisor has made it
+	sink *sink // that it is shown to, by a bracket; nil elsewhere
 }
 
 // Local returns what the subscriber that is shown this attempt in a bracket keeps
@@ -63,6 +63,7 @@ const (
 	ResultCanceled            // stopped, interrupted, or ended itself by ErrCanceled
 )
 
+// resultLabels are indexed by kind. The numbers are those of life.Result.
 var resultLabels = []string{"", "success", "failure", "fatal", "timeout", "panic", "canceled"}
 
 // String returns the stable label.

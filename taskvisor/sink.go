@@ -9,24 +9,26 @@ import (
 	"github.com/taskvisor/taskvisor-go/taskvisor/internal/bus"
 )
 
-// sink is one subscriber.
+// sink is one subscriber. All but the counters is fixed when the supervisor was made.
 type sink struct {
 	subscriberConfig
-	index    int                        // among all
+	index    int                        // among all; its place in the locals of a task
 	bracket  AttemptBracket             // nil if it is none
 	reader   *bus.Reader[entry, *entry] // nil if inline
-	called   atomic.Uint64              // inline deliveries
-	panics   atomic.Uint64
-	failures atomic.Uint64 // that it reported itself
+	called   atomic.Uint64              // inline deliveries; queued ones are the reader's to count
+	panics   atomic.Uint64              // and Goexits, of OnEvent and brackets
+	failures atomic.Uint64              // that it reported itself
 }
 
-// overflow makes the event that tells s of its losses.
+// overflow makes the event that tells s of its losses. It is called while the bus is
+// locked. Such an event has no number: only s gets it, and other subscribers see no gap.
 func (f *fanout) overflow(s *sink, l bus.Lost) entry {
 	return entry{Event: Event{Time: time.Now(), Kind: SubscriberOverflow, Supervisor: f.supervisor, Subscriber: s.name,
 		Dropped: l.N, FirstSeq: l.First, LastSeq: l.Last}}
 }
 
-// call delivers one event to a subscriber and contains what it does.
+// call delivers one event to a subscriber and contains a panic of it. A Goexit is counted
+// and reported, and ends the goroutine after call: callers have another one go on.
 func (f *fanout) call(s *sink, en *entry) {
 	returned := false
 	defer func() {
@@ -42,7 +44,7 @@ func (f *fanout) call(s *sink, en *entry) {
 	if s.inline {
 		ctx = &v.inline
 	}
-	e := en.Event
+	e := en.Event // a copy, since the entry is shared by all subscribers
 	e.sink = s
 	s.sub.OnEvent(ctx, e)
 	returned = true
@@ -50,7 +52,7 @@ func (f *fanout) call(s *sink, en *entry) {
 
 // contain counts and reports a panic (v is what was recovered) or a Goexit (v is
 // nil) of a subscriber. One about a diagnostic event is only counted, or it
-// would bring about the next.
+// would bring about the next. kind is 0 for a bracket, which is called for no event.
 func (f *fanout) contain(s *sink, kind EventKind, v any) {
 	s.panics.Add(1)
 	if kind != SubscriberPanicked && kind != SubscriberOverflow {
@@ -58,17 +60,20 @@ func (f *fanout) contain(s *sink, kind EventKind, v any) {
 	}
 }
 
-// containGate does the same for a gate, and reports whether the goroutine is ending.
+// containGate does the same for a gate, and reports whether the goroutine is ending: the
+// caller then has the task's walk go on elsewhere.
 func (f *fanout) containGate(g Gate, v any) (exiting bool) {
 	name := "gate"
 	func() {
-		defer func() { _ = recover() }()
+		defer func() { _ = recover() }() // String is the user's too: without it the report has no name
 		name = "gate " + g.String()
 	}()
 	f.reportPanic(name, v)
 	return v == nil
 }
 
+// reportPanic reports what was recovered, or a Goexit if that is nil: panic(nil) is
+// recovered as a *runtime.PanicNilError.
 func (f *fanout) reportPanic(name string, v any) {
 	if v == nil {
 		f.report(name, ErrGoexit, "")
@@ -78,6 +83,8 @@ func (f *fanout) reportPanic(name string, v any) {
 	f.report(name, err, err.Stack())
 }
 
+// report publishes what went wrong in the user's code, as an event that belongs to no
+// task: the task that it was called for goes on. No lock may be held.
 func (f *fanout) report(name string, err error, stack string) {
 	f.announce(Event{Kind: SubscriberPanicked, Subscriber: name, Err: err, Stack: stack})
 }
@@ -86,10 +93,10 @@ func (f *fanout) report(name string, err error, stack string) {
 // goes wrong to slog.Default, so that nothing fails in silence.
 type reporter struct{}
 
-// reporterName is in no snapshot: nobody has asked for it.
+// reporterName is in no snapshot: the user has given no such subscriber.
 const reporterName = "slog.Default"
 
-// reported are the kinds that a reporter is for.
+// reported are the kinds that a reporter is for; routine leaves out some of these events.
 func reported(k EventKind) bool {
 	switch k {
 	case TaskFailed, TaskStuck, TaskAbandoned, ActorExhausted, ActorDead, GraceExceeded, TaskCanceled:
@@ -98,6 +105,8 @@ func reported(k EventKind) bool {
 	return false
 }
 
+// OnEvent writes a line for what went wrong. It asks for slog.Default each time: a program
+// may set it after the supervisor was made.
 func (reporter) OnEvent(ctx context.Context, e Event) {
 	level := slog.LevelWarn
 	var message string
@@ -132,8 +141,9 @@ func (reporter) OnEvent(ctx context.Context, e Event) {
 	}
 }
 
-// routine reports whether an event of that kind says nothing that went wrong: nobody
-// wakes the reporter for it.
+// routine reports whether an event of that kind, which the task is about to publish, says
+// nothing that went wrong: the reporter is not woken for it. The task's lock is held. The
+// error is looked at by its type only: its methods are the user's.
 func (t *task) routine(kind EventKind) bool {
 	switch kind {
 	case TaskCanceled: // with no error but the cancellation itself

@@ -98,6 +98,8 @@ func Scheduled(name string, next func(prev time.Time) time.Time, fn Func, opts .
 	return newSpec(name, fn, p, opts)
 }
 
+// newSpec makes a spec with the policy p, which With copies before it changes it: the
+// specs of all Onces begin with the same one.
 func newSpec(name string, fn Func, p *policy, opts []TaskOption) TaskSpec {
 	if fn == nil {
 		panic("taskvisor: nil Func for task " + strconv.Quote(name))
@@ -269,6 +271,8 @@ func (s TaskSpec) attrs() []slog.Attr {
 	return attrs
 }
 
+// effective is the policy in force, on a spec that a supervisor shows, or else what it
+// would be without defaults of a supervisor. It is never nil and must not be written.
 func (s TaskSpec) effective() *policy {
 	if s.policy != nil && s.policy.set&resolved != 0 {
 		return s.policy
@@ -276,7 +280,8 @@ func (s TaskSpec) effective() *policy {
 	return resolve(nil, s.policy)
 }
 
-// validate reports what makes s unfit for registration.
+// validate reports what makes s unfit for registration: here, and not where the spec is
+// made, since functions that make specs return no errors.
 func (s TaskSpec) validate() error {
 	if s.fn == nil {
 		return errors.New("empty spec: make one with Once, Restartable, Periodic or Scheduled")
@@ -286,7 +291,7 @@ func (s TaskSpec) validate() error {
 	}
 	p := s.policy
 	switch {
-	case p == nil || p == oncePolicy:
+	case p == nil || p == oncePolicy: // no option was given
 		return nil
 	case p.err != nil:
 		return p.err

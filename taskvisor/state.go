@@ -15,6 +15,7 @@ const (
 	StateFinished                   // the outcome is known
 )
 
+// stateLabels are indexed by state. The numbers are those of life.State.
 var stateLabels = []string{"", "pending", "running", "backoff", "waiting", "paused", "stopping", "abandoned", "finished"}
 
 // Alive reports whether a task in this state is registered and has neither ended

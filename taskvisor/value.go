@@ -21,16 +21,18 @@ func Returning[T any](fn func(ctx context.Context) (T, error)) Func {
 	}
 }
 
-// keepValue leaves v with the task whose attempt ctx belongs to, while it runs.
+// keepValue leaves v with the task whose attempt ctx belongs to, while it runs. A task
+// keeps one value: newAttempt drops that of the attempt before, and the outcome shows it
+// only if the task completed. It goes by the context, since a Func returns an error only.
 func keepValue(ctx context.Context, v any) {
 	a := attemptFrom(ctx)
-	if a == nil {
+	if a == nil { // the Func was called outside of a task, in a test for instance
 		return
 	}
 	t := a.t
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.run == a {
+	if t.run == a { // not a call with the context of an attempt that is over
 		t.extraLocked().value = v
 	}
 }
@@ -48,6 +50,7 @@ func Await[T any](ctx context.Context, h *Handle) (T, error) {
 		return zero, err
 	}
 	v, ok := o.Value.(T)
+	// An interface T that the body returned as nil comes back as a nil any, which is not ok.
 	if !ok && (o.Value != nil || any(zero) != nil) {
 		return zero, &TaskError{Op: "await", Task: h.Name(), Err: fmt.Errorf("its value is %T, not %T", o.Value, zero)}
 	}

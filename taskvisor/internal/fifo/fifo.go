@@ -1,4 +1,8 @@
 // Package fifo shares a number of places between holders, first in, first out.
+//
+// A holder that is known by its id is in one of three states: it waits; a place is kept
+// for it, and it was told so; or it holds a place. A place that becomes free is kept for
+// the first that waits at once, so that no newcomer overtakes it before it has asked again.
 package fifo
 
 import (
@@ -9,32 +13,34 @@ import (
 // Queue hands out at most limit places. The zero value hands out none; see
 // Resize. Every operation takes constant time. It is safe for concurrent use.
 type Queue struct {
-	mu      sync.Mutex // guards the fields below; nothing is called under it
-	limit   int
-	inUse   int                      // places taken or kept for somebody
-	waiting list.List                // of *waiter, the first in front
-	who     map[uint64]*list.Element // those in waiting
-	kept    map[uint64]struct{}      // those who were told that they may enter, and have not yet
-	held    map[uint64]struct{}      // those who have
+	mu      sync.Mutex               // guards the fields below; nothing is called under it, since ready calls Enter
+	limit   int                      // places that may be in use; inUse may be above it after Resize
+	inUse   int                      // places taken or kept: len(kept) + len(held)
+	waiting list.List                // of *waiter, the first in front; not empty only while inUse ≥ limit
+	who     map[uint64]*list.Element // those in waiting, by id; nil: none
+	kept    map[uint64]struct{}      // ids that were told to enter, and have not yet
+	held    map[uint64]struct{}      // ids that have entered
 }
 
+// waiter is an id that waits. An id is in at most one of who, kept and held.
 type waiter struct {
 	id    uint64
-	ready func()
+	ready func() // of its last Enter; nil: its turn was passed on to it, and it has not asked yet
 }
 
 // Enter takes a place for id, or has it wait: ready is called once, when entering
-// again will succeed. Asked again while it waits, id keeps its turn.
+// again will succeed. Asked again while it waits, id keeps its turn. An id that holds a
+// place must not ask for another.
 func (q *Queue) Enter(id uint64, ready func()) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if _, ok := q.kept[id]; ok {
+	if _, ok := q.kept[id]; ok { // its place is counted in inUse already
 		delete(q.kept, id)
 		q.hold(id)
 		return true
 	}
 	if e := q.who[id]; e != nil {
-		e.Value.(*waiter).ready = ready
+		e.Value.(*waiter).ready = ready // that of the question before is called no more
 		return false
 	}
 	if q.inUse < q.limit { // then nobody waits: see admit
@@ -49,6 +55,7 @@ func (q *Queue) Enter(id uint64, ready func()) bool {
 	return false
 }
 
+// hold notes that id holds a place. q.mu is held.
 func (q *Queue) hold(id uint64) {
 	if q.held == nil {
 		q.held = make(map[uint64]struct{})
@@ -77,7 +84,9 @@ func (q *Queue) Leave(id uint64) (told []func()) {
 }
 
 // Pass gives the place or the turn of id, if it waits for one or was just told to
-// enter, to another that has neither. It reports whether there was any.
+// enter, to another that has neither. It reports whether there was any. A place that id
+// holds is not passed on: its holder is still at work. The other is not told: it learns
+// of its place when it enters, or by the ready that it gives then.
 func (q *Queue) Pass(id, to uint64) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -105,7 +114,9 @@ func (q *Queue) Resize(limit int) (told []func()) {
 	return q.admit()
 }
 
-// admit keeps free places for the first that wait, who are to be told.
+// admit keeps free places for the first that wait, and returns what is to be called when
+// q.mu, which is held, has been released. It follows every change that may free a place:
+// Enter relies on it that nobody waits while a place is free.
 func (q *Queue) admit() (told []func()) {
 	for q.inUse < q.limit && q.waiting.Len() > 0 {
 		w := q.waiting.Front().Value.(*waiter)
@@ -122,6 +133,7 @@ func (q *Queue) admit() (told []func()) {
 	return told
 }
 
+// forget takes e out of those that wait. q.mu is held.
 func (q *Queue) forget(e *list.Element) {
 	delete(q.who, q.waiting.Remove(e).(*waiter).id)
 	if len(q.who) == 0 {

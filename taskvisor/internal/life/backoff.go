@@ -16,10 +16,12 @@ const (
 	BandJitter                // uniform in [min(First, Max), min(3·base, Max)]
 )
 
-// Backoff is the delay before each retry. A zero Factor means 1.
+// Backoff is the delay before each retry. A zero Factor means 1. The public type
+// validates it; the methods are harmless for any values all the same, since a delay that
+// wraps would become a loop without delay.
 type Backoff struct {
-	First, Max time.Duration
-	Factor     float64
+	First, Max time.Duration // before the first retry, and the most before jitter
+	Factor     float64       // by which each further delay is longer; 1 or more
 	Jitter     Jitter
 }
 
@@ -31,7 +33,7 @@ func (b Backoff) Delay(n int, u float64) time.Duration {
 		u = 0
 	}
 	if u >= 1 {
-		u = math.Nextafter(1, 0)
+		u = math.Nextafter(1, 0) // the largest number below 1
 	}
 	base := b.base(n)
 	switch b.Jitter {
@@ -41,7 +43,7 @@ func (b Backoff) Delay(n int, u float64) time.Duration {
 		return between(base/2, base, u)
 	case BandJitter:
 		hi := b.limit()
-		if base <= hi/3 {
+		if base <= hi/3 { // otherwise 3·base is beyond it, and might wrap
 			hi = 3 * base
 		}
 		return between(min(max(b.First, 0), b.limit(), hi), hi, u)
@@ -60,13 +62,14 @@ func (b Backoff) base(n int) time.Duration {
 		return min(first, limit)
 	}
 	d := float64(first) * math.Pow(b.Factor, float64(n))
-	if !(d < float64(limit)) { // also +Inf and NaN
+	if !(d < float64(limit)) { // also +Inf and NaN, which no duration can hold
 		return limit
 	}
-	return max(time.Duration(d), 0)
+	return max(time.Duration(d), 0) // a Factor that is negative makes d so
 }
 
-// between returns lo + u·(hi−lo), never past hi: the product is rounded.
+// between returns lo + u·(hi−lo), for lo ≤ hi, never past hi: the product is rounded,
+// and above 2⁵³ ns (104 days) it may be rounded up.
 func between(lo, hi time.Duration, u float64) time.Duration {
 	return min(lo+time.Duration(u*float64(hi-lo)), hi)
 }

@@ -2,30 +2,37 @@ package life
 
 import "time"
 
-// Phase is where a machine is. It is finer than what others are shown.
+// Phase is where a machine is. It is finer than what others are shown: see
+// [Machine.State].
 //
 //	Queued → Added → Held → Due ─→ Begun → Active → Ended ─→ Gone
 //	                   │     ↑                        │
 //	                   └─→ Delayed ←──────────────────┘
 //
-// A goroutine exists in Begun, Active and Ended only. A stop in one of the
-// other phases leads to Gone at once.
+// Without gates and without a pause, Due and Begun are one transition. Begun leads
+// straight to Ended if a stop comes before the body was called.
+//
+// A goroutine exists in Begun, Active and Ended only. A stop in these phases takes
+// effect when the attempt has come to its end; in Added it waits for Announce, since
+// no event of a task precedes EventAdded; in the others it leads to Gone at once.
 type Phase uint8
 
-// The phases.
+// The phases, each with the method that ends it. They are compared by their order: those
+// with a goroutine follow each other, and a task that was announced is at least Held.
 const (
-	Queued  Phase = iota // a submission that waits for its slot; not registered
-	Added                // registered; not yet announced
-	Held                 // announced; the rest of its batch, or the supervisor's start, is waited for
-	Delayed              // waits for its next start
-	Due                  // may begin as soon as its gates and no pause are in the way
-	Begun                // let in, with a goroutine; brackets are being begun
-	Active               // the start was announced; the body or its children run
-	Ended                // the result is decided; brackets are being ended
+	Queued  Phase = iota // a submission that waits for its slot, not registered: until Register or Reject
+	Added                // registered, not yet announced: until Announce
+	Held                 // announced; waits for the rest of its batch or the supervisor's start: until Launch
+	Delayed              // waits for its next start, at due: until Tick, or RunNow and Interrupt before it
+	Due                  // begins as soon as neither a gate nor a pause is in the way: until LetIn
+	Begun                // let in, with a goroutine; brackets are being begun: until Start
+	Active               // the start was announced; the body or its children run: until Returned
+	Ended                // the result is decided; brackets are being ended: until Settle
 	Gone                 // the outcome is decided; nothing changes any more
 )
 
-// CanceledBy is what cancelled an attempt's context. The first one stands.
+// CanceledBy is what cancelled an attempt's context. The first one stands, so that
+// the context's cause and the attempt's result agree, whatever comes later.
 type CanceledBy uint8
 
 // What cancels an attempt.
@@ -40,36 +47,45 @@ const (
 
 // Machine is the state of one task. Its owner holds the task's lock while it
 // calls a method; each transition returns the effects that the owner carries out.
+// Only methods write its fields, so all rules about them stand in this package.
 type Machine struct {
-	policy *Policy
+	policy *Policy // in force; fixed
 
-	phase       Phase
-	gated       bool  // there are gates to enter before an attempt begins
-	stop        uint8 // why it was stopped, in the owner's words; 0: it was not. The first claim stands
-	shutdown    bool  // that claim was the shutdown's
-	paused      bool
-	again       bool // one more attempt was asked for
-	interrupted bool // the current attempt was
-	canceled    CanceledBy
-	timedOut    bool // the current attempt's deadline has passed
-	idle        bool // by silence
-	hangs       bool // the owner was told to have its stacks taken
-	stuck       bool // that was announced for it
-	ready       bool // it said so
-	wasReady    bool // the task was, at any time
-	abandoned   bool // the outcome is Abandoned; the body still runs, unless Gone
-	result      Result
-	outcome     Outcome
-	source      Source           // of the planned or current delay; 0: no attempt follows
-	streak      int              // failures in a row
-	attempt     int              // attempts begun
-	delay       time.Duration    // planned, current, or before the current attempt
-	waited      time.Duration    // at gates, before the current attempt
-	counts      [Canceled]uint64 // attempts by result
+	// Of the task.
+	phase    Phase
+	gated    bool  // there are gates to enter before an attempt begins; fixed
+	stop     uint8 // why it was stopped, in the owner's words; 0: it was not. The first claim stands
+	shutdown bool  // that claim was the shutdown's, which keeps the time of its grace itself
+	paused   bool  // no further attempt begins; one that runs goes on. False in Gone
 
-	since   Time // of the current state
-	started Time // of the current attempt
-	over    Time // when its body returned
+	// One more attempt was asked for, and has not begun. In Delayed: the delay was ended
+	// by RunNow or Interrupt, and only the rest of the floor is waited for.
+	again bool
+
+	// Of the attempt that runs, or of the last one; LetIn resets them. An attempt is
+	// never both interrupted and timed out: either disarms the other.
+	interrupted bool       // Interrupt has cancelled it. Returned clears it if the body ended for a reason of its own
+	canceled    CanceledBy // ByNothing: its context is not cancelled
+	timedOut    bool       // its deadline, or the longest silence, has passed
+	idle        bool       // it timed out by silence; implies timedOut
+	hangs       bool       // the owner was told to have its stacks taken
+	stuck       bool       // TaskStuck was announced for it; implies hangs
+	ready       bool       // it said so; with Policy.Readiness only
+
+	wasReady  bool             // the task was ready at any time: dependents that are not bound need no more
+	abandoned bool             // the outcome is Abandoned, and the body still runs, unless Gone; implies stop
+	result    Result           // of the last attempt that ended; 0: none has
+	outcome   Outcome          // decided in Gone or when abandoned; in Ended planned, and void unless source is 0
+	source    Source           // of the planned or current delay; 0: no attempt follows
+	streak    int              // failures in a row
+	attempt   int              // attempts begun: those whose start was announced
+	delay     time.Duration    // planned, current, or before the current attempt
+	waited    time.Duration    // at gates, before the current attempt
+	counts    [Canceled]uint64 // attempts by result, from Success; Canceled is the last
+
+	since   Time // of the state that others are shown, not of the phase
+	started Time // of the current or last attempt
+	over    Time // when its body and its children had returned: delays count from here
 	first   Time // of the first attempt; 0: none yet
 	success Time // end of the last success; 0: none yet
 	due     Time // Delayed: the next start; Due: when it came; running: the deadline or, once stopped, the end of the grace; 0: none
@@ -79,7 +95,9 @@ type Machine struct {
 }
 
 // Effects tell the owner what to do about a transition. It announces the events
-// among them in the order of their bits, under the lock; the rest follows after.
+// among them in the order of their bits, under the lock, since two goroutines could
+// otherwise announce one task's transitions in the wrong order. The rest follows when
+// the lock has been released, because it calls the user's code or takes other locks.
 type Effects uint32
 
 // The effects.
@@ -93,8 +111,8 @@ const (
 	EventReady
 	EventStarting
 	EventTimeout
-	EventStuck // without its stacks, for which there is no time left
-	EventEnded // the attempt
+	EventStuck // without its stacks, for which there is no time left; only from Abandon
+	EventEnded // the attempt: which event that is depends on Result
 	EventRecovered
 	EventReturned // an abandoned body
 	EventReleased // a body that was abandoned and released: its task is gone
@@ -102,19 +120,19 @@ const (
 	EventDead
 	EventBackoff
 
-	Cancel  // the attempt's context, because of what Canceled says
-	Run     // begin an attempt on a new goroutine
-	Call    // the body
-	Abort   // do not call it; end the brackets
-	Enter   // the gates
-	Quit    // leave the gates
-	Leave   // the task is gone: free its name and deliver its outcome
+	Cancel  // end the attempt's context, with the cause that CanceledBy says
+	Run     // begin an attempt on a new goroutine, which calls Start when its brackets have begun
+	Call    // call the body, then Returned
+	Abort   // do not call the body; end the brackets, then call Settle(true)
+	Enter   // ask the gates, then call LetIn
+	Quit    // leave the gates that were entered, and the one that is waited at; before Enter, if both are set
+	Leave   // the task is gone: free its name and slot, deliver its outcome. Exactly once in a life
 	Stuck   // have the body's stacks taken, then call GotStuck
-	Abandon // the grace is over: call Abandon
-	Back    // the body of a task that was given up has returned
-	Changed // this call has changed something
+	Abandon // the grace is over: call Abandon. Nothing reminds the owner again
+	Back    // the body of a task that was given up has returned: tell those who wait for that
+	Changed // nothing to be done: this call, among several, is the one that changed something
 
-	Events = EventBackoff<<1 - 1
+	Events = EventBackoff<<1 - 1 // all events
 )
 
 // New returns the machine of a task that is not yet registered: in the phase
@@ -135,9 +153,9 @@ func (m *Machine) Reject(why uint8, now Time) {
 	m.end(Rejected, now)
 }
 
-// Stop ends the task for why. An individual stop has the task's own grace; a
-// shutdown keeps its own time, and says how long a body may take before it
-// counts as stuck.
+// Stop ends the task for why, which is not 0. An individual stop has the task's own
+// grace; a shutdown keeps its own time. A body that still runs after stuckAfter counts
+// as stuck. It is not for Queued: a submission that waits is rejected instead.
 func (m *Machine) Stop(why uint8, shutdown bool, stuckAfter time.Duration, now Time) Effects {
 	if m.stop != 0 || m.phase == Gone {
 		return 0
@@ -145,7 +163,7 @@ func (m *Machine) Stop(why uint8, shutdown bool, stuckAfter time.Duration, now T
 	m.stop, m.shutdown = why, shutdown
 	e := Changed
 	if m.phase == Added {
-		return e // whoever announces it sees the stop: nothing precedes EventAdded
+		return e // Announce carries it out: nothing precedes EventAdded
 	}
 	if !shutdown {
 		e |= EventRequested
@@ -161,6 +179,8 @@ func (m *Machine) Stop(why uint8, shutdown bool, stuckAfter time.Duration, now T
 	if !shutdown {
 		m.due = now.After(m.policy.Grace)
 	}
+	// A body that was told to end before, by its deadline or an interruption, has its
+	// time running, or used up. In Ended it is back, and only brackets are waited for.
 	if m.stuckAt == 0 && !m.hangs && m.phase != Ended {
 		m.stuckAt = now.After(stuckAfter)
 	}
@@ -169,30 +189,31 @@ func (m *Machine) Stop(why uint8, shutdown bool, stuckAfter time.Duration, now T
 
 // Announce follows registration. A stop that came before it takes effect now.
 func (m *Machine) Announce(now Time) Effects {
-	if m.phase != Added { // a shutdown has announced it
+	if m.phase != Added { // a shutdown that had no time to wait has announced it already
 		return 0
 	}
 	m.phase, m.since = Held, now
 	e := EventAdded
 	switch {
 	case m.stop == 0:
-		if m.paused {
+		if m.paused { // from the start, or since it was registered
 			e |= EventPaused
 		}
 		return e
-	case !m.shutdown:
+	case !m.shutdown: // a shutdown announces itself, not the stop of each task
 		e |= EventRequested
 	}
 	return e | m.end(Stopped, now)
 }
 
-// Launch lets an announced task begin, after initial; 0: at once.
+// Launch lets an announced task begin, after initial; 0: at once. It does nothing to
+// a task that was launched, or stopped, before.
 func (m *Machine) Launch(initial time.Duration, now Time) Effects {
 	if m.phase != Held {
 		return 0
 	}
 	if initial > 0 && !m.again {
-		if m.phase = Delayed; !m.paused {
+		if m.phase = Delayed; !m.paused { // others are shown "paused" before and after
 			m.since = now
 		}
 		m.delay, m.due = initial, now.After(initial)
@@ -202,9 +223,10 @@ func (m *Machine) Launch(initial time.Duration, now Time) Effects {
 	return m.come(now)
 }
 
-// come is when the next attempt is due.
+// come makes the next attempt due, and begins it if nothing is in the way: the phase
+// may then go from Ended to Begun in one transition.
 func (m *Machine) come(now Time) Effects {
-	if !m.paused || m.running() { // or it goes on being paused
+	if !m.paused || m.running() { // otherwise others are shown "paused" before and after
 		m.since = now
 	}
 	m.phase, m.due = Due, now
@@ -218,8 +240,8 @@ func (m *Machine) come(now Time) Effects {
 	}
 }
 
-// LetIn begins the attempt of a task that has passed its gates. If it was
-// stopped or paused meanwhile it leaves them instead.
+// LetIn begins the attempt of a task that has passed its gates. If it was stopped or
+// paused while they were asked, it leaves them instead: Stop and Pause could not.
 func (m *Machine) LetIn(now Time) Effects {
 	if m.phase != Due || m.paused {
 		return Quit
@@ -233,7 +255,9 @@ func (m *Machine) LetIn(now Time) Effects {
 }
 
 // Start announces the attempt, once its brackets have begun, unless a stop came
-// first.
+// first: then the body is not called, no event tells of the attempt, and it is not
+// counted. An interruption that came first does not keep the body from being called,
+// with a context that is cancelled, and without a deadline, which it has disarmed.
 func (m *Machine) Start(now Time) Effects {
 	if m.stop != 0 {
 		m.phase = Ended
@@ -254,7 +278,7 @@ func (m *Machine) Start(now Time) Effects {
 	return EventStarting | Call
 }
 
-// cancel records what cancels the attempt's context.
+// cancel records what cancels the attempt's context; a second cause changes nothing.
 func (m *Machine) cancel(by CanceledBy) Effects {
 	if m.canceled != ByNothing {
 		return 0
@@ -269,7 +293,8 @@ func (m *Machine) CancelChild() Effects { return m.cancel(ByChild) }
 // CancelEnd cancels the attempt because its body has returned.
 func (m *Machine) CancelEnd() Effects { return m.cancel(ByEnd) }
 
-// Beat is a sign of life of the attempt that runs.
+// Beat is a sign of life of the attempt that runs. It moves the end of the longest
+// silence, for which Wake need not be asked again: a Tick that comes early does nothing.
 func (m *Machine) Beat(now Time) { m.beat = now }
 
 // SayReady is called by the attempt that runs.
@@ -281,13 +306,15 @@ func (m *Machine) SayReady() Effects {
 	return EventReady | Changed
 }
 
-// Abandon gives the body up: the outcome is known, the body is not back.
+// Abandon gives the body up: the outcome is known, the body is not back. It changes
+// nothing if the body came back since the effect Abandon was returned. Name, slot and
+// gates stay taken until Settle, unless the policy releases them now.
 func (m *Machine) Abandon(now Time) Effects {
 	if m.abandoned || m.stop == 0 || !m.running() {
 		return 0
 	}
 	e := Changed
-	if m.hangs && !m.stuck && m.phase != Ended {
+	if m.hangs && !m.stuck && m.phase != Ended { // its stacks are being read, and come too late
 		m.stuck = true
 		e |= EventStuck
 	}
@@ -316,16 +343,19 @@ func (m *Machine) Out(attempt int) bool {
 	return (m.phase == Begun || m.phase == Active) && m.Number() == attempt
 }
 
+// end is the one way to Gone. It disarms all times, so that Wake asks for no Tick. For a
+// task that was abandoned and released, the caller drops the Leave: it has left already.
 func (m *Machine) end(outcome Outcome, now Time) Effects {
 	m.phase, m.outcome, m.since = Gone, outcome, now
 	m.source = 0
 	m.due, m.stuckAt, m.healAt = 0, 0, 0
 	m.paused = false
-	m.wasReady = m.wasReady || m.Ready()
+	m.wasReady = m.wasReady || m.Ready() // a task that runs once is ready when it has completed
 	return Leave
 }
 
-// Number is that of the attempt that runs, or of the next.
+// Number is that of the attempt that runs, or of the next. In Begun it is not counted
+// yet: Start counts it.
 func (m *Machine) Number() int {
 	if m.phase == Active || m.phase == Ended {
 		return m.attempt

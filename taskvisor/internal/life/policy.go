@@ -11,7 +11,9 @@ import "time"
 // decided by them.
 type Time int64
 
-// After is t + d, saturating: delays may be as long as a duration can be.
+// After is t + d, saturating: delays may be as long as a duration can be, and a wrapped
+// sum would be a time that has long come. d must not be negative: a sum below t counts
+// as one that has wrapped.
 func (t Time) After(d time.Duration) Time {
 	if at := t + Time(d); at >= t {
 		return at
@@ -25,7 +27,7 @@ func (t Time) reached(now Time) bool { return t != 0 && now >= t }
 // Result is how an attempt ended. The numbers are those of the public type.
 type Result uint8
 
-// The results.
+// The results. Machine.counts has a place for each, up to the last.
 const (
 	Success Result = iota + 1
 	Failure
@@ -81,19 +83,20 @@ const Floor = time.Millisecond
 const Unlimited = -1
 
 // Policy is what is in force for a task. It is never written after a machine
-// was made with it, and tasks with equal policies share one.
+// was made with it, and tasks with equal policies share one. It is comparable, and
+// validated where it is made: no duration is negative.
 type Policy struct {
 	Restart    Restart
-	Scheduled  bool // the next start after a success is the wall clock's: Ending.Next
-	NoFloor    bool
-	Release    bool          // a body that outlives its grace gives name and gates up at once
-	Readiness  bool          // ready is what the body says
-	Interval   time.Duration // after a success; with Always
-	Backoff    Backoff
+	Scheduled  bool          // the next start after a success is the wall clock's: Ending.Next; with Always
+	NoFloor    bool          // attempts may follow each other without Floor between their starts
+	Release    bool          // a body that outlives its grace gives name, slot and gates up at once
+	Readiness  bool          // ready is what the body says; false: it is derived, see Machine.Ready
+	Interval   time.Duration // after a success; with Always, unless Scheduled
+	Backoff    Backoff       // before a retry
 	Retries    int           // in a streak; Unlimited
 	Timeout    time.Duration // of an attempt; 0: none
 	Idle       time.Duration // longest silence of an attempt; 0: any
 	ResetAfter time.Duration // an attempt that ran longer starts a new streak; 0: only a success does
-	StuckAfter time.Duration
-	Grace      time.Duration // of an individual stop
+	StuckAfter time.Duration // from a deadline, an interruption or a stop until the body counts as stuck; above 0
+	Grace      time.Duration // of an individual stop, the shutdown has its own; 0: the body is given up at once
 }

@@ -17,7 +17,8 @@ const (
 	StateFinished
 )
 
-// State derives what others are shown.
+// State derives what others are shown. What ends a task hides what it does, and a pause
+// hides a delay; since moves with the state that is shown, not with the phase.
 func (m *Machine) State() State {
 	switch {
 	case m.phase == Gone:
@@ -28,7 +29,7 @@ func (m *Machine) State() State {
 		return StateStopping
 	case m.phase == Active || m.phase == Ended:
 		return StateRunning
-	case m.paused && m.phase != Begun:
+	case m.paused && m.phase != Begun: // in Begun the pause came too late for this attempt
 		return StatePaused
 	case m.phase != Delayed:
 		return StatePending
@@ -49,13 +50,14 @@ func (m *Machine) Ready() bool {
 	case m.policy.Restart == Never:
 		return m.phase == Gone && m.outcome == Completed
 	case m.phase == Active:
-		return m.stop == 0
+		return m.stop == 0 // one that is told to end serves nobody any more
 	default:
 		return m.attempt > 0 && m.result == Success
 	}
 }
 
-// AtGates reports whether the task may enter its gates.
+// AtGates reports whether the task may enter its gates. The owner asks before each of
+// them: a stop or a pause may come while it asks one.
 func (m *Machine) AtGates() bool { return m.phase == Due && !m.paused }
 
 // Policy is what is in force.
@@ -76,7 +78,8 @@ func (m *Machine) ByShutdown() bool { return m.shutdown }
 // Paused reports whether no further attempt begins.
 func (m *Machine) Paused() bool { return m.paused }
 
-// Interrupted reports whether the current or last attempt was canceled by an interruption.
+// Interrupted reports whether the current or last attempt was canceled by an
+// interruption. LetIn, which may come in the transition that ends it, resets it.
 func (m *Machine) Interrupted() bool { return m.interrupted }
 
 // CanceledBy is what cancelled the current attempt.
@@ -100,10 +103,11 @@ func (m *Machine) Abandoned() bool { return m.abandoned }
 // Result is how the last attempt ended; 0: none has.
 func (m *Machine) Result() Result { return m.result }
 
-// Outcome is how the task ended; it means something in Gone, or when abandoned.
+// Outcome is how the task ended; it means something in Gone, or when abandoned. Before
+// that it is a plan, or what is left of one.
 func (m *Machine) Outcome() Outcome { return m.outcome }
 
-// Source is what decided the delay.
+// Source is what decided the delay that Delay returns; 0 if none is planned.
 func (m *Machine) Source() Source { return m.source }
 
 // Streak is the number of failures in a row.
@@ -139,7 +143,8 @@ func (m *Machine) DueAt() Time { return m.due }
 // LastBeat is the last sign of life of the attempt.
 func (m *Machine) LastBeat() Time { return m.beat }
 
-// Planned is what decided the delay before the next attempt, and whether there is to be one.
+// Planned is what decided the delay before the next attempt, and whether there is to be
+// one. It means something in Ended, where brackets are told what follows.
 func (m *Machine) Planned() (Source, bool) { return m.source, m.source != 0 && m.stop == 0 }
 
 // Running reports whether a goroutine is at work in this phase.

@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// capture returns the stacks of all goroutines that wear a task's label, by task.
+// capture returns the stacks of all goroutines that carry a task's label, by task.
 // The goroutine profile in its text form (debug=1) is the only public source of a
 // goroutine's labels; goroutines with equal stacks and labels are one record in it.
 func capture() map[uint64]string {
@@ -23,16 +23,18 @@ func capture() map[uint64]string {
 }
 
 // stackParser reads the text as it is written: that of 100 000 goroutines would
-// take tens of megabytes.
+// take tens of megabytes. The format is not promised by the runtime: what the parser does
+// not understand it leaves out, and it never fails.
 type stackParser struct {
-	stacks  map[uint64]*strings.Builder
-	total   int
-	partial []byte // of a line
-	id      uint64 // of the record being read; 0: not a task's
-	count   string // of goroutines in it
-	frames  []string
+	stacks  map[uint64]*strings.Builder // by task, each at most MaxTask long
+	total   int                         // bytes in all of them, at most MaxReport
+	partial []byte                      // of a line whose end was not written yet
+	id      uint64                      // of the record being read; 0: not a task's, so far
+	count   string                      // of goroutines in it, as the runtime wrote it
+	frames  []string                    // of the record, if it is a task's, in the form in which they are shown
 }
 
+// Write implements [io.Writer]. b may begin and end anywhere in a line.
 func (p *stackParser) Write(b []byte) (int, error) {
 	n := len(b)
 	for {
@@ -47,7 +49,8 @@ func (p *stackParser) Write(b []byte) (int, error) {
 	}
 }
 
-// line reads one line of a record:
+// line reads one line of a record. Its labels come before its frames, and a record ends
+// with an empty line or, if that is missing, with the headline of the next:
 //
 //	2 @ 0x4a 0x4b
 //	# labels: {"taskvisor_task":"a", "taskvisor_task_id":"7"}
@@ -60,7 +63,7 @@ func (p *stackParser) line(l string) {
 		// A quote inside another label's value is escaped, so this cannot match there.
 		_, after, found := strings.Cut(l, `"`+Label+`":"`)
 		if digits, _, ok := strings.Cut(after, `"`); found && ok {
-			p.id, _ = strconv.ParseUint(digits, 10, 64)
+			p.id, _ = strconv.ParseUint(digits, 10, 64) // 0 if it is no number: not a label of ours
 		}
 	case strings.HasPrefix(l, "#\t"):
 		if p.id == 0 {
@@ -94,9 +97,11 @@ func (p *stackParser) record() {
 	if before+headline > MaxTask {
 		return
 	}
-	if before > 0 {
+	if before > 0 { // an empty line between the goroutines of a task
 		b.WriteByte('\n')
 	}
+	// The headline is written whole: the checks above have left room for it. Frames are
+	// written while they fit in what this task, and all tasks, have left.
 	limit := min(MaxTask, before+MaxReport-p.total) - len(cut)
 	fmt.Fprintf(b, "%s goroutine(s):\n", p.count)
 	for _, f := range frames {
