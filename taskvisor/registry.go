@@ -254,8 +254,8 @@ func (r *registry) close() (before SupervisorState) {
 	return before
 }
 
-// stopped comes before Done is closed: whoever has waited for Done finds the supervisor
-// stopped.
+// stopped comes before Done is closed: a caller that has waited for Done finds the
+// supervisor stopped.
 func (r *registry) stopped() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
