@@ -8,25 +8,26 @@ import (
 	"github.com/taskvisor/taskvisor-go/taskvisor/internal/life"
 )
 
-// brackets are what subscribers have made of an attempt. Only its goroutine uses
-// them, but for view.
+// brackets are what subscribers have made of an attempt: they begin before it is announced
+// and end before its end is. Only the attempt's goroutine uses them, but for view.
 type brackets struct {
-	attempt Attempt
-	ctx     context.Context   // what they made of the attempt's
-	begun   []context.Context // what each returned; nil: it is not to be ended
-	next    int               // bracket to begin or to end
+	attempt Attempt           // what each is given
+	ctx     context.Context   // what they have made of the attempt's so far
+	begun   []context.Context // what each returned; nil: its BeginAttempt did not come back, and it is not to be ended
+	next    int               // those before it have been begun, and not ended yet
 	view    *views            // of ctx, for events; nil: the task's. Guarded by the task's lock
 }
 
-// beginBrackets lets each bracket see the attempt and derive a context. A bracket
-// that ends the goroutine is not called again.
+// beginBrackets lets each bracket see the attempt and derive a context. No lock is held. A
+// bracket that ends the goroutine is not called again: the next goroutine comes here too,
+// finds a.brackets, and goes on behind it.
 func (a *attempt) beginBrackets() {
 	f := &a.t.sup.fan
 	if len(f.brackets) == 0 {
 		return
 	}
 	if a.brackets == nil {
-		a.t.mu.Lock()
+		a.t.mu.Lock() // events of the task read a.brackets: see viewLocked
 		a.brackets = &brackets{attempt: a.describeLocked(), ctx: a, begun: make([]context.Context, len(f.brackets))}
 		a.t.mu.Unlock()
 		a.brackets.attempt.Started = time.Now()
@@ -35,14 +36,14 @@ func (a *attempt) beginBrackets() {
 	for b.next < len(f.brackets) {
 		a.step = stepBrackets // for another goroutine, which goes on behind this bracket
 		i := b.next
-		b.next++
+		b.next++ // before the call, which may not come back
 		if ctx := f.beginBracket(f.brackets[i], b.ctx, b.attempt); ctx != nil {
 			b.begun[i], b.ctx = ctx, ctx
 		}
 	}
 	a.step = stepStart
 	var view *views
-	if b.ctx != context.Context(a) {
+	if b.ctx != context.Context(a) { // otherwise no bracket has added anything
 		view = f.viewOf(b.ctx, a.t.values.Load())
 	}
 	a.t.mu.Lock()
@@ -50,7 +51,8 @@ func (a *attempt) beginBrackets() {
 	a.t.mu.Unlock()
 }
 
-// endBrackets runs in reverse order, as deferred calls would.
+// endBrackets runs in reverse order, as deferred calls would. It is called again by another
+// goroutine if a bracket ends this one; next was counted down before.
 func (a *attempt) endBrackets() {
 	b, f := a.brackets, &a.t.sup.fan
 	if b == nil {
@@ -65,7 +67,8 @@ func (a *attempt) endBrackets() {
 	}
 }
 
-// result is how the attempt ended, with what is planned.
+// result is how the attempt ended, with what is planned, for EndAttempt. An
+// aborted attempt counts as canceled: its body was not called.
 func (a *attempt) result() Result {
 	t := a.t
 	t.mu.Lock()
@@ -81,13 +84,14 @@ func (a *attempt) result() Result {
 	if t.x != nil {
 		r.Note = t.x.note
 	}
-	if _, r.Retry = t.m.Planned(); r.Retry {
+	if _, r.Retry = t.m.Planned(); r.Retry { // as of now: a stop may still void it
 		r.Delay = t.m.Delay()
 	}
 	return r
 }
 
-// describeLocked describes the attempt that a is.
+// describeLocked describes the attempt that a is, also when the task is in a later one: what
+// the machine says now is overwritten by what a has kept.
 func (a *attempt) describeLocked() Attempt {
 	d := a.t.describeLocked(a.number)
 	d.Streak, d.Previous, d.Delay, d.PermitWait = a.streak, a.previous, a.delay, a.waited
@@ -97,7 +101,8 @@ func (a *attempt) describeLocked() Attempt {
 	return d
 }
 
-// describeLocked describes the attempt of that number, which is about to begin.
+// describeLocked describes the attempt of that number, which is about to begin, or for which
+// gates are left.
 func (t *task) describeLocked(number int) Attempt {
 	a := Attempt{Supervisor: t.sup.cfg.name, Task: t.name, Kind: t.pol.kind, TaskID: t.id, Number: number,
 		Spec: t.shownSpec(), task: t}
@@ -111,17 +116,18 @@ func (t *task) describeLocked(number int) Attempt {
 	return a
 }
 
-// shownSpec is the spec with the policy in force, without the work: what is shown
-// keeps nobody's closure.
+// shownSpec is the spec with the policy in force, without the body: statuses and events are
+// kept, and must not keep the user's closure.
 func (t *task) shownSpec() TaskSpec { return TaskSpec{name: t.name, policy: t.pol} }
 
+// What is reported of a BeginAttempt whose context cannot be used.
 var (
 	errNilContext     = errors.New("BeginAttempt returned a nil context")
 	errForeignContext = errors.New("BeginAttempt returned a context that is not derived from the one it was given")
 )
 
-// beginBracket calls s's BeginAttempt and returns its context, or ctx and a
-// report if that is of no use, or nil if the call did not return.
+// beginBracket calls the BeginAttempt of s and returns its context; ctx, with a report, if
+// that cannot be used; or nil if the call did not return, by a panic or runtime.Goexit.
 func (f *fanout) beginBracket(s *sink, ctx context.Context, a Attempt) (derived context.Context) {
 	returned := false
 	defer func() {
@@ -132,7 +138,7 @@ func (f *fanout) beginBracket(s *sink, ctx context.Context, a Attempt) (derived 
 	}()
 	a.sink = s
 	derived = s.bracket.BeginAttempt(ctx, a)
-	err := checkDerived(derived, ctx)
+	err := checkDerived(derived, ctx) // contained as well: the context may be of the user's own type
 	returned = true
 	if err != nil {
 		f.report(s.name, err, "")
@@ -153,6 +159,7 @@ func checkDerived(derived, given context.Context) error {
 	return nil
 }
 
+// endBracket calls the EndAttempt of s. What it does wrong is reported, and changes no result.
 func (f *fanout) endBracket(s *sink, ctx context.Context, a Attempt, r Result) {
 	returned := false
 	defer func() {
@@ -165,7 +172,7 @@ func (f *fanout) endBracket(s *sink, ctx context.Context, a Attempt, r Result) {
 	returned = true
 }
 
-// phase is where the task is.
+// phase is where the task is now. It may have moved on when the caller looks at it.
 func (t *task) phase() life.Phase {
 	t.mu.Lock()
 	defer t.mu.Unlock()
