@@ -2,7 +2,8 @@ package taskvisor
 
 import "github.com/taskvisor/taskvisor-go/taskvisor/internal/life"
 
-// The wheel: what each does in which state is the table of [Handle].
+// The wheel of a task: the table of [Handle] says what each method does in which state, and
+// package life decides it.
 
 // Stop tells the task to end and returns at once: the context of its attempt is
 // cancelled with ErrRemoved, a delay or a wait at a gate is cut short, and a
@@ -31,7 +32,7 @@ func (h *Handle) Interrupt(cause error) bool {
 	return h.do(cause, func(now life.Time) life.Effects {
 		e := h.m.Interrupt(now)
 		if e&life.Cancel != 0 && h.run != nil {
-			h.run.why = cause
+			h.run.why = cause // only by the call that cancels, so that the first cause stands
 		}
 		return e
 	})&life.Changed != 0
@@ -51,7 +52,7 @@ func (h *Handle) Resume(cause error) bool {
 // PauseAll pauses every task that is registered, and returns how many of them were not
 // paused before.
 func (s *Supervisor) PauseAll(cause error) (n int) {
-	for _, t := range s.reg.list() {
+	for _, t := range s.reg.list() { // one after the other: one that is added meanwhile is not paused
 		if t.h.Pause(cause) {
 			n++
 		}
