@@ -68,7 +68,7 @@ func (t *task) newAttempt() *attempt {
 		a.previous, a.delay = ResultKind(t.m.Result()), t.m.Delay()
 	}
 	if t.x != nil {
-		t.x.value, t.x.note = nil, "" // are those of the attempt before
+		t.x.value, t.x.note = nil, "" // they were those of the attempt before
 	}
 	return a
 }

@@ -33,6 +33,7 @@ func (a *attempt) beginBrackets() {
 		a.brackets.attempt.Started = time.Now()
 	}
 	b := a.brackets
+	// Each bracket gets what those before it have derived. One that fails is left out.
 	for b.next < len(f.brackets) {
 		a.step = stepBrackets // for another goroutine, which goes on behind this bracket
 		i := b.next
@@ -46,7 +47,7 @@ func (a *attempt) beginBrackets() {
 	if b.ctx != context.Context(a) { // otherwise no bracket has added anything
 		view = f.viewOf(b.ctx, a.t.values.Load())
 	}
-	a.t.mu.Lock()
+	a.t.mu.Lock() // events of the task, such as a stop's, read it from here on
 	b.view = view
 	a.t.mu.Unlock()
 }
@@ -95,7 +96,7 @@ func (a *attempt) result() Result {
 func (a *attempt) describeLocked() Attempt {
 	d := a.t.describeLocked(a.number)
 	d.Streak, d.Previous, d.Delay, d.PermitWait = a.streak, a.previous, a.delay, a.waited
-	if a.start != 0 {
+	if a.start != 0 { // announced; before that, Started is zero
 		d.Started = a.t.sup.calendar(time.Now()).wall(a.start)
 	}
 	return d
@@ -132,11 +133,11 @@ func (f *fanout) beginBracket(s *sink, ctx context.Context, a Attempt) (derived 
 	returned := false
 	defer func() {
 		if !returned {
-			derived = nil
+			derived = nil // it may have been set before the panic, in checkDerived
 			f.contain(s, 0, recover())
 		}
 	}()
-	a.sink = s
+	a.sink = s // so that a.Local is this subscriber's; a is a copy
 	derived = s.bracket.BeginAttempt(ctx, a)
 	err := checkDerived(derived, ctx) // contained as well: the context may be of the user's own type
 	returned = true

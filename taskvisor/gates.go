@@ -15,7 +15,7 @@ import (
 // other goroutine just changes the state, and leaves the rest to it.
 type doors struct {
 	gates   []Gate // to be entered in this order before an attempt begins
-	entered int    // this many gates, from the first, have let the task in: all of them, once an attempt is let in
+	entered int    // gates[:entered] have let the task in; all of them, once its attempt is let in
 	number  int    // of the attempt they were entered for; Leave is told the same
 	walking bool   // a goroutine calls gates; never together with waiting
 	asked   bool   // gates[entered] has said no: it is to be left too, if the task gives up
@@ -54,7 +54,7 @@ func (s *Supervisor) gatesOf(p *policy) []Gate {
 // leaveDoorsLocked says how many gates the caller is to leave, after unlocking. If that is
 // more than 0, walking is set, and the caller must call leaveGates and then walk.
 func (t *task) leaveDoorsLocked() (n int) {
-	if t.doors.walking { // the goroutine that walks sees in walkOn that the task is not at its gates any more
+	if t.doors.walking { // that goroutine finds out in walkOn, and leaves them
 		return 0
 	}
 	return t.turnBackLocked()
@@ -127,7 +127,7 @@ func (t *task) leaveGates(n int) {
 	t.mu.Unlock()
 	for n > 0 {
 		n--
-		t.leaveGate(n, a)
+		t.leaveGate(n, a) // may not come back: then another goroutine leaves the others
 	}
 }
 
@@ -164,7 +164,7 @@ func (t *task) walkOn() bool {
 	t.mu.Lock()
 	d := t.doors
 	switch {
-	case !t.m.AtGates(): // stopped, paused or failed meanwhile; or, behind leaveGates, none is due
+	case !t.m.AtGates(): // stopped, paused or failed meanwhile; or gates were left and no attempt is due
 		n := t.turnBackLocked()
 		t.mu.Unlock()
 		t.leaveGates(n)
@@ -178,7 +178,7 @@ func (t *task) walkOn() bool {
 		e.carryOut()
 		return false
 	}
-	d.again = false // what an earlier question's ready has said is answered by asking now
+	d.again = false // whatever an earlier ready has said: the gate is asked now
 	d.turn++
 	d.number = t.m.Attempt() + 1
 	turn, i, a := d.turn, d.entered, t.describeLocked(d.number)
@@ -217,7 +217,7 @@ func (t *task) answered(ok bool, name string) (on bool) {
 	t.mu.Lock()
 	d := t.doors
 	switch {
-	case ok:
+	case ok: // also if the task was stopped meanwhile: what was entered is left
 		d.entered++
 		d.asked = false
 	case !t.m.AtGates() || d.again: // walkOn turns back, or asks this gate again
@@ -241,6 +241,7 @@ func (t *task) gatedLocked(name string) (e effects) {
 		t.recordGated(name)
 	}
 	t.doors.name = name
+	// The machine does not change: Due is both at gates and before them.
 	t.transitionLocked(&e, t.sup.now(), nil, 0)
 	return e
 }
@@ -270,7 +271,7 @@ func (t *task) called(turn uint32) {
 func (t *task) fail(err error) {
 	t.do(nil, func(now life.Time) life.Effects {
 		e := t.m.Fail(now)
-		if e != 0 {
+		if e != 0 { // before the events are made, which tell it
 			t.extraLocked().err = err
 		}
 		return e

@@ -77,7 +77,7 @@ func (t *task) outcomeLocked(c calendar) Outcome {
 	return o
 }
 
-// outReasonLocked is the reason of the outcome, which is decided.
+// outReasonLocked is the reason of the outcome, which is decided; 0: there is none.
 func (t *task) outReasonLocked() Reason {
 	if OutcomeKind(t.m.Outcome()) == OutcomeCanceled {
 		return t.cancelReasonLocked()
@@ -114,7 +114,7 @@ func (h *Handle) Wait(ctx context.Context) (Outcome, error) { return h.wait(ctx,
 
 func (h *Handle) wait(ctx context.Context, op string) (Outcome, error) {
 	mustContext(ctx)
-	self := h.waitsForSelf(ctx)
+	self := h.waitsForSelf(ctx) // then it only looks whether the outcome is known
 	if !self {
 		select {
 		case <-h.Done():
@@ -136,7 +136,7 @@ func (h *Handle) wait(ctx context.Context, op string) (Outcome, error) {
 // attempt of t, or of a supervisor that is run inside one, or an inline subscriber's call, on
 // whose goroutine t may have to go on. To wait there would be to wait for ever.
 func (t *task) waitsForSelf(ctx context.Context) bool {
-	if ctx.Value(inlineKey{}) == t.sup {
+	if ctx.Value(inlineKey{}) == t.sup { // whichever task the call is about
 		return true
 	}
 	for a := attemptFrom(ctx); a != nil; a = a.t.sup.enclosing.Load() {
@@ -179,7 +179,7 @@ func (t *task) statusLocked(c calendar) TaskStatus {
 	case life.Delayed:
 		st.NextStart = c.wall(m.DueAt())
 	}
-	if t.doors != nil {
+	if t.doors != nil { // "" unless it has had to wait
 		st.Gate = t.doors.name
 	}
 	if t.sub != nil {

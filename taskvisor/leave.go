@@ -33,8 +33,8 @@ func (t *task) leave() {
 	if t.x != nil && t.x.parted != nil {
 		close(t.x.parted)
 	}
-	running, alive := 0, !t.m.Abandoned() || t.pol.Release
-	if t.m.Abandoned() && t.pol.Release { // its attempt goes on, or has ended just now: back counts that
+	running, alive := 0, !t.m.Abandoned() || t.pol.Release // an abandoned one was dropped then
+	if t.m.Abandoned() && t.pol.Release {                  // its attempt goes on, or has ended just now: back counts that
 		running = t.x.ran
 	}
 	if !t.m.Running() { // otherwise it was released, and back does it
@@ -132,7 +132,7 @@ func (t *task) remember(d *departed) {
 	d.id, d.name, d.kind, d.slot = t.id, t.name, t.pol.kind, ""
 	d.attempts, d.outcome, d.reason = t.m.Attempt(), OutcomeKind(t.m.Outcome()), t.outReasonLocked()
 	d.added, d.started, d.over = t.added, t.m.First(), t.m.Since()
-	if t.m.Abandoned() {
+	if t.m.Abandoned() { // its end was then, however late the body came back
 		d.over = t.x.since
 	}
 	if t.sub != nil {
@@ -199,7 +199,7 @@ func (t *task) blame() {
 	o := t.m.Outcome()
 	err := t.outErrLocked()
 	t.mu.Unlock()
-	if o == life.Failed || o == life.Died {
+	if o == life.Failed || o == life.Died { // to be stopped or abandoned is no failure of the task's own
 		t.sup.shutdown.blame(t, &TaskError{Op: "run", Task: t.name, Err: err})
 	}
 }
@@ -214,7 +214,7 @@ func (t *task) giveUp() {
 		return t.abandonLocked(now, err)
 	})
 	t.abandoned(e)
-	if e.Effects != 0 {
+	if e.Effects != 0 { // otherwise the body came back just before
 		t.sup.stacks.Ask(uint64(t.id), t.keepStack)
 	}
 }
@@ -265,7 +265,7 @@ func (t *task) abandoned(e effects) {
 // back follows when the body of an abandoned task has returned. A released one left when it
 // was abandoned, so what leave could not do then is done here.
 func (t *task) back() {
-	released := t.pol.Release
+	released := t.pol.Release // others have left in this transition, see leave
 	t.mu.Lock()
 	x := t.extraLocked()
 	x.back = true

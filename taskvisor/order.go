@@ -100,7 +100,7 @@ func (e *edge) met() (met bool, dead error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	switch {
-	case t.m.Ready() || !e.bound && t.m.WasReady():
+	case t.m.Ready() || !e.bound && t.m.WasReady(): // first: a Once that completed is ready, and gone
 		return true, nil
 	case t.goneLocked():
 		return false, because(ErrDependency, &dependencyError{t.name, OutcomeKind(t.m.Outcome())})
@@ -113,7 +113,7 @@ func (e *edge) met() (met bool, dead error) {
 // registration, since a task may begin as soon as it is registered and announced; a batch
 // that is refused after all is unlinked. Nothing is noted if it returns an error.
 func (o *ordering) link(batch []*task, known func(name string) *task) error {
-	if !slices.ContainsFunc(batch, (*task).depends) {
+	if !slices.ContainsFunc(batch, (*task).depends) { // most batches: no lock is needed
 		return nil
 	}
 	byName := make(map[string]*task, len(batch))
@@ -126,7 +126,7 @@ func (o *ordering) link(batch []*task, known func(name string) *task) error {
 			continue
 		}
 		for _, name := range t.pol.more.after {
-			to := byName[name]
+			to := byName[name] // the batch comes first: if a registered task has the name too, it will be refused
 			if to == nil {
 				to = known(name)
 			}
@@ -145,8 +145,11 @@ func (o *ordering) link(batch []*task, known func(name string) *task) error {
 		from := o.nodeLocked(e.from)
 		from.needs = append(from.needs, e)
 		e.from.ordered.Store(true)
-		e.to.ordered.Store(true) // from here on it calls turned; then the look whether it is gone: see TestDependencyEndsWhileItIsNamed
-		if !e.to.gone() {        // a node for one that is gone would stay for ever; Enter finds out that it is gone
+		// In this order: from here on, a task that ends calls turned; one that has ended before
+		// is found by the look that follows. It gets no node, which would stay for ever: Enter
+		// sees in the task itself how it ended.
+		e.to.ordered.Store(true)
+		if !e.to.gone() {
 			e.place = o.nodeLocked(e.to).neededBy.PushBack(e)
 		}
 	}
@@ -205,8 +208,8 @@ func acyclic(edges []*edge) error {
 	return nil
 }
 
-// unlink forgets tasks that were linked, and then refused. No other task can depend on them:
-// they were never found by name.
+// unlink forgets tasks that were linked, and then refused. No task outside the batch can
+// depend on them: they were never found by name.
 func (o *ordering) unlink(batch []*task) {
 	if !slices.ContainsFunc(batch, (*task).depends) {
 		return
@@ -246,7 +249,7 @@ func (o *ordering) turned(t *task, ended, gone bool) {
 	failed := map[*task]error{}
 	o.mu.Lock()
 	n := o.nodes[t]
-	if n == nil {
+	if n == nil { // it was gone before, or refused
 		o.mu.Unlock()
 		return
 	}
@@ -266,7 +269,7 @@ func (o *ordering) turned(t *task, ended, gone bool) {
 			interrupted = append(interrupted, e.from)
 		}
 	}
-	if gone {
+	if gone { // the last turn of t: its dependents have been collected
 		o.removeLocked(t)
 	}
 	o.mu.Unlock()
@@ -296,6 +299,7 @@ func (h *Handle) interruptFor(cause error) {
 	}
 }
 
+// gone is goneLocked for callers without the task's lock.
 func (t *task) gone() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -308,7 +312,7 @@ func (t *task) gone() bool {
 func (o *ordering) stages(tasks []*task) [][]*task {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	stage := map[*task]int{}
+	stage := map[*task]int{} // found so far, from 0; dependents need not be in tasks
 	var find func(t *task) int
 	find = func(t *task) int {
 		if at, ok := stage[t]; ok {

@@ -62,14 +62,14 @@ func (r *registry) open(natural bool, first []*task, opened func()) (before []*t
 	default:
 		return nil, nil, ErrShuttingDown
 	}
-	before = byID(r.tasksLocked()) // without first, which the caller announces as a batch
+	before = byID(r.tasksLocked()) // without first, which the caller announces and launches itself
 	if conflict, err = r.addLocked(first); err != nil {
 		return nil, conflict, err
 	}
 	r.state = SupervisorRunning
 	r.natural = natural
 	opened()
-	r.started.Store(true)
+	r.started.Store(true) // last: a task that is announced from here on begins
 	return before, nil, nil
 }
 
@@ -85,7 +85,8 @@ func (r *registry) add(ts ...*task) (conflict *task, err error) {
 	return r.addLocked(ts)
 }
 
-// addLocked is add, whatever the state.
+// addLocked is add, whatever the state. Names are put one by one, so that two tasks of one
+// batch cannot have the same, and taken back if a later one is refused; nobody sees that.
 func (r *registry) addLocked(ts []*task) (conflict *task, err error) {
 	if r.limit > 0 && len(r.names.m)+r.waiting+len(ts) > r.limit {
 		return nil, ErrTooManyTasks
@@ -152,6 +153,7 @@ func (r *registry) drop(waited bool) {
 	r.dropLocked()
 }
 
+// dropLocked is drop for a caller that counts more in the same step.
 func (r *registry) dropLocked() {
 	r.live--
 	if r.live > 0 {
@@ -199,7 +201,7 @@ func (r *registry) retire(t *task, running int, alive bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.removed++
-	if r.leaving--; r.leaving == 0 && r.state == SupervisorDraining {
+	if r.leaving--; r.leaving == 0 && r.state == SupervisorDraining { // abandonRest may wait for it
 		r.signalLocked()
 	}
 	if len(r.recent) < maxRecent {
@@ -208,11 +210,11 @@ func (r *registry) retire(t *task, running int, alive bool) {
 	} else {
 		r.latest = (r.latest + 1) % maxRecent
 	}
-	d := &r.recent[r.latest]
-	t.remember(d) // takes the task's lock, under this one
+	d := &r.recent[r.latest] // the oldest, to be overwritten, or a new one
+	t.remember(d)            // takes the task's lock, under this one
 	r.begun += uint64(d.attempts)
 	r.ended += uint64(d.attempts - running)
-	if running > 0 {
+	if running > 0 { // its body may be back already: then returned has been here, and this undoes it
 		r.strayLocked(t)
 	}
 	if alive {
@@ -285,12 +287,14 @@ func (r *registry) isLeft() bool {
 	return r.live <= 0 && r.leaving == 0
 }
 
+// current is the state now. It may change at once: open, add and hold look again.
 func (r *registry) current() SupervisorState {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.state
 }
 
+// lookup returns the registered task of that name; nil: there is none.
 func (r *registry) lookup(name string) *task {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -341,7 +345,7 @@ func (r *registry) snapshot(sn *Snapshot, show func(*departed) EndedTask) []*tas
 	sn.State = r.state
 	sn.Added, sn.Removed, sn.Started, sn.Ended, sn.Released = r.added, r.removed, r.begun, r.ended, len(r.strays)
 	sn.Recent = make([]EndedTask, 0, len(r.recent))
-	for i := range r.recent {
+	for i := range r.recent { // the newest first
 		sn.Recent = append(sn.Recent, show(&r.recent[(r.latest-i+len(r.recent))%len(r.recent)]))
 	}
 	return r.tasksLocked()

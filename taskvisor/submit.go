@@ -110,6 +110,7 @@ func (s *Supervisor) Submit(ctx context.Context, sub Submission) (*Handle, error
 	return h, nil
 }
 
+// checkSubmission reports what is wrong with sub or ctx, before anything is made of them.
 func checkSubmission(ctx context.Context, sub Submission) error {
 	if err := sub.Task.validate(); err != nil {
 		return err
@@ -154,6 +155,8 @@ func (c *controller) decide(t *task) (h, stop *task, follow []effects, err error
 		in.slot, in.queued, in.coalesced = sl.occupied(), sl.queued, sl.coalesced != nil
 	}
 	r := rule(in)
+	// The registry has the last word: it may be closed or full, which is the caller's error, or
+	// have a task of that name, which is a rejection like those of the table.
 	if r.verdict == VerdictStarted {
 		if _, err = reg.add(t); err == error(ErrTaskExists) { // counted as live until refuseLocked drops it
 			r.verdict, r.reason, err = VerdictRejected, ErrTaskExists, nil
@@ -175,18 +178,21 @@ func (c *controller) decide(t *task) (h, stop *task, follow []effects, err error
 		}
 		return t, stop, c.wait(sl, t, r), nil
 	case VerdictJoined:
+		// The owner may have ended a moment ago, but not have left: it releases its slot under
+		// this lock before its TaskRemoved, which therefore follows the verdict.
 		c.joined++
 		e := sl.owner.tell(t, sl, r.verdict)
 		reg.drop(false)
 		return sl.owner, nil, []effects{e}, nil
-	default:
+	default: // rejected: the verdict is announced like any other, and then the refusal
 		told := t.tell(t, sl, r.verdict)
 		return t, nil, []effects{told, c.refuseLocked(t, r.reason, false)}, nil
 	}
 }
 
-// tell publishes the verdict on the submission sub as an event of t, which is sub or
-// the owner that it joined: a joined one is no task of its own.
+// tell publishes the verdict on the submission sub as an event of t, which is sub or the
+// owner that it has joined: one that has joined never becomes a task, and has no events. The
+// machine does not change; the empty transition collects the event for inline subscribers.
 func (t *task) tell(sub *task, sl *slot, v Verdict) (e effects) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -200,7 +206,7 @@ func (t *task) tell(sub *task, sl *slot, v Verdict) (e effects) {
 func (c *controller) own(t *task) (e effects) {
 	sl := &slot{key: t.sub.slot, owner: t}
 	c.slots.put(sl.key, sl)
-	t.sub.owns = sl
+	t.sub.owns = sl // Lookup finds t since reg.add: a Stop that comes by waits for the lock, in withdraw
 	c.admitted.Add(1)
 	t.transition(&e, nil, func(now life.Time) life.Effects {
 		t.recordVerdict(t, sl, VerdictStarted)
@@ -229,7 +235,7 @@ func (c *controller) wait(sl *slot, t *task, r ruling) []effects {
 	case r.atHead:
 		displaced = sl.head
 	}
-	sl.enqueue(t, displaced)
+	sl.enqueue(t, displaced) // first, so that the events tell the length of the queue with it
 	var follow []effects
 	if displaced != nil {
 		follow = append(follow, c.refuseLocked(displaced, ErrSuperseded, true))
@@ -252,7 +258,7 @@ func (t *task) recordVerdict(sub *task, sl *slot, v Verdict) {
 
 // recordRefusal announces that the submission t was rejected. Its outcome is decided.
 func (t *task) recordRefusal(now life.Time) {
-	why := t.outErrLocked()
+	why := t.outErrLocked() // before open, which locks the bus
 	if e := t.open(ControllerRejected); e != nil {
 		e.Slot, e.Admission, e.Reason, e.Err = t.sub.slot, t.sub.admission, Reason(t.m.StoppedFor()), why
 		e.Duration = time.Duration(now - t.sub.at)
