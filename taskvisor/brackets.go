@@ -30,7 +30,7 @@ func (a *attempt) beginBrackets() {
 		a.t.mu.Lock() // events of the task read a.brackets: see viewLocked
 		a.brackets = &brackets{attempt: a.describeLocked(), ctx: a, begun: make([]context.Context, len(f.brackets))}
 		a.t.mu.Unlock()
-		a.brackets.attempt.Started = time.Now()
+		a.brackets.attempt.Started = time.Now() // of the brackets: the attempt is not announced yet
 	}
 	b := a.brackets
 	// Each bracket gets what those before it have derived. One that fails is left out.
@@ -148,8 +148,9 @@ func (f *fanout) beginBracket(s *sink, ctx context.Context, a Attempt) (derived 
 	return derived
 }
 
-// checkDerived calls methods of the subscriber's context. Contexts are not compared:
-// they may be of types that cannot be.
+// checkDerived reports what is wrong with the context of a BeginAttempt: through it, the body
+// must still find its attempt, for Go and Beat, and hear of the end of it. It calls methods
+// of the subscriber's context. Contexts are not compared: their types may not allow it.
 func checkDerived(derived, given context.Context) error {
 	switch {
 	case derived == nil:

@@ -30,7 +30,7 @@ func (h *Handle) Done() <-chan struct{} {
 // Returned returns a channel that is closed when the body of the task is back for
 // good: with the outcome, or later if the task was abandoned.
 func (h *Handle) Returned() <-chan struct{} {
-	done := h.Done()
+	done := h.Done() // takes the lock itself
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	// Back already: done is closed. An abandoned task has an extra, and its body counts.
@@ -125,7 +125,7 @@ func (h *Handle) wait(ctx context.Context, op string) (Outcome, error) {
 	switch {
 	case known:
 		return o, nil
-	case self:
+	case self: // without having waited
 		return o, &TaskError{Op: op, Task: h.name, Err: ErrWouldWaitForSelf}
 	default:
 		return o, &TaskError{Op: op, Task: h.name, Err: context.Cause(ctx)}

@@ -265,7 +265,7 @@ func (o *ordering) turned(t *task, ended, gone bool) {
 			told = append(told, from.ready)
 			from.ready = nil // once only: it asks again, with a new one
 		}
-		if e.bound && (ended || gone) {
+		if e.bound && (ended || gone) { // also if it is ready again already: its attempt was bound to the one before
 			interrupted = append(interrupted, e.from)
 		}
 	}
@@ -279,7 +279,7 @@ func (o *ordering) turned(t *task, ended, gone bool) {
 	for _, d := range byID(slices.Collect(maps.Keys(failed))) {
 		d.fail(failed[d])
 	}
-	for _, ready := range told {
+	for _, ready := range told { // each asks Enter again, which may still miss something else
 		ready()
 	}
 }
@@ -321,7 +321,7 @@ func (o *ordering) stages(tasks []*task) [][]*task {
 		at := 0
 		if n := o.nodes[t]; n != nil {
 			for x := n.neededBy.Front(); x != nil; x = x.Next() {
-				at = max(at, find(x.Value.(*edge).from)+1)
+				at = max(at, find(x.Value.(*edge).from)+1) // ends: see acyclic
 			}
 		}
 		stage[t] = at

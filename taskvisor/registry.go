@@ -313,6 +313,7 @@ func (r *registry) tasks() []*task {
 }
 
 func (r *registry) tasksLocked() []*task {
+	// With room for the strays, which all appends.
 	ts := make([]*task, 0, len(r.names.m)+len(r.strays))
 	for _, t := range r.names.m {
 		ts = append(ts, t)

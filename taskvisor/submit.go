@@ -42,7 +42,7 @@ func rule(in admissionInput) ruling {
 		return ruling{verdict: VerdictStarted}
 	}
 	switch in.policy {
-	case Replace:
+	case Replace: // whatever the limit: it displaces the head, so a queue grows only from nothing to one
 		return ruling{verdict: VerdictQueued, stopOwner: in.slot == slotOwned, atHead: true}
 	case DropIfRunning:
 		return ruling{verdict: VerdictRejected, reason: ErrSlotBusy}
@@ -53,9 +53,10 @@ func rule(in admissionInput) ruling {
 		return ruling{verdict: VerdictRejected, reason: ErrSlotBusy}
 	case Coalesce:
 		if in.coalesced {
-			return ruling{verdict: VerdictQueued, displace: true}
+			return ruling{verdict: VerdictQueued, displace: true} // the queue does not grow
 		}
 	}
+	// Queue, and Coalesce where no other one waits.
 	if in.queued >= in.limit {
 		return ruling{verdict: VerdictRejected, reason: ErrQueueFull}
 	}
