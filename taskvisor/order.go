@@ -265,7 +265,7 @@ func (o *ordering) turned(t *task, ended, gone bool) {
 			told = append(told, from.ready)
 			from.ready = nil // once only: it asks again, with a new one
 		}
-		if e.bound && (ended || gone) { // also if it is ready again already: its attempt was bound to the one before
+		if e.bound && (ended || gone) { // also if t is ready again already
 			interrupted = append(interrupted, e.from)
 		}
 	}
