@@ -8,28 +8,31 @@ import (
 	"github.com/taskvisor/taskvisor-go/taskvisor/internal/stacks"
 )
 
-// captureWait bounds the one capture of a shutdown.
+// captureWait is how long a shutdown waits for its one capture of stacks, beyond the grace.
 const captureWait = 500 * time.Millisecond
 
-// captureAll is that capture; tests make it slow.
+// captureAll takes that capture; tests make it slow.
 var captureAll = stacks.All
 
-// abandonRest gives up every body that still runs, and returns an error that lists
-// them all, whenever they were stopped, those of supervisors in tasks included; nil
-// if there is none. Outcomes do not wait for the stacks that the error has.
+// abandonRest gives up every body that still runs, and returns an error that lists them all,
+// also those that were abandoned or released before, and those of supervisors in tasks;
+// nil if there is none. Then it waits for tasks that are just leaving, so that the
+// verdict is the last event. Outcomes do not wait for the stacks that the error has.
 func (s *Supervisor) abandonRest() error {
 	tasks := s.reg.all()
 	for _, t := range tasks {
-		if t.phase() == life.Added { // whoever added it has not come to that
+		if t.phase() == life.Added { // its Add is between registering and announcing it; the second announcement does nothing
 			t.announce(false)
 		}
 	}
 	run := slices.DeleteFunc(slices.Clone(tasks), func(t *task) bool { return !t.phase().Running() })
 	left := s.abandonAll(run)
-	for _, t := range tasks { // one that was abandoned before may be coming back just now
+	// Tasks whose bodies came back just now, or which were released, are leaving on other
+	// goroutines. Before TaskRemoved they call no code of the user's, so this is short.
+	for _, t := range tasks {
 		t.awaitRemoved()
 	}
-	for !s.reg.isLeft() { // tasks that came back just now are leaving: nothing can be in their way
+	for !s.reg.isLeft() { // also those that were not among tasks any more
 		<-s.reg.quiet
 	}
 	left = append(left, s.shutdown.leftInside()...)
@@ -43,16 +46,16 @@ func (s *Supervisor) abandonRest() error {
 	return &GraceExceededError{Grace: s.cfg.grace, Tasks: left}
 }
 
-// abandonAll decides at one instant which of tasks, which are sorted by id, are given
-// up: it holds all their locks, so that the list and the outcomes agree. Nobody else
-// holds two of them at a time.
+// abandonAll decides at one instant which of tasks are given up: it holds all their locks,
+// so that the list and the outcomes agree. tasks are sorted by id, and nothing else holds two
+// tasks' locks at a time, so this cannot deadlock.
 func (s *Supervisor) abandonAll(tasks []*task) []TaskStatus {
 	for _, t := range tasks {
 		t.mu.Lock()
 	}
 	wall := time.Now()
 	now, c := s.instant(wall), s.calendar(wall)
-	err := &GraceExceededError{Grace: s.cfg.grace}
+	err := &GraceExceededError{Grace: s.cfg.grace} // one for all: complete before any outcome has it
 	for _, t := range tasks {
 		if t.m.Running() {
 			err.Tasks = append(err.Tasks, t.statusLocked(c))
@@ -68,12 +71,12 @@ func (s *Supervisor) abandonAll(tasks []*task) []TaskStatus {
 	for i, t := range tasks {
 		t.abandoned(gone[i])
 	}
-	return slices.Clone(err.Tasks)
+	return slices.Clone(err.Tasks) // addStacks writes to these; err is in outcomes, which others read
 }
 
-// addStacks adds the stacks that can be had within half a second.
+// addStacks adds the stacks that can be had within captureWait, and no others.
 func addStacks(left []TaskStatus) {
-	got := make(chan map[uint64]string, 1)
+	got := make(chan map[uint64]string, 1) // with room, for a capture that comes too late
 	// Started by a shutdown whose grace is over; ends with the capture, which stops
 	// the world for as long as it takes; the shutdown waits for captureWait.
 	background(func() { got <- captureAll() })
@@ -90,7 +93,8 @@ func addStacks(left []TaskStatus) {
 	}
 }
 
-// takeStack has the stacks of a stuck body read, and then announced.
+// takeStack has the stacks of a stuck body read, and then announced. The answer may come when
+// another attempt runs: attempt says which one was meant.
 func (t *task) takeStack() {
 	t.mu.Lock()
 	attempt := t.m.Number()
@@ -102,8 +106,8 @@ func (t *task) takeStack() {
 	})
 }
 
-// gotStack announces that the body of the attempt is stuck, unless it came back. If
-// it was given up meanwhile, that was announced, and its status shows where it is.
+// gotStack announces that the body of the attempt is stuck, unless it came back. If it was
+// given up meanwhile, that has been announced; then only its status shows where it is.
 func (t *task) gotStack(attempt int, stack string) {
 	t.do(nil, func(now life.Time) life.Effects {
 		if stack != "" && t.m.Out(attempt) {

@@ -9,6 +9,7 @@ import (
 	"github.com/taskvisor/taskvisor-go/taskvisor/internal/life"
 )
 
+// What Go returns, in a TaskError.
 var (
 	errNoAttempt   = errors.New("context does not belong to an attempt")
 	errAttemptOver = errors.New("attempt has ended")
@@ -41,7 +42,7 @@ func Beat(ctx context.Context, note string) {
 	t := a.t
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.run != a {
+	if t.run != a { // a is over: the task may be in another attempt
 		return
 	}
 	now := time.Now()
@@ -57,7 +58,7 @@ func Ready(ctx context.Context) {
 	mustContext(ctx)
 	if a := attemptFrom(ctx); a != nil {
 		a.t.do(nil, func(life.Time) life.Effects {
-			if a.t.run != a {
+			if a.t.run != a { // a late word of an attempt that is over says nothing of the task
 				return 0
 			}
 			return a.t.m.SayReady()
@@ -83,13 +84,14 @@ func StopDeadline(ctx context.Context) (time.Time, bool) {
 	return by, !by.IsZero()
 }
 
-// stopByLocked is when the grace of the claimed stop ends: the shutdown's, where that
-// is earlier.
+// stopByLocked is when the grace of the claimed stop ends: the shutdown's, where that is
+// earlier. It is zero where no body is waited for: no stop was claimed, none runs, or it
+// was given up already.
 func (t *task) stopByLocked(c calendar) (by time.Time) {
 	if t.m.StoppedFor() == 0 || !t.m.Running() || t.m.Abandoned() {
 		return by
 	}
-	if !t.m.ByShutdown() {
+	if !t.m.ByShutdown() { // a stop by the shutdown has no grace of its own
 		by = c.wall(t.m.DueAt())
 	}
 	if all := t.sup.shutdown.by(); !all.IsZero() && (by.IsZero() || all.Before(by)) {
@@ -117,7 +119,7 @@ func Go(ctx context.Context, fn func(context.Context)) error {
 	if a == nil {
 		return &TaskError{Op: "go", Err: errNoAttempt}
 	}
-	c := a.look()
+	c := a.look() // from here on join finds that there may be children
 	if !c.adopt() {
 		return &TaskError{Op: "go", Task: a.t.name, Err: errAttemptOver}
 	}
@@ -127,6 +129,8 @@ func Go(ctx context.Context, fn func(context.Context)) error {
 	return nil
 }
 
+// adopt counts a child before its goroutine is started, so that join cannot miss it. It
+// reports false if the children have been joined: then none may begin.
 func (c *stdCtx) adopt() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -137,39 +141,46 @@ func (c *stdCtx) adopt() bool {
 	return true
 }
 
+// child is the goroutine of a child. Whatever fn does, by the end the child is counted off
+// and, if fn has not returned, the attempt is cancelled.
 func (c *stdCtx) child(ctx context.Context, fn func(context.Context)) {
 	returned := false
-	defer c.leave() // also if a method of the error that fn panicked with exits
+	defer c.leave() // runs last, and also if a method of the error that fn panicked with calls Goexit
 	defer func() {
 		if returned {
 			return
 		}
-		e := exited()
+		e := exited()                     // unless there is a panic to recover, it was runtime.Goexit
 		if c.a.t.pol.set&noRecover == 0 { // otherwise a panic ends the process
 			if v := recover(); v != nil {
 				p := newPanicError(v)
 				e = ending{Ending: life.Ending{Kind: life.Panic}, err: p, text: "panic"}
-				defer e.carries(v, p) // read after leave
+				// After fail: it calls methods of v, the user's, which may block; the attempt
+				// is to be cancelled before. join reads e after leave.
+				defer e.carries(v, p)
 			}
 		}
 		c.fail(&e)
 	}()
-	pprof.SetGoroutineLabels(ctx)
+	pprof.SetGoroutineLabels(ctx) // those of the task, and what the body has added
 	fn(ctx)
 	returned = true
 }
 
-// fail records a child's end, if it is the first, and cancels the attempt.
+// fail records a child's end, if it is the first to fail, and cancels the attempt. The caller
+// is still counted in running.
 func (c *stdCtx) fail(e *ending) {
 	c.mu.Lock()
 	if c.failure == nil {
 		c.failure = e
 	}
 	c.mu.Unlock()
-	t := c.a.t // whose attempt it is: it is joined
+	t := c.a.t // in the attempt c.a still: that cannot end before its children
 	t.do(nil, func(life.Time) life.Effects { return t.m.CancelChild() })
 }
 
+// childErr is the error of the first child that failed; there is one. The task's lock is held:
+// stdCtx.mu is taken under it, never the other way round.
 func (a *attempt) childErr() error {
 	c := a.std.Load()
 	c.mu.Lock()
@@ -177,6 +188,7 @@ func (a *attempt) childErr() error {
 	return c.failure.err
 }
 
+// leave counts a child off, and wakes join after the last one.
 func (c *stdCtx) leave() {
 	c.mu.Lock()
 	c.running--
@@ -200,11 +212,12 @@ func (c *stdCtx) over() bool {
 	return c.joined
 }
 
-// join waits until there are no children, and then allows none. It returns what
-// the first one that failed did.
+// join waits until there are no children, and from then on allows none: both in one step
+// under the lock. It returns the end of the first child that failed; nil: none has. Only
+// the attempt's goroutine calls it; a second call returns at once.
 func (c *stdCtx) join() *ending {
 	c.mu.Lock()
-	for c.running > 0 {
+	for c.running > 0 { // a child may have called Go before it left
 		idle := make(chan struct{})
 		c.idle = idle
 		c.mu.Unlock()

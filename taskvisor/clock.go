@@ -32,3 +32,51 @@ func (c calendar) wall(at life.Time) time.Time {
 	}
 	return time.Time(c).Add(time.Duration(at))
 }
+
+// schedule is the calendar of a scheduled task; nil for others. It is the user's code.
+func (t *task) schedule() func(time.Time) time.Time {
+	if t.pol.more == nil {
+		return nil
+	}
+	return t.pol.more.next
+}
+
+// armLocked sets the timer for the machine's next time. One that fires earlier is left
+// alone: that costs one idle tick instead of a reset for every attempt.
+func (t *task) armLocked(at life.Time) {
+	wake := t.m.Wake()
+	if t.x != nil && !t.x.next.IsZero() && wake != 0 {
+		wake = min(wake, at.After(time.Minute)) // look again: the wall clock may be set meanwhile
+	}
+	switch {
+	case wake == 0 && t.m.Phase() == life.Gone && t.timer != nil:
+		t.timer.Stop() // it would keep the task and the supervisor until it fires
+		t.timer, t.fires = nil, 0
+		return
+	case wake == 0 || t.fires != 0 && t.fires <= wake:
+		return
+	}
+	d := max(time.Duration(wake-at), 0)
+	t.fires = wake
+	if t.timer == nil {
+		t.timer = time.AfterFunc(d, t.tick)
+		return
+	}
+	t.timer.Reset(d)
+}
+
+// tick is the timer's function. It may come early, late, or when the task is gone.
+func (t *task) tick() {
+	t.do(nil, func(now life.Time) life.Effects {
+		t.fires = 0
+		t.recalendar(now)
+		return t.m.Tick(now)
+	})
+}
+
+// recalendar keeps a scheduled task's start in step with the wall clock. The lock is held.
+func (t *task) recalendar(now life.Time) {
+	if t.x != nil && !t.x.next.IsZero() && t.m.Phase() == life.Delayed {
+		t.m.Postpone(now.After(max(time.Until(t.x.next), 0)))
+	}
+}

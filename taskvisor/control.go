@@ -2,7 +2,8 @@ package taskvisor
 
 import "github.com/taskvisor/taskvisor-go/taskvisor/internal/life"
 
-// The wheel: what each does in which state is the table of [Handle].
+// The wheel of a task: the table of [Handle] says what each method does in which state, and
+// package life decides it.
 
 // Stop tells the task to end and returns at once: the context of its attempt is
 // cancelled with ErrRemoved, a delay or a wait at a gate is cut short, and a
@@ -37,7 +38,7 @@ func (h *Handle) interrupt(cause error, delay bool) bool {
 		}
 		e := h.m.Interrupt(now)
 		if e&life.Cancel != 0 && h.run != nil {
-			h.run.why = cause
+			h.run.why = cause // only by the call that cancels, so that the first cause stands
 		}
 		return e
 	})&life.Changed != 0
@@ -57,6 +58,7 @@ func (h *Handle) Resume(cause error) bool {
 // PauseAll pauses every task that is registered, and returns how many of them were not
 // paused before.
 func (s *Supervisor) PauseAll(cause error) (n int) {
+	// One after the other: a task that is added meanwhile is not paused.
 	return s.each(func(h *Handle) bool { return h.Pause(cause) })
 }
 

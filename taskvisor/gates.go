@@ -6,26 +6,32 @@ import (
 	"github.com/taskvisor/taskvisor-go/taskvisor/internal/life"
 )
 
-// doors is how far a task has come through its gates. Whoever has set walking is
-// the only one who calls the gates' methods, and lets go of it with the lock held,
-// so that the calls of one task follow each other.
+// doors is how far a task has come through its gates. Apart from gates, which is fixed, it
+// is guarded by the task's lock.
+//
+// Enter and Leave are the user's, so they are called without the lock, and one at a time
+// for each task: only the goroutine that has set walking calls them, and it unsets walking
+// under the lock, in the same step in which it finds that nothing is left to be done. Any
+// other goroutine just changes the state, and leaves the rest to it.
 type doors struct {
-	gates   []Gate // to be entered before an attempt begins; fixed
-	entered int    // gates entered, the first of the task's
-	number  int    // of the attempt they were entered for
-	past    past   // as they were shown it
-	walking bool   // somebody is calling gates
-	asked   bool   // the gate behind those entered has said no, and is to be left too
-	waiting bool   // for its ready
-	again   bool   // that gate has called ready before it answered
-	turn    uint32 // tells ready functions of different questions apart
-	name    string // of the gate, while waiting
+	gates   []Gate // to be entered in this order before an attempt begins
+	entered int    // gates[:entered] have let the task in; all of them, once its attempt is let in
+	number  int    // of the attempt they were entered for; Leave is told the same
+	past    past   // likewise
+	walking bool   // a goroutine calls gates; never together with waiting
+	asked   bool   // gates[entered] has said no: it is to be left too, if the task gives up
+	waiting bool   // for that gate's ready; implies asked
+	again   bool   // that gate has called ready before its answer arrived: ask it once more
+	turn    uint32 // number of the last question, so that a ready of an earlier one is ignored
+	name    string // of the gate last announced as waited for; "" once the task is let in or has given up
 }
 
-// gateRest is when a gate that panicked is asked again.
+// gateRest is how long after a panic or Goexit a gate is asked again.
 const gateRest = time.Second
 
-// gatesOf lists what a task with the policy p has to pass.
+// gatesOf lists the gates of a task with the policy p, in the order in which they are
+// entered. The supervisor's own limit is the last, so that a task holds no permit of it
+// while it still waits for something else; leaveOwn relies on that.
 func (s *Supervisor) gatesOf(p *policy) []Gate {
 	if p.more == nil && s.limit == nil && s.budget == nil {
 		return nil
@@ -46,16 +52,17 @@ func (s *Supervisor) gatesOf(p *policy) []Gate {
 	return gates
 }
 
-// leaveDoorsLocked says how many gates are to be left. The caller walks then.
+// leaveDoorsLocked says how many gates the caller is to leave, after unlocking. If that is
+// more than 0, walking is set, and the caller must call leaveGates and then walk.
 func (t *task) leaveDoorsLocked() (n int) {
-	if t.doors.walking { // who walks finds out
+	if t.doors.walking { // that goroutine finds out in walkOn, and leaves them
 		return 0
 	}
 	return t.turnBackLocked()
 }
 
-// turnBackLocked is leaveDoorsLocked for the one who walks: from the first step to the last
-// gate that is left the task counts as one that walks.
+// turnBackLocked is leaveDoorsLocked for the goroutine that walks. walking stays set until
+// the last gate was left, if there is any to leave.
 func (t *task) turnBackLocked() (n int) {
 	d := t.doors
 	n = d.entered
@@ -67,9 +74,9 @@ func (t *task) turnBackLocked() (n int) {
 	return n
 }
 
-// walkLocked says whether somebody calls the task's gates. The end of the supervisor
-// waits for that, as long as it waits for subscribers: a gate that gives something back
-// is left before Run returns.
+// walkLocked sets or unsets walking, and counts the tasks that walk. The end of the
+// supervisor waits for them, within the drain: what a gate gives back, such as a lease, is
+// given back before Run returns.
 func (t *task) walkLocked(on bool) {
 	f := &t.sup.fan
 	switch d := t.doors; {
@@ -83,9 +90,10 @@ func (t *task) walkLocked(on bool) {
 	t.doors.walking = on
 }
 
-// leaveOwn leaves the supervisor's own limit, if it is the last of the gates that are to
-// be left. Unlike the others that calls nobody's code, so that a task need not have ended
-// for it; whoever can enter now is told later, since that may.
+// leaveOwn leaves the supervisor's own limit, if it is the last of the gates to be left. It
+// is no code of the user's, so it may be left at any step of carry; the others wait until
+// the task has left. Those that can enter now are told later: they go on through their gates
+// on this goroutine, which is code of the user's.
 func (e *effects) leaveOwn() {
 	t, limit := e.t, e.t.sup.limit
 	if e.doors == len(t.doors.gates) && limit != nil {
@@ -94,7 +102,8 @@ func (e *effects) leaveOwn() {
 	}
 }
 
-// enter begins to ask the gates, unless somebody does or is to.
+// enter begins to ask the gates, unless a goroutine does so already, or ready is waited for.
+// It comes after the transition that said Enter: the task may have been stopped since.
 func (t *task) enter() {
 	t.mu.Lock()
 	begin := !t.doors.walking && !t.doors.waiting && t.m.AtGates()
@@ -107,7 +116,8 @@ func (t *task) enter() {
 	}
 }
 
-// leaveGates leaves the first n gates, the last first.
+// leaveGates leaves the first n gates, the last first. The caller has set walking, so that
+// no question changes number meanwhile.
 func (t *task) leaveGates(n int) {
 	if n == 0 {
 		return
@@ -117,11 +127,12 @@ func (t *task) leaveGates(n int) {
 	t.mu.Unlock()
 	for n > 0 {
 		n--
-		t.leaveGate(n, a)
+		t.leaveGate(n, a) // may not come back: then another goroutine leaves the others
 	}
 }
 
-// leaveGate calls code of the user's.
+// leaveGate calls one gate's Leave, which is the user's. A panic is contained and the caller
+// goes on; if it ends the goroutine, another one leaves the i gates before it and walks.
 func (t *task) leaveGate(i int, a Attempt) {
 	returned := false
 	defer func() {
@@ -140,9 +151,10 @@ func (t *task) leaveGate(i int, a Attempt) {
 	returned = true
 }
 
-// walk leaves the first n gates, and then asks those that the task waits for, one after
-// the other. The caller has set walking. While the supervisor ends, a goroutine of its
-// own does so: no gate can hold up the shutdown, which waits for walkers only so long.
+// walk leaves the first n gates, and then asks those that the task waits for, one after the
+// other, until it is let in, has to wait, or has turned back. The caller has set walking;
+// when the walk is over it is unset. While the supervisor ends, a goroutine of its own walks:
+// no gate can hold up the shutdown, which waits for walkers only so long.
 func (t *task) walk(n int) {
 	if t.sup.fan.closing.Load() {
 		background(func() { t.walkHere(n) })
@@ -151,6 +163,7 @@ func (t *task) walk(n int) {
 	t.walkHere(n)
 }
 
+// walkHere is walk on this goroutine.
 func (t *task) walkHere(n int) {
 	t.leaveGates(n)
 	for t.walkOn() {
@@ -158,18 +171,19 @@ func (t *task) walkHere(n int) {
 	}
 }
 
-// walkOn takes one step, and reports whether another is to follow.
+// walkOn takes one step, and reports whether another is to follow. Each step looks at the
+// task anew: it may have been stopped or paused while a gate was asked.
 func (t *task) walkOn() bool {
 	t.mu.Lock()
 	d := t.doors
 	switch {
-	case !t.m.AtGates(): // stopped, paused, or failed meanwhile
+	case !t.m.AtGates(): // stopped, paused or failed meanwhile; or gates were left and no attempt is due
 		n := t.turnBackLocked()
 		t.mu.Unlock()
 		t.leaveGates(n)
-		return n > 0
+		return n > 0 // it may have been resumed meanwhile; with n == 0 walking is unset
 	case d.entered == len(t.doors.gates):
-		t.walkLocked(false)
+		t.walkLocked(false) // from here on, a Quit leaves the gates itself
 		d.name = ""
 		now := t.sup.now()
 		var e effects
@@ -178,7 +192,7 @@ func (t *task) walkOn() bool {
 		e.carryOut()
 		return false
 	}
-	d.again = false
+	d.again = false // whatever an earlier ready has said: the gate is asked now
 	d.turn++
 	d.number, d.past = t.m.Attempt()+1, t.pastLocked()
 	turn, i, a := d.turn, d.entered, t.describeLocked(d.number, d.past)
@@ -186,7 +200,9 @@ func (t *task) walkOn() bool {
 	return t.ask(i, a, func() { t.called(turn) })
 }
 
-// ask calls code of the user's.
+// ask asks gate i, which is the user's code, and reports whether the walk goes on. A gate
+// that does not answer has said no, and is asked again after gateRest. If it has ended this
+// goroutine, another one goes on with the walk.
 func (t *task) ask(i int, a Attempt, ready func()) (on bool) {
 	g := t.doors.gates[i]
 	returned := false
@@ -208,20 +224,20 @@ func (t *task) ask(i int, a Attempt, ready func()) (on bool) {
 	if !ok {
 		name = g.String()
 	}
-	returned = true
+	returned = true // before answered: a Goexit of an inline subscriber in there is not the gate's
 	return t.answered(ok, name)
 }
 
-// answered takes the answer of the gate behind those entered, and reports whether
-// the walk goes on.
+// answered takes the answer of gates[entered], and reports whether the walk goes on. Where
+// it does not, walking is unset, and the gate's ready sets it again.
 func (t *task) answered(ok bool, name string) (on bool) {
 	t.mu.Lock()
 	d := t.doors
 	switch {
-	case ok:
+	case ok: // also if the task was stopped meanwhile: what was entered is left
 		d.entered++
 		d.asked = false
-	case !t.m.AtGates() || d.again:
+	case !t.m.AtGates() || d.again: // walkOn turns back, or asks this gate again
 		d.asked = true
 	default:
 		d.asked, d.waiting = true, true
@@ -235,24 +251,27 @@ func (t *task) answered(ok bool, name string) (on bool) {
 	return true
 }
 
-// gatedLocked announces what the task waits for.
+// gatedLocked announces what the task waits for, once for each gate: one that is asked again
+// in vain is not announced again.
 func (t *task) gatedLocked(name string) (e effects) {
 	if t.doors.name != name {
 		t.recordGated(name)
 	}
 	t.doors.name = name
+	// The machine does not change: Due is both at gates and before them.
 	t.transitionLocked(&e, t.sup.now(), nil, 0)
 	return e
 }
 
-// called is the ready function of a question: the gate is asked again.
+// called is the ready function of question turn: the gate is asked again, on the goroutine
+// that called ready. A gate may call it at any time, and more than once.
 func (t *task) called(turn uint32) {
 	t.mu.Lock()
 	d := t.doors
 	walk := false
 	switch {
-	case d.turn != turn: // it was called late
-	case d.walking:
+	case d.turn != turn: // late: that question was given up, and another has been asked
+	case d.walking: // before the answer arrived: answered sees it
 		d.again = true
 	case d.waiting:
 		d.waiting, walk = false, true
@@ -264,11 +283,12 @@ func (t *task) called(turn uint32) {
 	}
 }
 
-// fail ends a task that waits, because of what it depends on.
+// fail ends a task that waits to begin, because what it depends on has ended. It leaves
+// alone a task that runs or has ended.
 func (t *task) fail(err error) {
 	t.do(nil, func(now life.Time) life.Effects {
 		e := t.m.Fail(now)
-		if e != 0 {
+		if e != 0 { // before the events are made, which tell it
 			t.extraLocked().err = err
 		}
 		return e

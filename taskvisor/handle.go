@@ -18,7 +18,7 @@ func (h *Handle) Name() string { return h.name }
 func (h *Handle) Done() <-chan struct{} {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.done == nil {
+	if h.done == nil { // few ask, so the channel is made for those who do; knowLocked closes it
 		h.done = make(chan struct{})
 		if h.known {
 			close(h.done)
@@ -30,9 +30,10 @@ func (h *Handle) Done() <-chan struct{} {
 // Returned returns a channel that is closed when the body of the task is back for
 // good: with the outcome, or later if the task was abandoned.
 func (h *Handle) Returned() <-chan struct{} {
-	done := h.Done()
+	done := h.Done() // takes the lock itself
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	// Back already: done is closed. An abandoned task has an extra, and its body counts.
 	if h.m.Abandoned() && h.x.back || !h.m.Abandoned() && h.known {
 		return done
 	}
@@ -54,11 +55,14 @@ func (h *Handle) Outcome() (o Outcome, known bool) {
 	return o, h.known
 }
 
+// outcomeLocked is the outcome, which is decided. It is derived anew for each call, so that
+// the task keeps no copy; but that of an abandoned task was fixed when it was abandoned: the
+// machine moves on when the body returns.
 func (t *task) outcomeLocked(c calendar) Outcome {
 	if t.x != nil && t.x.outcome != nil {
 		o := *t.x.outcome
 		if o.Stack == "" {
-			o.Stack = t.x.stack // captured since
+			o.Stack = t.x.stack // captured since: the outcome did not wait for it
 		}
 		return o
 	}
@@ -73,7 +77,7 @@ func (t *task) outcomeLocked(c calendar) Outcome {
 	return o
 }
 
-// outReasonLocked is the reason of the outcome, which is decided.
+// outReasonLocked is the reason of the outcome, which is decided; 0: there is none.
 func (t *task) outReasonLocked() Reason {
 	if OutcomeKind(t.m.Outcome()) == OutcomeCanceled {
 		return t.cancelReasonLocked()
@@ -81,7 +85,8 @@ func (t *task) outReasonLocked() Reason {
 	return Reason(t.m.StoppedFor())
 }
 
-// outErrLocked is the error of the outcome, which is decided.
+// outErrLocked is the error of the outcome, which is decided: a special one, that of the last
+// attempt, or that of the stop; nil for a completed task. It takes shutdown.mu, a leaf.
 func (t *task) outErrLocked() error {
 	switch {
 	case t.x != nil && t.x.err != nil:
@@ -109,29 +114,29 @@ func (h *Handle) Wait(ctx context.Context) (Outcome, error) { return h.wait(ctx,
 
 func (h *Handle) wait(ctx context.Context, op string) (Outcome, error) {
 	mustContext(ctx)
-	self := h.waitsForSelf(ctx)
+	self := h.waitsForSelf(ctx) // then it only looks whether the outcome is known
 	if !self {
 		select {
 		case <-h.Done():
 		case <-ctx.Done():
 		}
 	}
-	o, known := h.Outcome()
+	o, known := h.Outcome() // an outcome that is known wins over ctx and over self
 	switch {
 	case known:
 		return o, nil
-	case self:
+	case self: // without having waited
 		return o, &TaskError{Op: op, Task: h.name, Err: ErrWouldWaitForSelf}
 	default:
 		return o, &TaskError{Op: op, Task: h.name, Err: context.Cause(ctx)}
 	}
 }
 
-// waitsForSelf reports whether ctx comes from something that the end of t waits
-// for: an attempt of t, or of a supervisor that is run inside one, or an inline
-// callback, on whose goroutine t may have to go on.
+// waitsForSelf reports whether ctx comes from something that the end of t waits for: an
+// attempt of t, or of a supervisor that is run inside one, or an inline subscriber's call, on
+// whose goroutine t may have to go on. To wait there would be to wait for ever.
 func (t *task) waitsForSelf(ctx context.Context) bool {
-	if ctx.Value(inlineKey{}) == t.sup {
+	if ctx.Value(inlineKey{}) == t.sup { // whichever task the call is about
 		return true
 	}
 	for a := attemptFrom(ctx); a != nil; a = a.t.sup.enclosing.Load() {
@@ -150,6 +155,8 @@ func (h *Handle) Status() TaskStatus {
 	return h.statusLocked(h.sup.calendar(time.Now()))
 }
 
+// statusLocked calls no code of the user's: the text of the last error was made when the
+// attempt ended. Several tasks' locks may be held; see abandonAll.
 func (t *task) statusLocked(c calendar) TaskStatus {
 	m := &t.m
 	st := TaskStatus{
@@ -158,7 +165,7 @@ func (t *task) statusLocked(c calendar) TaskStatus {
 		Stuck: m.Stuck(), Ready: m.Ready(), Delay: m.Delay(), StopBy: t.stopByLocked(c),
 		LastErr: t.lastErr, LastError: t.text, LastSuccess: c.wall(m.LastSuccess()), Spec: t.shownSpec(), Handle: t.h,
 	}
-	if m.Since() == 0 {
+	if m.Since() == 0 { // it was not announced yet
 		st.Since = st.Added
 	}
 	st.Results = ResultCounts{m.Count(life.Success), m.Count(life.Failure), m.Count(life.Fatal), m.Count(life.Timeout),
@@ -167,12 +174,12 @@ func (t *task) statusLocked(c calendar) TaskStatus {
 		st.LastResult = ResultKind(m.Result())
 	}
 	switch m.Phase() {
-	case life.Active, life.Ended:
+	case life.Active, life.Ended: // announced: in Begun it has no start yet
 		st.AttemptStart = c.wall(m.Started())
 	case life.Delayed:
 		st.NextStart = c.wall(m.DueAt())
 	}
-	if t.doors != nil {
+	if t.doors != nil { // "" unless it has had to wait
 		st.Gate = t.doors.name
 	}
 	if t.sub != nil {
@@ -188,7 +195,7 @@ func (t *task) statusLocked(c calendar) TaskStatus {
 // up frames above the caller.
 func callerOf(up int) uintptr {
 	var pcs [1]uintptr
-	runtime.Callers(up+2, pcs[:])
+	runtime.Callers(up+2, pcs[:]) // 2: Callers itself, and callerOf
 	return pcs[0]
 }
 
@@ -199,7 +206,7 @@ func callerOf(up int) uintptr {
 // of a ctx that ended first.
 func (h *Handle) Stacks(ctx context.Context) (string, error) {
 	mustContext(ctx)
-	got := make(chan string, 1)
+	got := make(chan string, 1) // with room: the reader of stacks must not wait for a caller that has gone
 	h.sup.stacks.Ask(uint64(h.id), func(stack string) { got <- stack })
 	select {
 	case stack := <-got:
@@ -209,6 +216,7 @@ func (h *Handle) Stacks(ctx context.Context) (string, error) {
 	}
 }
 
+// mustContext panics where a nil context would otherwise fail later, on another goroutine.
 func mustContext(ctx context.Context) {
 	if ctx == nil {
 		panic("taskvisor: nil context")

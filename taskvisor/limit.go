@@ -46,21 +46,23 @@ func (l *Limit) Resize(n int) {
 // String returns the name.
 func (l *Limit) String() string { return l.name }
 
-// budget is the gate of WithRestartBudget: a token bucket that retries take from,
-// first come, first served.
+// budget is the gate of WithRestartBudget: a token bucket that retries take from, first
+// come, first served. A retry that has to wait is told when there is a token for it, and
+// then asks again; meanwhile the token is kept for it, or a newcomer would take it.
 type budget struct {
-	every time.Duration // between two tokens
-	most  float64
+	every time.Duration // between two tokens; at least 1, since it divides
+	most  float64       // tokens that the bucket holds
 
-	mu      sync.Mutex // guards the fields below; nothing is called under it
-	tokens  float64
-	at      time.Time                // when that was
-	waiting list.List                // of *retry, the first in front
-	who     map[TaskID]*list.Element // those in waiting
-	kept    map[TaskID]struct{}      // those who were given a token and have not taken it
-	armed   bool                     // a timer is
+	mu      sync.Mutex               // guards the fields below; nothing is called under it
+	tokens  float64                  // as of at; those in kept are not among them
+	at      time.Time                // when tokens was computed
+	waiting list.List                // of *retry, the first in front; not empty: armed is set
+	who     map[TaskID]*list.Element // the elements of waiting by task
+	kept    map[TaskID]struct{}      // tasks for which a token is kept, until they enter or leave
+	armed   bool                     // a timer will call refilled
 }
 
+// retry is a task that waits for a token.
 type retry struct {
 	id    TaskID
 	ready func()
@@ -74,7 +76,8 @@ func newBudget(n int, per time.Duration) *budget {
 
 func (b *budget) String() string { return "restart_budget" }
 
-// Enter implements Gate. Only a retry needs a token.
+// Enter implements Gate. Only a retry needs a token. A task that waits does not ask again
+// before refilled has told it, or it has left: so it is in waiting once at most.
 func (b *budget) Enter(a Attempt, ready func()) bool {
 	if a.Streak == 0 {
 		return true
@@ -86,7 +89,7 @@ func (b *budget) Enter(a Attempt, ready func()) bool {
 		return true
 	}
 	b.refillLocked()
-	if b.waiting.Len() == 0 && b.tokens >= 1 {
+	if b.waiting.Len() == 0 && b.tokens >= 1 { // a new token is for those who wait already
 		b.tokens--
 		return true
 	}
@@ -95,7 +98,7 @@ func (b *budget) Enter(a Attempt, ready func()) bool {
 	return false
 }
 
-// Leave implements Gate.
+// Leave implements Gate. A token that was kept for the task is lost, not given back.
 func (b *budget) Leave(a Attempt) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -106,21 +109,25 @@ func (b *budget) Leave(a Attempt) {
 	}
 }
 
+// refillLocked adds the tokens of the time since it was last called.
 func (b *budget) refillLocked() {
 	now := time.Now()
 	b.tokens = min(b.most, b.tokens+float64(now.Sub(b.at))/float64(b.every))
 	b.at = now
 }
 
+// armLocked sees to it that refilled is called when the next token is there. The caller
+// has just refilled.
 func (b *budget) armLocked() {
 	if !b.armed && b.waiting.Len() > 0 {
 		b.armed = true
 		missing := max(1-b.tokens, 0)
-		time.AfterFunc(time.Duration(missing*float64(b.every))+1, b.refilled)
+		time.AfterFunc(time.Duration(missing*float64(b.every))+1, b.refilled) // + 1: the product is rounded down
 	}
 }
 
-// refilled is the timer's function.
+// refilled is the timer's function. Tasks are told without the lock: they ask Enter again
+// before ready returns.
 func (b *budget) refilled() {
 	b.mu.Lock()
 	b.armed = false

@@ -23,13 +23,14 @@ func (s *Supervisor) AsTask(name string, opts ...TaskOption) TaskSpec {
 	}, opts...)
 }
 
-// waitsForSelf reports whether ctx comes from something that the end of s waits
-// for: an attempt or a callback of s, or of a supervisor that is run inside one.
+// waitsForSelf reports whether ctx comes from something that the end of s waits for: an
+// attempt or a callback of s, or an attempt of a supervisor that is run inside one, at any
+// depth. To wait there for the end of s would be to wait for ever.
 func (s *Supervisor) waitsForSelf(ctx context.Context) bool {
 	if ctx.Value(callbackKey{}) == s {
 		return true
 	}
-	for a := attemptFrom(ctx); a != nil; a = a.t.sup.enclosing.Load() {
+	for a := attemptFrom(ctx); a != nil; a = a.t.sup.enclosing.Load() { // from the inside out
 		if a.t.sup == s {
 			return true
 		}
@@ -37,8 +38,8 @@ func (s *Supervisor) waitsForSelf(ctx context.Context) bool {
 	return false
 }
 
-// nest notes that inner runs in the task t, and forgets those that have ended since, and
-// whose bodies came back late.
+// nest notes that inner runs in the task t, so that what it leaves running is in the report
+// of the shutdown d. It forgets those that have ended since, and whose bodies came back late.
 func (d *shutdown) nest(inner *Supervisor, t *task) {
 	over := d.over()
 	d.mu.Lock()
@@ -54,10 +55,10 @@ func (d *shutdown) nest(inner *Supervisor, t *task) {
 
 // over lists the inner supervisors that have ended and in which nothing runs any more.
 func (d *shutdown) over() (list []*Supervisor) {
-	d.mu.Lock()
+	d.mu.Lock() // for a copy only: it is a leaf, and running takes other locks
 	inner := slices.Collect(maps.Keys(d.inner))
 	d.mu.Unlock()
-	for _, s := range inner { // without the lock, which comes after the tasks'
+	for _, s := range inner {
 		if s.ended() && len(s.running()) == 0 {
 			list = append(list, s)
 		}
@@ -65,17 +66,18 @@ func (d *shutdown) over() (list []*Supervisor) {
 	return list
 }
 
-// unnest follows when inner has ended and left nothing.
+// unnest follows when inner has ended and left nothing. One that has left bodies running
+// stays until they are back: the outer supervisor may still be the one to report them.
 func (d *shutdown) unnest(inner *Supervisor) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	delete(d.inner, inner)
 }
 
-// leftInside lists the bodies that run in supervisors inside tasks, by id, under the
-// path of the names.
+// leftInside lists the bodies that run in supervisors inside tasks, by id, under the path
+// of the names.
 func (d *shutdown) leftInside() (left []TaskStatus) {
-	d.mu.Lock()
+	d.mu.Lock() // for a copy only, as in over
 	inner := maps.Clone(d.inner)
 	d.mu.Unlock()
 	for s, t := range inner {
@@ -88,7 +90,8 @@ func (d *shutdown) leftInside() (left []TaskStatus) {
 	return left
 }
 
-// running lists the bodies that run, those of supervisors in tasks included.
+// running lists the bodies that run, those of supervisors in tasks included. They are read one
+// after the other: nothing is decided by the list.
 func (s *Supervisor) running() (list []TaskStatus) {
 	for _, t := range s.reg.all() {
 		if st := t.h.Status(); t.phase().Running() {

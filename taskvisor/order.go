@@ -8,29 +8,35 @@ import (
 	"sync"
 )
 
-// ordering knows which tasks depend on which: it is the gate that After and BoundTo
-// put before a task, and what makes the stages of a shutdown. Its lock is taken before
-// a task's, and never while one is held.
+// ordering knows which tasks depend on which: it is the gate that After and BoundTo put
+// before a task, and it makes the stages of a shutdown. Its lock is taken before the
+// registry's and a task's, and never while one of these is held.
+//
+// Readiness itself is in the tasks' machines. A dependent cannot miss a change: Enter looks
+// at them and keeps ready under the lock, and a task whose readiness has changed calls
+// turned afterwards, which takes the same lock.
 type ordering struct {
-	mu    sync.Mutex // guards the fields below, and those of nodes
-	nodes map[*task]*node
+	mu    sync.Mutex      // guards the fields below, and those of nodes
+	nodes map[*task]*node // the tasks of the graph; nil: none depends on another
 }
 
-// node is a task that depends on others, or that others depend on.
+// node is a task that depends on others, or that others depend on. It exists until the
+// task is gone.
 type node struct {
-	needs    []*edge
+	needs    []*edge   // to what it depends on; fixed from link on
 	neededBy list.List // of *edge, in the order in which they came
-	ready    func()    // of the question that the order has not answered yet
+	ready    func()    // while the task waits at this gate; nil: it does not, or has been told
 }
 
 // edge is one dependency.
 type edge struct {
 	from, to *task         // from depends on to
-	place    *list.Element // among those that to is needed by; nil: to was gone
-	bound    bool
+	place    *list.Element // of this edge in neededBy of to, to take it out; nil: to was gone when it was linked
+	bound    bool          // by BoundTo: from is interrupted when an attempt of to ends
 }
 
-// dependencyError says what has ended without having been ready. It calls nobody.
+// dependencyError says what has ended without having been ready. Its text calls no code of
+// the user's, so that it can be made under locks.
 type dependencyError struct {
 	name    string
 	outcome OutcomeKind
@@ -41,7 +47,8 @@ func (e *dependencyError) Error() string { return fmt.Sprintf("%q ended %s", e.n
 // String implements Gate.
 func (o *ordering) String() string { return "after" }
 
-// Enter implements Gate: it keeps ready until what the task needs is there.
+// Enter implements Gate: it keeps ready until all that the task needs is ready. A task
+// without a node is gone, and is let in only to find that out.
 func (o *ordering) Enter(a Attempt, ready func()) bool {
 	o.mu.Lock()
 	n := o.nodes[a.task]
@@ -51,16 +58,17 @@ func (o *ordering) Enter(a Attempt, ready func()) bool {
 	}
 	met, dead := n.met()
 	if !met {
-		n.ready = ready // what has turned since waits for the lock
+		n.ready = ready // a turn of what it needs comes after this: turned waits for the lock
 	}
 	o.mu.Unlock()
 	if dead != nil {
-		background(func() { a.task.fail(dead) }) // the question is to be answered first
+		// Elsewhere, since this goroutine walks, and fail is to find the question answered.
+		background(func() { a.task.fail(dead) })
 	}
 	return met
 }
 
-// Leave implements Gate.
+// Leave implements Gate: the task waits no more. Its node stays, for its next attempt.
 func (o *ordering) Leave(a Attempt) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -69,7 +77,8 @@ func (o *ordering) Leave(a Attempt) {
 	}
 }
 
-// met reports whether all that the task needs is ready, or why it never will be.
+// met reports whether all that the task needs is ready, or why it never will be. The order's
+// lock is held; it takes the locks of what is needed, one after the other.
 func (n *node) met() (met bool, dead error) {
 	met = true
 	for _, e := range n.needs {
@@ -82,14 +91,14 @@ func (n *node) met() (met bool, dead error) {
 	return met, nil
 }
 
-// met reports whether the dependency is ready, or why it never will be; for one that is
-// not bound, whether it was at any time.
+// met reports whether the dependency is ready, or why it never will be. Unless it is bound,
+// it is enough that it was ready at any time.
 func (e *edge) met() (met bool, dead error) {
 	t := e.to
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	switch {
-	case t.m.Ready() || !e.bound && t.m.WasReady():
+	case t.m.Ready() || !e.bound && t.m.WasReady(): // first: a Once that completed is ready, and gone
 		return true, nil
 	case t.goneLocked():
 		return false, because(ErrDependency, &dependencyError{t.name, OutcomeKind(t.m.Outcome())})
@@ -97,10 +106,12 @@ func (e *edge) met() (met bool, dead error) {
 	return false, nil
 }
 
-// link notes what the tasks of a batch, which are about to be registered, depend on.
-// known finds a task by name.
+// link notes what the tasks of a batch, which are about to be registered, depend on: other
+// tasks of the batch, or registered ones, which known finds by name. It comes before the
+// registration, since a task may begin as soon as it is registered and announced; a batch
+// that is refused after all is unlinked. Nothing is noted if it returns an error.
 func (o *ordering) link(batch []*task, known func(name string) *task) error {
-	if !slices.ContainsFunc(batch, (*task).depends) {
+	if !slices.ContainsFunc(batch, (*task).depends) { // most batches: no lock is needed
 		return nil
 	}
 	byName := make(map[string]*task, len(batch))
@@ -113,7 +124,7 @@ func (o *ordering) link(batch []*task, known func(name string) *task) error {
 			continue
 		}
 		for _, name := range t.pol.more.after {
-			to := byName[name]
+			to := byName[name] // the batch comes first: if a registered task has the name too, it will be refused
 			if to == nil {
 				to = known(name)
 			}
@@ -132,16 +143,21 @@ func (o *ordering) link(batch []*task, known func(name string) *task) error {
 		from := o.nodeLocked(e.from)
 		from.needs = append(from.needs, e)
 		e.from.ordered.Store(true)
-		e.to.ordered.Store(true) // from here on its end is told
-		if !e.to.gone() {        // otherwise nobody would forget it, and who asks learns it
+		// In this order: from here on, a task that ends calls turned; one that has ended before
+		// is found by the look that follows. It gets no node, which would stay for ever: Enter
+		// sees in the task itself how it ended.
+		e.to.ordered.Store(true)
+		if !e.to.gone() {
 			e.place = o.nodeLocked(e.to).neededBy.PushBack(e)
 		}
 	}
 	return nil
 }
 
+// depends reports whether t names other tasks in After or BoundTo.
 func (t *task) depends() bool { return t.pol.more != nil && len(t.pol.more.after) > 0 }
 
+// nodeLocked returns the node of t, and makes it where there is none.
 func (o *ordering) nodeLocked(t *task) *node {
 	n := o.nodes[t]
 	if n == nil {
@@ -154,14 +170,15 @@ func (o *ordering) nodeLocked(t *task) *node {
 	return n
 }
 
-// acyclic reports tasks of a batch that wait for each other. Those registered before
-// cannot depend on one of the batch.
+// acyclic reports tasks of a batch that wait for each other, with the names on the way. To
+// look at the batch is enough: tasks registered before cannot depend on one of it, since
+// names are found when a task is linked.
 func acyclic(edges []*edge) error {
 	needs := map[*task][]*task{}
 	for _, e := range edges {
 		needs[e.from] = append(needs[e.from], e.to)
 	}
-	const open, done = 1, 2
+	const open, done = 1, 2 // on the path that is being walked; known to lead to no cycle
 	seen := map[*task]int{}
 	var visit func(t *task, path []string) error
 	visit = func(t *task, path []string) error {
@@ -189,7 +206,8 @@ func acyclic(edges []*edge) error {
 	return nil
 }
 
-// unlink forgets tasks that were refused after all.
+// unlink forgets tasks that were linked, and then refused. No task outside the batch can
+// depend on them: they were never found by name.
 func (o *ordering) unlink(batch []*task) {
 	if !slices.ContainsFunc(batch, (*task).depends) {
 		return
@@ -201,7 +219,8 @@ func (o *ordering) unlink(batch []*task) {
 	}
 }
 
-// removeLocked forgets what t needs. Others may still need it.
+// removeLocked takes t out of the graph. Edges of others to it stay in their needs: met still
+// finds in the task itself how it ended.
 func (o *ordering) removeLocked(t *task) {
 	n := o.nodes[t]
 	if n == nil {
@@ -215,15 +234,20 @@ func (o *ordering) removeLocked(t *task) {
 	delete(o.nodes, t)
 }
 
-// turned has those look again that depend on t, whose readiness may have changed:
-// ended says that an attempt of t has, gone that t itself has.
+// turned has the tasks that depend on t look again, since its readiness may have changed.
+// ended says that an attempt of t has ended, gone that t itself is. No lock is held, and it
+// comes after the transition that changed t.
+//
+// What is to be done is collected under the lock and done without: to fail or to tell a
+// task takes it through its own transitions and gates, on this goroutine. Failures come in
+// the order of ids, whatever the map's order is.
 func (o *ordering) turned(t *task, ended, gone bool) {
 	var told []func()
 	var interrupted []*task
 	failed := map[*task]error{}
 	o.mu.Lock()
 	n := o.nodes[t]
-	if n == nil {
+	if n == nil { // it was gone before, or refused
 		o.mu.Unlock()
 		return
 	}
@@ -231,19 +255,19 @@ func (o *ordering) turned(t *task, ended, gone bool) {
 		e := x.Value.(*edge)
 		if gone {
 			if _, dead := e.met(); dead != nil {
-				failed[e.from] = dead
+				failed[e.from] = dead // fail leaves alone what runs: it fails when it asks again
 			}
 		}
 		from := o.nodes[e.from]
 		if from != nil && from.ready != nil {
 			told = append(told, from.ready)
-			from.ready = nil
+			from.ready = nil // once only: it asks again, with a new one
 		}
-		if e.bound && (ended || gone) {
+		if e.bound && (ended || gone) { // also if t is ready again already
 			interrupted = append(interrupted, e.from)
 		}
 	}
-	if gone {
+	if gone { // the last turn of t: its dependents have been collected
 		o.removeLocked(t)
 	}
 	o.mu.Unlock()
@@ -259,25 +283,27 @@ func (o *ordering) turned(t *task, ended, gone bool) {
 	})
 }
 
-// boundError is why a task was interrupted that is bound to another.
+// boundError is the cause of the interruption of a task that is bound to another.
 type boundError struct{ name string }
 
 func (e *boundError) Error() string {
 	return fmt.Sprintf("bound to %q, whose attempt has ended", e.name)
 }
 
+// gone is goneLocked for callers without the task's lock.
 func (t *task) gone() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.goneLocked()
 }
 
-// stages groups tasks for a shutdown: the first stage holds those that no other
-// depends on, each further one those whose dependents are in the stages before.
+// stages groups tasks for a shutdown: the first stage holds those that no other depends on,
+// each further one those whose dependents are all in the stages before. There is at least
+// one stage, perhaps an empty one.
 func (o *ordering) stages(tasks []*task) [][]*task {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	stage := map[*task]int{}
+	stage := map[*task]int{} // found so far, from 0; dependents need not be in tasks
 	var find func(t *task) int
 	find = func(t *task) int {
 		if at, ok := stage[t]; ok {
@@ -286,7 +312,7 @@ func (o *ordering) stages(tasks []*task) [][]*task {
 		at := 0
 		if n := o.nodes[t]; n != nil {
 			for x := n.neededBy.Front(); x != nil; x = x.Next() {
-				at = max(at, find(x.Value.(*edge).from)+1)
+				at = max(at, find(x.Value.(*edge).from)+1) // ends: see acyclic
 			}
 		}
 		stage[t] = at

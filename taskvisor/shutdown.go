@@ -14,8 +14,8 @@ import (
 	"github.com/taskvisor/taskvisor-go/taskvisor/internal/life"
 )
 
-// shutdown is the one operation that ends a supervisor. It runs on the goroutine of
-// operate; others only ask for it and wait for its end.
+// shutdown is the one operation that ends a supervisor. It runs on the goroutine that
+// operate starts; everybody else only asks for it, and waits for its end.
 //
 //	close the registry → ShutdownRequested → reject what waits → stop every task,
 //	stage by stage → wait for them, at most the grace → abandon what is left
@@ -24,23 +24,23 @@ import (
 // The end of the last task of a Run goes straight to the verdict.
 type shutdown struct {
 	grace    time.Duration
-	done     chan struct{} // closed last
-	asked    chan struct{} // closed by the first who asks for a stop
-	drainCtx context.Context
-	endDrain context.CancelCauseFunc
+	done     chan struct{}           // closed last: err may be read then
+	asked    chan struct{}           // closed by the first call that asks for a stop, when the registry is closed
+	drainCtx context.Context         // below what subscribers are given: ends with the time for draining
+	endDrain context.CancelCauseFunc // ends drainCtx
 
-	mu        sync.Mutex // guards the fields below
-	since     time.Time  // when the stop was asked for; zero before
-	warned    bool       // a signal has announced it; see WithPreStopDelay
-	took      time.Duration
-	bySignal  bool
-	why       error                 // cause of every stop that the shutdown claims
-	essential error                 // of the first essential task that ended
-	herald    *task                 // that task
-	failures  []failure             // of the tasks given to Run
-	inner     map[*Supervisor]*task // supervisors that run, or have left something, in a task of this one
+	mu        sync.Mutex            // guards the fields below; a leaf, taken under tasks' locks
+	since     time.Time             // when the stop was asked for, or the natural end began; zero before. Deadlines count from it
+	warned    bool                  // a signal has announced it; see WithPreStopDelay
+	took      time.Duration         // from since to the end; 0 before that
+	bySignal  bool                  // a signal has asked for it, so that the next one is the second
+	why       error                 // cause of every stop that the shutdown claims; fixed once since is set
+	essential error                 // of the first essential task that ended; nil: none has
+	herald    *task                 // that task: its failure is in essential, and not told twice
+	failures  []failure             // of the tasks given to Run, in the order in which they came
+	inner     map[*Supervisor]*task // supervisors that run, or have left bodies running, in a task of this one
 
-	err error // the result; written before done is closed
+	err error // the result; written before done is closed, and read after
 }
 
 // failure is the end of a task that was given to Run.
@@ -86,9 +86,9 @@ type signalError struct{ sig os.Signal }
 
 func (e signalError) Error() string { return fmt.Sprintf("signal: %s", e.sig) }
 
-// requestStop asks for the shutdown, with what triggered it; herald is the essential
-// task whose end did, if one has. The deadlines count from here, and from here on
-// nobody is admitted.
+// requestStop asks for the shutdown. trigger says why, nil for a plain Shutdown; herald is
+// the essential task whose end asks, or nil. The first call counts: deadlines run from here,
+// and when it returns no task is admitted any more. It never blocks.
 func (s *Supervisor) requestStop(trigger error, herald *task, bySignal bool) {
 	d := &s.shutdown
 	d.mu.Lock()
@@ -107,14 +107,14 @@ func (s *Supervisor) requestStop(trigger error, herald *task, bySignal bool) {
 	if s.reg.close() == SupervisorNew {
 		s.reg.started.Store(true)
 		if !s.reg.isLive() && s.fan.bus.Last() == 0 { // nothing has ever happened
-			s.reg.stopped()
+			s.reg.stopped() // no goroutine was started, no event is to come
 			d.endDrain(context.Canceled)
 			close(d.done)
 			return
 		}
-		s.operate(context.Background(), nil)
+		s.operate(context.Background(), nil) // for the tasks that were added, and their events
 	}
-	close(d.asked)
+	close(d.asked) // after reg.close: supervise then lists tasks that no other can join
 }
 
 // Shutdown stops the supervisor: nobody is admitted any more, what waits for a
@@ -143,31 +143,32 @@ func (s *Supervisor) ended() bool {
 	}
 }
 
-// operate starts what a supervisor needs while it runs.
+// operate starts what a supervisor needs while it runs; once, by the call that took it out of
+// the state new. done is that of ctx; nil: there is no context to watch.
 func (s *Supervisor) operate(ctx context.Context, done <-chan struct{}) {
 	s.fan.start()
-	if outer := s.enclosing.Load(); outer != nil {
+	if outer := s.enclosing.Load(); outer != nil { // from here on the outer one's report includes this one
 		outer.t.sup.shutdown.nest(s, outer.t)
 	}
 	signals := listen(s.cfg.signals)
 	if done != nil {
 		// Started by Run or Start, once; ends with ctx or the supervisor; nobody waits
-		// for it. ctx may be the user's own: what it does harms nobody here.
+		// for it. ctx may be of the user's own type: what its methods do is contained there.
 		background(func() { s.watch(ctx, done) })
 	}
 	// Started by Run, Start or a Shutdown before them, once; ends when the shutdown has
-	// ended, which is bounded; Run waits for it, and whoever reads Done.
+	// ended, which is bounded; Run and all that read Done wait for it.
 	background(func() { s.supervise(signals) })
 }
 
-// watch asks for a stop when ctx ends, whatever its methods do.
+// watch asks for a stop when ctx ends, also if its methods panic or exit.
 func (s *Supervisor) watch(ctx context.Context, done <-chan struct{}) {
 	select {
 	case <-s.shutdown.done:
 		return
 	case <-done:
 	}
-	var cause error = context.Canceled
+	var cause error = context.Canceled // unless ctx gives one
 	defer func() {
 		_ = recover()
 		s.requestStop(cause, nil, false)
@@ -182,42 +183,42 @@ func listen(sigs []os.Signal) chan os.Signal {
 	if len(sigs) == 0 {
 		return nil
 	}
-	c := make(chan os.Signal, 2) // the first and the second; nobody needs more
+	c := make(chan os.Signal, 2) // Notify drops what does not fit: a burst of two is kept, more are not needed
 	signal.Notify(c, sigs...)
 	return c
 }
 
-// supervise waits for the end and carries it out.
+// supervise waits for the end and carries it out. Nothing in it waits for a subscriber but
+// drain, nor for a body but stopAll, and both have deadlines.
 func (s *Supervisor) supervise(signals chan os.Signal) {
 	d := &s.shutdown
 	natural := s.await(signals)
 	since := d.begin()
-	s.fan.closing.Store(true)
+	s.fan.closing.Store(true) // from here on inline subscribers are called on goroutines of their own
 	if !natural {
 		s.fan.announce(Event{Kind: ShutdownRequested, Err: d.cause()})
-		s.slots.refuseWaiting()
+		s.slots.refuseWaiting() // after the announcement, and before any task is stopped
 		s.stopAll(since, signals)
 	}
 	left := s.abandonRest()
-	s.fan.announce(verdict(since, left))
+	s.fan.announce(verdict(since, left)) // seals the bus: the last event
 	s.fan.drain(time.Now().Add(s.cfg.drain))
-	d.endDrain(context.DeadlineExceeded)
-	s.stacks.Hurry()
+	d.endDrain(context.DeadlineExceeded) // for subscribers that hang
+	s.stacks.Hurry()                     // its goroutine is not to outlive the supervisor by its rest
 	if signals != nil {
 		signal.Stop(signals)
 	}
 	s.reg.stopped()
-	if outer := s.enclosing.Load(); outer != nil && left == nil {
+	if outer := s.enclosing.Load(); outer != nil && left == nil { // otherwise the outer one reports what is left
 		outer.t.sup.shutdown.unnest(s)
 	}
 	d.finish(left)
 }
 
-// await blocks until the supervisor is to end and reports whether it does so by
-// itself. A stop that was asked for wins over the natural end, so that it is
-// announced.
+// await blocks until the supervisor is to end and reports whether it does so by itself. A
+// stop that was asked for wins over the natural end, so that it is announced.
 func (s *Supervisor) await(signals chan os.Signal) (natural bool) {
-	var warned <-chan time.Time
+	var warned <-chan time.Time // the end of the pre-stop delay; nil: it has not begun
 	var first os.Signal
 	for {
 		select {
@@ -226,17 +227,17 @@ func (s *Supervisor) await(signals chan os.Signal) (natural bool) {
 		case sig := <-signals:
 			if s.cfg.preStop > 0 && warned == nil {
 				s.shutdown.warn()
-				s.fan.closing.Store(true) // who hears of it must not hold up what follows
+				s.fan.closing.Store(true) // an inline subscriber must not hold up what follows
 				s.fan.announce(Event{Kind: ShutdownAnnounced, Delay: s.cfg.preStop, Err: signalError{sig}})
 				first = sig
 				warned = time.After(s.cfg.preStop)
 				continue
 			}
-			s.requestStop(signalError{sig}, nil, true)
+			s.requestStop(signalError{sig}, nil, true) // closes asked, which ends this loop
 		case <-warned:
 			s.requestStop(signalError{first}, nil, true)
 		case <-s.reg.quiet:
-			if s.reg.closedBySelf() {
+			if s.reg.closedBySelf() { // quiet is a hint only: the counts decide
 				select {
 				case <-s.shutdown.asked:
 					return false
@@ -255,7 +256,7 @@ func (d *shutdown) warn() {
 	d.warned = true
 }
 
-// begin fixes when the end began.
+// begin fixes when the end began: when it was asked for, or now for a natural end.
 func (d *shutdown) begin() time.Time {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -265,9 +266,9 @@ func (d *shutdown) begin() time.Time {
 	return d.since
 }
 
-// stopAll stops every task and waits for them, at most until the grace has passed or
-// a second signal comes. Tasks that others depend on are stopped when those have
-// ended, or have used up their share of the grace.
+// stopAll stops every task and waits for them, at most until the grace has passed or a second
+// signal comes. Tasks that others depend on are stopped when their dependents have ended or
+// have used up their share of the grace, which is the same for every stage.
 func (s *Supervisor) stopAll(since time.Time, signals chan os.Signal) {
 	w := waiting{s: s, signals: signals, deadline: since.Add(s.cfg.grace), second: s.shutdown.signaled()}
 	stages := s.order.stages(s.reg.list())
@@ -276,12 +277,12 @@ func (s *Supervisor) stopAll(since time.Time, signals chan os.Signal) {
 		more := time.Duration(0)
 		if len(stages) > 1 {
 			s.fan.announce(Event{Kind: ShutdownStage, Stage: i + 1, Stages: len(stages), Queued: len(tasks)})
-			more = max(time.Until(share), 0) // a stop in order is no fault
+			more = max(time.Until(share), 0) // a body that uses its share of the grace is not stuck
 		}
 		for _, t := range tasks {
 			t.do(nil, func(now life.Time) life.Effects { return t.stopLocked(ErrShutdown, nil, more, now) })
 		}
-		if i < len(stages)-1 {
+		if i < len(stages)-1 { // the last stage is waited for with everything else
 			w.forTasks(tasks, share)
 		}
 	}
@@ -294,16 +295,16 @@ func (d *shutdown) signaled() bool {
 	return d.bySignal
 }
 
-// waiting is what a shutdown waits for.
+// waiting is how a shutdown waits for tasks. Only its goroutine uses it.
 type waiting struct {
 	s        *Supervisor
 	signals  chan os.Signal
 	deadline time.Time
 	second   bool // the next signal is the second: it ends the waiting
-	over     bool
+	over     bool // it has: wait for nothing more
 }
 
-// forTasks waits until all of tasks have ended, at most until then.
+// forTasks waits until all of tasks have ended and left, at most until then.
 func (w *waiting) forTasks(tasks []*task, then time.Time) {
 	timer := time.NewTimer(time.Until(then))
 	defer timer.Stop()
@@ -311,7 +312,7 @@ func (w *waiting) forTasks(tasks []*task, then time.Time) {
 		for ended := false; !ended && !w.over; {
 			select {
 			case <-t.h.Done():
-				_ = t.state() // its lock is held from there until TaskRemoved is published, which precedes the next stage
+				_ = t.state() // takes its lock: leave closes Done and publishes TaskRemoved under one hold, so the next stage comes after both
 				ended = true
 			case <-timer.C:
 				return
@@ -322,7 +323,7 @@ func (w *waiting) forTasks(tasks []*task, then time.Time) {
 	}
 }
 
-// forAll waits until no task is left.
+// forAll waits until no task keeps the supervisor going, at most until the deadline.
 func (w *waiting) forAll() {
 	timer := time.NewTimer(time.Until(w.deadline))
 	defer timer.Stop()
@@ -337,7 +338,8 @@ func (w *waiting) forAll() {
 	}
 }
 
-// signaled cuts the grace to zero at the second signal, and gives the signals back.
+// signaled cuts the grace to zero at the second signal, and gives the signals back to the
+// process, so that a third has its usual effect.
 func (w *waiting) signaled() {
 	if w.second {
 		signal.Stop(w.signals)
@@ -355,14 +357,14 @@ func verdict(since time.Time, left error) Event {
 	return e
 }
 
-// finish publishes the result to everybody who waits.
+// finish makes the result, and publishes it by closing done.
 func (d *shutdown) finish(left error) {
 	d.mu.Lock()
 	d.took = time.Since(d.since)
 	slices.SortFunc(d.failures, func(a, b failure) int { return cmp.Compare(a.t.place, b.t.place) })
 	var errs []error
 	for _, f := range d.failures {
-		if f.t != d.herald { // its end is said already
+		if f.t != d.herald { // whose error is essential
 			errs = append(errs, f.err)
 		}
 	}
@@ -373,11 +375,11 @@ func (d *shutdown) finish(left error) {
 		errs = append(errs, left)
 	}
 	if len(errs) == 1 {
-		d.err = errs[0]
+		d.err = errs[0] // as it is, not wrapped by Join
 	} else {
 		d.err = errors.Join(errs...)
 	}
-	d.failures = nil
+	d.failures = nil // they keep tasks
 	d.mu.Unlock()
 	close(d.done)
 }

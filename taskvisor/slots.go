@@ -10,50 +10,53 @@ import (
 	"github.com/taskvisor/taskvisor-go/taskvisor/internal/life"
 )
 
-// submission is what a task knows of its submission. All but state is fixed before
+// submission is what a task knows of its submission. All but state is written before
 // anybody else sees the task, or under the controller's lock.
 type submission struct {
 	slot      string
 	admission Admission
 	at        life.Time     // when it was made
-	waited    time.Duration // for the slot
-	replaced  TaskID        // the owner that it stopped
+	waited    time.Duration // for the slot; set when it gets it
+	replaced  TaskID        // with Replace: the owner that it found; 0: it had not to wait
 
-	state      SlotState // of the slot, as its owner has announced it; guarded by the task's lock
-	queued     bool      // waits in its slot's queue; guarded by the controller's lock
-	prev, next *task     // there; likewise
-	owns       *slot     // likewise
+	state      SlotState // of the slot, as this task has last announced it; 0: it has not owned it. Guarded by the task's lock
+	queued     bool      // it waits in its slot's queue, and then owns is nil; guarded by the controller's lock
+	prev, next *task     // its neighbours there; nil: none, or not queued. Likewise
+	owns       *slot     // from the admission until it leaves; nil: it owns none. Likewise
 }
 
-// controller decides who owns which slot. Its lock comes before the registry's, the
-// order's and the tasks'. A slot exists while it has an owner.
+// controller decides which task owns which slot. A slot exists while it has an owner, and
+// only the owner's real end frees it. The lock comes before the order's, the registry's
+// and the tasks'. Decisions and their events are made while it is held, so that they
+// are in one order; what follows from them is carried out after it.
 type controller struct {
 	sup      *Supervisor
-	maxQueue int
+	maxQueue int // submissions that may wait for one slot
 
-	mu    sync.Mutex // guards the fields below
-	slots table[*slot]
+	mu    sync.Mutex   // guards the fields below
+	slots table[*slot] // by key; each has an owner
 
-	closed  bool    // refuseWaiting was called: the shutdown has been announced
-	orphans []*task // given a slot, but refused by the shutdown before that was announced
+	closed  bool    // refuseWaiting was called: the shutdown has been announced, and queues are empty
+	orphans []*task // given a slot, but refused by the shutdown before that was announced; they own and wait for nothing
 
-	submitted, rejected, joined uint64
+	submitted, rejected, joined uint64 // ever; for the snapshot
 
-	admitted atomic.Uint64 // registered
+	admitted atomic.Uint64 // submissions that became tasks; not under mu, since the registry decides
 }
 
-// slot is a key with an owner and the submissions that wait for it. Its phase is
-// the owner's to say.
+// slot is a key with an owner and the submissions that wait for it. It has no phase of its
+// own: that is derived from the owner's state. Guarded by the controller's lock.
 type slot struct {
 	key        string
-	owner      *task
-	head, tail *task // waiting, linked by prev and next
-	queued     int
-	coalesced  *task // the waiting Coalesce submission, if there is one
+	owner      *task // never nil
+	head, tail *task // of the queue, linked by prev and next; nil: nothing waits
+	queued     int   // length of the queue
+	coalesced  *task // the waiting Coalesce submission; nil: none. There is never a second one
 }
 
-// slotLocked announces that the slot, of which t is the owner, has changed with it.
-// t's lock is held.
+// slotLocked announces that the slot which t owns has changed with t's transition. t's lock
+// is held, and the controller's perhaps not: the event tells no length of the queue.
+// An idle slot is announced by release.
 func (t *task) slotLocked() {
 	from := t.sub.state
 	if to := t.slotState(); from > SlotIdle && to != from && to != 0 {
@@ -62,7 +65,8 @@ func (t *task) slotLocked() {
 	}
 }
 
-// slotState derives the state of the slot from its owner; 0: it is not for t to say.
+// slotState derives the state of the slot from its owner; 0: t is gone, and release says
+// what becomes of the slot. t's lock is held.
 func (t *task) slotState() SlotState {
 	switch {
 	case t.m.Phase() == life.Gone:
@@ -78,7 +82,8 @@ func (t *task) slotState() SlotState {
 	}
 }
 
-// enqueue puts t at the end of the queue, or in the place of old.
+// enqueue puts t at the end of the queue or, if old is not nil, in the place of old, which
+// waits in it and is taken out. The caller refuses old.
 func (sl *slot) enqueue(t, old *task) {
 	t.sub.queued = true
 	sl.queued++
@@ -102,12 +107,12 @@ func (sl *slot) enqueue(t, old *task) {
 	}
 	if t.sub.admission == Coalesce {
 		sl.coalesced = t
-	} else if sl.coalesced == old {
+	} else if sl.coalesced == old { // a Replace has taken the head; also where both are nil
 		sl.coalesced = nil
 	}
 }
 
-// dequeue takes t out of the queue.
+// dequeue takes t, which is in it, out of the queue.
 func (sl *slot) dequeue(t *task) {
 	if t.sub.prev == nil {
 		sl.head = t.sub.next
@@ -127,9 +132,10 @@ func (sl *slot) dequeue(t *task) {
 	}
 }
 
-// release takes a slot from the task that has left it and gives it to the first that
-// waits, which is to be admitted when the task is gone. Without one the slot is no
-// more.
+// release takes a slot from a task that is leaving and gives it to the first that waits.
+// That one owns the slot at once, so that nobody else gets it; the caller admits it when
+// TaskRemoved of t was published (see leave). If nothing waits, the slot ceases to exist. A
+// task that owns no slot changes nothing.
 func (c *controller) release(t *task) (next successor) {
 	if t.sub == nil {
 		return next
@@ -154,16 +160,18 @@ func (c *controller) release(t *task) (next successor) {
 	}
 	t.mu.Lock()
 	t.recordSlot(t.sub.state, to, owner, sl.queued)
-	t.sub.state = SlotIdle
-	t.mu.Unlock() // whoever called leave delivers
+	t.sub.state = SlotIdle // t says no more of the slot
+	t.mu.Unlock()          // the last step of carry, behind leave, delivers the event
 	if next.t != nil {
 		next.t.succeed(c.sup.now())
 	}
 	return next
 }
 
-// inherit gives the turn that the owner of a slot had in the queue for permits to the
-// task that has replaced it, unless that is paused: its permit would be nobody's.
+// inherit gives the turn that the owner of a slot still had in the queue for permits to the
+// task that has replaced it: replacing a task again and again must not send the slot to
+// the end of that queue each time. A paused heir gets none, since it would keep a permit
+// without using it. The controller's lock is held, and the owner has not left the queue.
 func (c *controller) inherit(owner, heir *task) {
 	heir.mu.Lock()
 	defer heir.mu.Unlock()
@@ -172,8 +180,8 @@ func (c *controller) inherit(owner, heir *task) {
 	}
 }
 
-// giveUpTurn gives up the turn for a permit that t has inherited, if it has; told are the
-// ready functions of those that can enter now.
+// giveUpTurn gives up the turn for a permit that t has inherited and not come to use; without
+// one it changes nothing. told are the ready functions of those that can enter now.
 func (t *task) giveUpTurn() (told []func()) {
 	if limit := t.sup.limit; limit != nil && t.sub != nil {
 		return limit.queue.Leave(uint64(t.id))
@@ -181,7 +189,8 @@ func (t *task) giveUpTurn() (told []func()) {
 	return nil
 }
 
-// succeed makes t, which waited, the owner of its slot.
+// succeed turns t, which waited, into a task that owns its slot. The controller's lock is
+// held. It is in no registry yet: admit may still refuse it.
 func (t *task) succeed(at life.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -193,9 +202,9 @@ func (t *task) succeed(at life.Time) {
 // successor is the submission that a slot was given to; without a task there is none.
 type successor struct{ t *task }
 
-// carryOut registers the submission and lets it begin. If the registry refuses it the
-// slot is free at once, for the next; those refused are announced last, when nothing
-// depends on what inline subscribers do.
+// carryOut registers the submission and lets it begin. If the registry refuses it, the slot
+// goes to the next one at once. All are announced at the end, when nothing depends any more
+// on what inline subscribers do: they may end this goroutine. No lock is held.
 func (n successor) carryOut() {
 	if n.t == nil {
 		return
@@ -210,7 +219,7 @@ func (n successor) carryOut() {
 			break
 		}
 		after := s.slots.release(n.t)
-		told = append(told, n.t.giveUpTurn()...)
+		told = append(told, n.t.giveUpTurn()...) // after release, which may have passed it on
 		if e, now := s.slots.turnAway(n.t, err); now {
 			refused = append(refused, e)
 		}
@@ -230,8 +239,9 @@ func (n successor) carryOut() {
 
 func carryOutAll(list []effects) { inTurn(len(list), func(i int) { list[i].carryOut() }) }
 
-// turnAway refuses t, or leaves that to refuseWaiting if the shutdown that is the
-// reason has not been announced yet.
+// turnAway refuses t, which the registry did not admit. If the reason is a shutdown that has
+// not been announced yet, it leaves that to refuseWaiting: no rejection precedes
+// ShutdownRequested. now says that e is to be carried out.
 func (c *controller) turnAway(t *task, err error) (e effects, now bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -246,8 +256,8 @@ func (c *controller) turnAway(t *task, err error) (e effects, now bool) {
 	return e, false
 }
 
-// withdraw rejects a waiting submission that was stopped through its handle. It
-// reports false for one that waits no more.
+// withdraw rejects a waiting submission that was stopped through its handle. It reports
+// false for one that waits no more: under this lock it either waits or has the slot.
 func (c *controller) withdraw(t *task) bool {
 	c.mu.Lock()
 	waits := t.sub.queued
@@ -263,9 +273,10 @@ func (c *controller) withdraw(t *task) bool {
 	return waits
 }
 
-// refuseLocked decides that t, which is in no queue any more, never becomes a task,
-// makes that known and announces it. waited says that it waited for its slot. The
-// controller's lock is held.
+// refuseLocked decides that t, which is in no queue any more, never becomes a task, makes
+// that known and announces it: the outcome comes before the event, as for tasks. waited
+// says that the registry counts it as waiting. The controller's lock is held; the caller
+// carries e out after releasing it.
 func (c *controller) refuseLocked(t *task, why Reason, waited bool) (e effects) {
 	c.rejected++
 	c.sup.order.unlink([]*task{t})
@@ -278,11 +289,11 @@ func (c *controller) refuseLocked(t *task, why Reason, waited bool) (e effects) 
 	t.clearLocked()
 	t.transitionLocked(&e, now, nil, 0)
 	t.mu.Unlock()
-	c.sup.reg.drop(waited) // no verdict came before
+	c.sup.reg.drop(waited) // last: until here no verdict can be given
 	return e
 }
 
-// purge refuses all submissions that wait for sl.
+// purge refuses all submissions that wait for sl, in their order. The lock is held.
 func (c *controller) purge(sl *slot, why Reason) (refused []effects) {
 	for sl.head != nil {
 		t := sl.head
@@ -292,8 +303,8 @@ func (c *controller) purge(sl *slot, why Reason) (refused []effects) {
 	return refused
 }
 
-// refuseWaiting rejects everything that waits, because of a shutdown, in the order of
-// submission.
+// refuseWaiting rejects everything that waits, because of a shutdown that was just announced,
+// in the order of submission. Nothing can come to wait after it: the registry is closed.
 func (c *controller) refuseWaiting() {
 	c.mu.Lock()
 	c.closed = true
@@ -330,11 +341,11 @@ func (s *Supervisor) StopSlot(key string, purge bool) bool {
 		refused = c.purge(sl, ErrRemoved)
 	}
 	c.mu.Unlock()
-	defer carryOutAll(refused)
+	defer carryOutAll(refused) // deferred: stopFor may end this goroutine. It takes the lock, hence after unlocking
 	return owner.stopFor(ErrRemoved, nil) || len(refused) > 0
 }
 
-// snapshot adds the controller's part.
+// snapshot adds the controller's part. It takes the owners' locks under its own.
 func (c *controller) snapshot(sn *Snapshot, on calendar) {
 	c.mu.Lock()
 	sn.Submitted, sn.Rejected, sn.Joined, sn.FromSlots = c.submitted, c.rejected, c.joined, c.admitted.Load()

@@ -8,41 +8,41 @@ import (
 	"github.com/taskvisor/taskvisor-go/taskvisor/internal/life"
 )
 
-// occupancy is the phase of a slot as admission sees it: that of its owner.
+// occupancy is the phase of a slot as admission sees it: all that matters of its owner.
 type occupancy uint8
 
 const (
 	slotIdle        occupancy = iota
 	slotOwned                 // admitting or running: its owner can be stopped or joined
-	slotTerminating           // its owner was stopped
+	slotTerminating           // its owner was stopped, and has not ended
 	slotAbandoned             // its owner outlived its grace
 )
 
-// admissionInput is all that a verdict depends on.
+// admissionInput is all that a verdict depends on, so that rule is a pure function.
 type admissionInput struct {
 	slot      occupancy
 	policy    Admission
-	queued    int // submissions that wait
-	limit     int
+	queued    int  // submissions that wait
+	limit     int  // of these; only Queue and Coalesce heed it
 	coalesced bool // one of them is a Coalesce submission
 }
 
-// ruling is what becomes of a submission and of others because of it.
+// ruling is what becomes of a submission, and of others because of it.
 type ruling struct {
 	verdict   Verdict
 	reason    Reason // of a rejection
-	stopOwner bool
-	atHead    bool // takes the head of the queue, displacing who is there
-	displace  bool // takes the place of the waiting Coalesce submission
+	stopOwner bool   // with Replace, unless the owner is ending already
+	atHead    bool   // it takes the head of the queue, and displaces the submission there
+	displace  bool   // it takes the place of the waiting Coalesce submission, which is displaced
 }
 
-// rule is the table of admission.
+// rule is the table of admission, as [Admission] documents it.
 func rule(in admissionInput) ruling {
 	if in.slot == slotIdle {
 		return ruling{verdict: VerdictStarted}
 	}
 	switch in.policy {
-	case Replace:
+	case Replace: // whatever the limit: it displaces the head, so a queue grows only from nothing to one
 		return ruling{verdict: VerdictQueued, stopOwner: in.slot == slotOwned, atHead: true}
 	case DropIfRunning:
 		return ruling{verdict: VerdictRejected, reason: ErrSlotBusy}
@@ -53,16 +53,18 @@ func rule(in admissionInput) ruling {
 		return ruling{verdict: VerdictRejected, reason: ErrSlotBusy}
 	case Coalesce:
 		if in.coalesced {
-			return ruling{verdict: VerdictQueued, displace: true}
+			return ruling{verdict: VerdictQueued, displace: true} // the queue does not grow
 		}
 	}
+	// Queue, and Coalesce where no other one waits.
 	if in.queued >= in.limit {
 		return ruling{verdict: VerdictRejected, reason: ErrQueueFull}
 	}
 	return ruling{verdict: VerdictQueued}
 }
 
-// occupied derives a slot's phase from its owner.
+// occupied derives a slot's phase from its owner, whose lock it takes. A slot that exists is
+// never idle.
 func (sl *slot) occupied() occupancy {
 	t := sl.owner
 	t.mu.Lock()
@@ -98,6 +100,7 @@ func (s *Supervisor) Submit(ctx context.Context, sub Submission) (*Handle, error
 		return nil, err
 	}
 	t.sub = &submission{slot: sub.Slot, admission: sub.Admission}
+	// It is linked before it is decided on: if it does not become a task, it is unlinked.
 	if err := s.order.link([]*task{t}, s.reg.lookup); err != nil {
 		return nil, err
 	}
@@ -108,6 +111,7 @@ func (s *Supervisor) Submit(ctx context.Context, sub Submission) (*Handle, error
 	return h, nil
 }
 
+// checkSubmission reports what is wrong with sub or ctx, before anything is made of them.
 func checkSubmission(ctx context.Context, sub Submission) error {
 	if err := sub.Task.validate(); err != nil {
 		return err
@@ -121,7 +125,8 @@ func checkSubmission(ctx context.Context, sub Submission) error {
 	return ended(ctx)
 }
 
-// submit decides about t, and then carries out what follows.
+// submit decides about t, and then carries out what follows. The handle is t's or, if t has
+// joined, the owner's.
 func (c *controller) submit(t *task) (*Handle, error) {
 	c.mu.Lock()
 	h, owner, follow, err := c.decide(t)
@@ -134,14 +139,15 @@ func (c *controller) submit(t *task) (*Handle, error) {
 		c.sup.order.unlink([]*task{t})
 	}
 	defer carryOutAll(follow) // even if an inline subscriber ends this goroutine
-	if owner != nil {
+	if owner != nil {         // it may have ended since: then t has the slot already
 		owner.stopFor(ErrReplaced, nil)
 	}
 	return h.h, nil
 }
 
-// decide applies the table to t. stop is the owner that is to be stopped. The lock is
-// held.
+// decide applies the table to t. h is the task whose handle the caller gets, stop the owner
+// that is to be stopped, if any. With an error nothing was counted or announced. The lock is
+// held from the look at the slot to the last event, so that no other decision comes between.
 func (c *controller) decide(t *task) (h, stop *task, follow []effects, err error) {
 	reg := &c.sup.reg
 	sl := c.slots.m[t.sub.slot]
@@ -150,12 +156,14 @@ func (c *controller) decide(t *task) (h, stop *task, follow []effects, err error
 		in.slot, in.queued, in.coalesced = sl.occupied(), sl.queued, sl.coalesced != nil
 	}
 	r := rule(in)
+	// The registry has the last word: it may be closed or full, which is the caller's error, or
+	// have a task of that name, which is a rejection like those of the table.
 	if r.verdict == VerdictStarted {
-		if _, err = reg.add(t); err == error(ErrTaskExists) { // which counts as live until it is announced
+		if _, err = reg.add(t); err == error(ErrTaskExists) { // counted as live until refuseLocked drops it
 			r.verdict, r.reason, err = VerdictRejected, ErrTaskExists, nil
 		}
 	} else {
-		err = reg.hold(r.verdict == VerdictQueued)
+		err = reg.hold(r.verdict == VerdictQueued) // so that no verdict of the supervisor comes before the events
 	}
 	if err != nil {
 		return nil, nil, nil, err
@@ -171,18 +179,21 @@ func (c *controller) decide(t *task) (h, stop *task, follow []effects, err error
 		}
 		return t, stop, c.wait(sl, t, r), nil
 	case VerdictJoined:
+		// The owner may have ended a moment ago, but not have left: it releases its slot under
+		// this lock before its TaskRemoved, which therefore follows the verdict.
 		c.joined++
 		e := sl.owner.tell(t, sl, r.verdict)
 		reg.drop(false)
 		return sl.owner, nil, []effects{e}, nil
-	default:
+	default: // rejected: the verdict is announced like any other, and then the refusal
 		told := t.tell(t, sl, r.verdict)
 		return t, nil, []effects{told, c.refuseLocked(t, r.reason, false)}, nil
 	}
 }
 
-// tell publishes the verdict on the submission sub as an event of t, which is sub or
-// the owner that it joined: a joined one is no task of its own.
+// tell publishes the verdict on the submission sub as an event of t, which is sub or the
+// owner that it has joined: one that has joined never becomes a task, and has no events. The
+// machine does not change; the empty transition collects the event for inline subscribers.
 func (t *task) tell(sub *task, sl *slot, v Verdict) (e effects) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -191,11 +202,12 @@ func (t *task) tell(sub *task, sl *slot, v Verdict) (e effects) {
 	return e
 }
 
-// own makes t the owner of a slot that was idle.
+// own makes t, which is registered, the owner of a slot that was idle, and announces both in
+// one transition: the verdict, the slot, then TaskAdded. The lock is held.
 func (c *controller) own(t *task) (e effects) {
 	sl := &slot{key: t.sub.slot, owner: t}
 	c.slots.put(sl.key, sl)
-	t.sub.owns = sl
+	t.sub.owns = sl // Lookup finds t since reg.add: a Stop that comes by waits for the lock, in withdraw
 	c.admitted.Add(1)
 	t.transition(&e, nil, func(now life.Time) life.Effects {
 		t.recordVerdict(t, sl, VerdictStarted)
@@ -211,7 +223,8 @@ func (c *controller) own(t *task) (e effects) {
 	return e
 }
 
-// wait puts t into the queue of sl.
+// wait puts t into the queue of sl, and refuses the submission that it displaces, if any,
+// before its own verdict is announced. The lock is held.
 func (c *controller) wait(sl *slot, t *task, r ruling) []effects {
 	if t.sub.admission == Replace {
 		t.sub.replaced = sl.owner.id
@@ -223,7 +236,7 @@ func (c *controller) wait(sl *slot, t *task, r ruling) []effects {
 	case r.atHead:
 		displaced = sl.head
 	}
-	sl.enqueue(t, displaced)
+	sl.enqueue(t, displaced) // first, so that the events tell the length of the queue with it
 	var follow []effects
 	if displaced != nil {
 		follow = append(follow, c.refuseLocked(displaced, ErrSuperseded, true))
@@ -231,7 +244,8 @@ func (c *controller) wait(sl *slot, t *task, r ruling) []effects {
 	return append(follow, t.tell(t, sl, VerdictQueued))
 }
 
-// recordVerdict announces what became of the submission sub.
+// recordVerdict announces what became of the submission sub, as an event of t: see tell. t's
+// lock is held, as in the functions below. sl is nil if the slot has no owner.
 func (t *task) recordVerdict(sub *task, sl *slot, v Verdict) {
 	if e := t.open(ControllerSubmitted); e != nil {
 		e.Attempt = 0
@@ -243,9 +257,9 @@ func (t *task) recordVerdict(sub *task, sl *slot, v Verdict) {
 	}
 }
 
-// recordRefusal announces that the submission t was rejected.
+// recordRefusal announces that the submission t was rejected. Its outcome is decided.
 func (t *task) recordRefusal(now life.Time) {
-	why := t.outErrLocked()
+	why := t.outErrLocked() // before open, which locks the bus
 	if e := t.open(ControllerRejected); e != nil {
 		e.Slot, e.Admission, e.Reason, e.Err = t.sub.slot, t.sub.admission, Reason(t.m.StoppedFor()), why
 		e.Duration = time.Duration(now - t.sub.at)
@@ -253,7 +267,8 @@ func (t *task) recordRefusal(now life.Time) {
 	}
 }
 
-// recordSlot announces that the slot of which t is, or was, the owner has changed.
+// recordSlot announces that the slot which t owns, or has owned, has changed. It is an event
+// of t, whose lock is held, so that it keeps its place among t's others.
 func (t *task) recordSlot(from, to SlotState, owner TaskID, queued int) {
 	if e := t.open(ControllerSlotTransition); e != nil {
 		e.Task, e.TaskKind, e.TaskID, e.Attempt, e.task = "", "", 0, 0, nil // it is about the slot

@@ -17,16 +17,16 @@ import (
 // methods may be called at any time, from any goroutine, also from tasks; they
 // panic if ctx is nil.
 type Supervisor struct {
-	cfg     config
-	epoch   time.Time              // the instant 0, a nanosecond before it was made
+	cfg     config                 // as New resolved it; fixed
+	epoch   time.Time              // the instant 0, a nanosecond before New: so no instant is 0, which means never
 	inherit *policy                // in force for a spec without options
 	once    *policy                // in force for a Once without options
-	recent  atomic.Pointer[policy] // the last one resolved: equal ones share it
-	places  sync.Map               // where tasks were registered, by program counter
+	recent  atomic.Pointer[policy] // the last one resolved, for equal ones to share; nil: none yet
+	places  sync.Map               // file:line where tasks were registered, by program counter
 	limit   *Limit                 // of WithMaxConcurrent; nil: none
 	budget  *budget                // of WithRestartBudget; nil: none
 
-	enclosing atomic.Pointer[attempt] // that called Run, and waits for this supervisor
+	enclosing atomic.Pointer[attempt] // the one in which Run was called, of another supervisor's task; nil: none. Set once, by begin
 
 	reg      registry
 	order    ordering
@@ -72,8 +72,8 @@ func New(opts ...Option) (*Supervisor, error) {
 	return s, nil
 }
 
-// attach lets subscribers read state. If one refuses, those before it that can
-// be closed are, so that nothing of the failed supervisor stays behind.
+// attach lets subscribers read state. If one refuses, those attached before it are closed, as
+// far as they can be: nothing of a supervisor that New has not returned stays behind.
 func (s *Supervisor) attach() error {
 	for i, sink := range s.fan.sinks {
 		a, ok := capability[Attacher](sink.sub)
@@ -92,8 +92,8 @@ func (s *Supervisor) attach() error {
 	return nil
 }
 
-// policyOf returns what is in force for a spec with the options own. Tasks with
-// equal policies that follow each other share one.
+// policyOf returns what is in force for a spec with the options own. Tasks with equal policies
+// that are made one after the other share one. Concurrent calls may miss that: no harm.
 func (s *Supervisor) policyOf(own *policy) *policy {
 	switch own {
 	case nil:
@@ -128,7 +128,7 @@ func (s *Supervisor) Run(ctx context.Context, specs ...TaskSpec) error {
 	if err := s.begin(ctx, "run", true, specs); err != nil {
 		return err
 	}
-	s.reg.endIfIdle()
+	s.reg.endIfIdle() // without tasks there is no last one whose end would end Run
 	<-s.shutdown.done
 	return s.shutdown.err
 }
@@ -158,7 +158,7 @@ func (s *Supervisor) wait(ctx context.Context, op string) error {
 		return s.shutdown.err
 	case <-ctx.Done():
 	}
-	if s.ended() {
+	if s.ended() { // both had come: the result wins
 		return s.shutdown.err
 	}
 	return &TaskError{Op: op, Err: context.Cause(ctx)}
@@ -174,7 +174,7 @@ func (s *Supervisor) begin(ctx context.Context, op string, natural bool, specs [
 	if err != nil {
 		return err
 	}
-	for i, t := range tasks {
+	for i, t := range tasks { // nobody else knows them yet
 		t.place = int32(i + 1)
 	}
 	if err := s.order.link(tasks, s.reg.lookup); err != nil {
@@ -190,16 +190,16 @@ func (s *Supervisor) begin(ctx context.Context, op string, natural bool, specs [
 		return s.refuse(op, tasks, conflict, err)
 	}
 	s.operate(ctx, done)
-	// An inline subscriber that does not return must not keep Run from returning.
-	// Started by Run or Start, once; ends when all tasks were announced; nobody waits
-	// for it: a shutdown announces those that are left.
+	// Not here, since an inline subscriber that does not return would keep Run from returning.
+	// Started by Run or Start, once; ends when all tasks were announced; nobody waits for it:
+	// a shutdown announces those that are left.
 	background(func() { s.announceAll(tasks, before) })
 	return nil
 }
 
-// usable reports why a supervisor that is asked to begin cannot, as far as that is
-// known before anything is registered. It asks ctx, which may be the user's own, for
-// the attempt that it comes from and for its end; a panic of its methods is an error.
+// usable reports why a supervisor that is asked to begin cannot, as far as that is known
+// before anything is registered; open decides. It asks ctx, which may be of the user's own
+// type, for the attempt that it comes from and for its end; a panic in there is an error.
 func (s *Supervisor) usable(ctx context.Context, op string) (outer *attempt, done <-chan struct{}, err error) {
 	defer func() {
 		if v := recover(); v != nil {
@@ -289,8 +289,8 @@ func checkSpec(ctx context.Context, op string, spec TaskSpec) error {
 	return nil
 }
 
-// ended returns the cause of a ctx that has ended. It may be the user's own: a panic of
-// its methods is the error.
+// ended returns the cause of a ctx that has ended; nil: it has not. It may be of the user's
+// own type: a panic of its methods is the cause.
 func ended(ctx context.Context) (cause error) {
 	defer func() {
 		if v := recover(); v != nil {
@@ -303,7 +303,7 @@ func ended(ctx context.Context) (cause error) {
 	return context.Cause(ctx)
 }
 
-// newTasks makes the tasks of a batch, which nobody knows of yet.
+// newTasks makes the tasks of a batch, which nobody else knows of yet: all or none.
 func (s *Supervisor) newTasks(ctx context.Context, op string, specs []TaskSpec, from uintptr) ([]*task, error) {
 	if err := ended(ctx); err != nil {
 		return nil, &TaskError{Op: op, Err: err}
@@ -324,8 +324,8 @@ func (s *Supervisor) newTasks(ctx context.Context, op string, specs []TaskSpec, 
 	return tasks, nil
 }
 
-// refuse announces a refused registration and returns its error. Tasks are
-// announced only where a name was in the way.
+// refuse announces a refused registration and returns its error. Tasks are announced only if
+// a name was taken, by conflict; then the refusal counts as live until here: see add.
 func (s *Supervisor) refuse(op string, tasks []*task, conflict *task, err error) error {
 	if conflict == nil {
 		if len(tasks) == 1 {
@@ -344,14 +344,14 @@ func (s *Supervisor) refuse(op string, tasks []*task, conflict *task, err error)
 	}
 	buf := f.root.detachLocked()
 	f.mu.Unlock()
-	s.reg.drop(false) // it is announced: nothing depends on what subscribers do
+	s.reg.drop(false) // before delivery: from here on nothing depends on what subscribers do
 	f.bus.Wake()
 	f.deliver(&f.mu, &f.root, buf)
 	return &TaskError{Op: op, Task: conflict.name, Err: err}
 }
 
-// announceAll announces a batch and lets it begin, and then the tasks that were
-// announced before.
+// announceAll announces a batch and then lets it begin, if the supervisor has started, and
+// with it the tasks that were announced before.
 func (s *Supervisor) announceAll(batch, before []*task) {
 	n := len(batch)
 	inTurn(2*n+len(before), func(i int) {
@@ -360,7 +360,7 @@ func (s *Supervisor) announceAll(batch, before []*task) {
 			batch[i].announce(false)
 		case i >= 2*n:
 			before[i-2*n].launch()
-		case s.reg.started.Load():
+		case s.reg.started.Load(): // where it has not, begin launches them
 			batch[i-n].launch()
 		}
 	})

@@ -3,14 +3,16 @@ package taskvisor
 // leastTable is the size below which a table never shrinks.
 const leastTable = 1024
 
-// table is a map that gives memory back: Go's maps keep what they once needed.
-// It is rebuilt when it holds an eighth of what it held at its largest, which
-// costs each deletion the move of at most a seventh of an entry.
+// table is a map that gives memory back: Go's maps keep what they once needed. It is
+// rebuilt when it holds an eighth of what it held at its largest: seven eighths were deleted
+// since, so that each deletion has paid for the move of at most a seventh of an entry.
+// The zero value is empty and ready; its owner's lock guards it. Callers read m directly.
 type table[V any] struct {
-	m    map[string]V
-	peak int
+	m    map[string]V // nil: nothing was ever put
+	peak int          // largest length since it was made or rebuilt
 }
 
+// put is the only way to add an entry: it keeps peak.
 func (t *table[V]) put(key string, v V) {
 	if t.m == nil {
 		t.m = make(map[string]V)
@@ -19,6 +21,7 @@ func (t *table[V]) put(key string, v V) {
 	t.peak = max(t.peak, len(t.m))
 }
 
+// delete is the only way to take one out: it may replace m.
 func (t *table[V]) delete(key string) {
 	delete(t.m, key)
 	if t.peak < leastTable || len(t.m) > t.peak/8 {

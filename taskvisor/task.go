@@ -32,59 +32,60 @@ import (
 // well. While the task is being stopped, and after its end, the others report false.
 type Handle struct{ task }
 
-// task is what the package knows of one task. Whoever changes its state does so in
-// a transition: see do.
+// task is all that the package knows of one task. Its state changes in transitions
+// only: see do.
 type task struct {
 	// Fixed before anybody else sees the task.
 	sup   *Supervisor
-	h     *Handle // that it is part of
+	h     *Handle // that embeds this task: h.task is *t
 	id    TaskID
 	name  string
-	pol   *policy     // in force
+	pol   *policy     // in force; shared with tasks of equal policies, so never written
 	sub   *submission // nil unless it was submitted to a slot
 	from  uintptr     // program counter of the call that registered it
-	place int32       // among the tasks given to Run, from 1; 0: it is none of them
+	place int32       // position among the specs given to Run, from 1; 0: it is none of them. Run's errors come in this order
 
-	ordered atomic.Bool             // another task depends on it
-	values  atomic.Pointer[values]  // given to Add; nil: none, or the task is gone
-	locals  atomic.Pointer[[]Local] // of subscribers; made when one asks
+	ordered atomic.Bool             // it depends on another task, or one on it; set by ordering.link, never unset
+	values  atomic.Pointer[values]  // of the context given to Add; nil: none, or the task is gone
+	locals  atomic.Pointer[[]Local] // what subscribers keep about it, one for each; made when one asks
 
 	mu      sync.Mutex // guards the fields below
 	m       life.Machine
-	fn      Func            // nil when the task is gone
-	run     *attempt        // while its goroutine exists
-	label   context.Context // the values given to Add, and the task's pprof labels; nil while it waits for long
-	out     *outbox         // nil where nobody is inline
-	seq     uint64          // of the last event
-	done    chan struct{}   // closed when it is; made when somebody asks
-	timer   *time.Timer     // made when it is needed
-	fires   life.Time       // when timer fires; 0: it does not
-	added   life.Time       // when it was made
+	fn      Func            // the body; nil when the task is gone. An attempt calls it without the lock: see clearLocked
+	run     *attempt        // the current one, from LetIn until it has settled; nil: no goroutine exists
+	label   context.Context // the values given to Add, with the task's pprof labels; nil: not made yet, or dropped for a long wait
+	out     *outbox         // events on their way to inline subscribers; nil: there are none
+	seq     uint64          // number of its last event
+	done    chan struct{}   // closed when the outcome is known; nil: nobody has asked for it
+	timer   *time.Timer     // for the machine's next time; nil: none was needed yet
+	fires   life.Time       // when timer fires, perhaps earlier than is needed; 0: it does not
+	added   life.Time       // when the task was made
 	doors   *doors          // nil: there are no gates
-	known   bool            // the outcome is
+	known   bool            // the outcome is known: Done is closed, Outcome answers
 	blamed  bool            // lastErr is the outcome's error
 	removed bool            // TaskRemoved was published
-	lastErr error           // of the last attempt that did not succeed
-	text    string          // of that error
-	x       *extra          // nil for most tasks
+	lastErr error           // of the last attempt that did not succeed; a later success keeps it
+	text    string          // of lastErr, made once, where the user's Error may be called
+	x       *extra          // nil for most tasks: see extraLocked
 }
 
-// extra is what few tasks have.
+// extra is what few tasks have: apart, it costs the others one pointer. It is guarded
+// by the task's lock.
 type extra struct {
 	value    any           // returned by a Returning body
 	stack    string        // of a stuck or abandoned body
 	code     exitCode      // of the last attempt
-	err      error         // of the outcome, where it is not an attempt's
-	outcome  *Outcome      // of an abandoned task; others derive theirs
+	err      error         // of the outcome, where it is neither an attempt's nor the stop's: refused, failed dependency, grace exceeded
+	outcome  *Outcome      // of an abandoned task, as it was known then; others derive theirs from the machine
 	since    life.Time     // when it was abandoned
-	ran      int           // 1 if it was in an attempt then
-	why      error         // the cause given with the stop
-	note     string        // the last one of Beat
-	noted    time.Time     // when
-	next     time.Time     // start of a scheduled task that waits for it
-	returned chan struct{} // closed when an abandoned body is back
-	parted   chan struct{} // closed when TaskRemoved was published; made by the verdict, which waits for it
-	back     bool          // it is
+	ran      int           // 1: an attempt had been announced when it was abandoned; else 0
+	why      error         // the cause given with the stop; nil: none
+	note     string        // the last note given to Beat in the current attempt
+	noted    time.Time     // when that was
+	next     time.Time     // the start that a scheduled task waits for, by the wall clock; zero: it waits for none
+	returned chan struct{} // closed when the body is back for good; nil: nobody waits, or it was closed
+	parted   chan struct{} // closed when TaskRemoved is published; nil: nobody waits, see awaitRemoved
+	back     bool          // the abandoned body has returned
 }
 
 func (t *task) extraLocked() *extra {
@@ -94,7 +95,7 @@ func (t *task) extraLocked() *extra {
 	return t.x
 }
 
-// safeTask is newTask with what ctx, or a schedule, does wrong as an error.
+// safeTask is newTask; a panic of ctx's methods, or of a schedule, becomes an error.
 func (s *Supervisor) safeTask(ctx context.Context, op string, spec TaskSpec, from uintptr, phase life.Phase) (t *task, err error) {
 	defer func() {
 		if v := recover(); v != nil {
@@ -108,8 +109,8 @@ func (s *Supervisor) safeTask(ctx context.Context, op string, spec TaskSpec, fro
 	return t, nil
 }
 
-// newTask makes a task that nobody knows of yet. It asks ctx, which may be the
-// user's own, for all that is ever wanted of it but its values.
+// newTask makes a task that nobody else knows of yet, hence without locks. ctx may be of
+// the user's own type: what is wanted of it beside Value is asked here, and never again.
 func (s *Supervisor) newTask(ctx context.Context, spec TaskSpec, from uintptr, phase life.Phase) *task {
 	h := &Handle{task{sup: s, name: spec.name, fn: spec.fn, from: from}}
 	t := &h.task
@@ -135,38 +136,30 @@ func (s *Supervisor) newTask(ctx context.Context, spec TaskSpec, from uintptr, p
 	return t
 }
 
-// schedule is the calendar of a scheduled task; nil for others.
-func (t *task) schedule() func(time.Time) time.Time {
-	if t.pol.more == nil {
-		return nil
-	}
-	return t.pol.more.next
-}
-
-// longWait is for how long a task waits without its pprof labels, a fifth of what it
-// takes then. They are made again in half a microsecond.
+// longWait is the delay beyond which a task drops its pprof labels, a fifth of the memory
+// that it takes while it waits. To make them again takes half a microsecond.
 const longWait = 10 * time.Millisecond
 
-// effects is what a transition leaves to be done when the task's lock has been
-// released. It is carried out in one place.
+// effects is what a transition leaves to be done when the task's lock has been released,
+// because it may block, take other locks or call the user's code. See carryOut.
 type effects struct {
 	life.Effects
 	t      *task
-	begun  *attempt // with Run
-	std    *stdCtx  // with Cancel; nil: nobody has looked at the context
-	cause  error    // likewise
-	doors  int      // with Quit: how many gates are to be left, by us
-	waits  bool     // at the last of these
-	walks  bool     // we have set doors.walking
-	told   []func() // ready functions of others that wait for the supervisor's own limit
-	turned bool     // those that depend on the task are to look again
-	buf    *outbuf  // events for inline subscribers
-	step   int      // of carryOut
+	begun  *attempt // with Run: to be spawned
+	std    *stdCtx  // with Cancel: to be cancelled; nil: nobody has looked at the context
+	cause  error    // why, with std
+	doors  int      // with Quit: how many gates this goroutine is to leave; 0: none, or the goroutine that walks does
+	waits  bool     // with doors: the last of them was asked and has not let the task in
+	walks  bool     // this transition has set doors.walking: carry must end in walk, which unsets it
+	told   []func() // ready functions of other tasks, which can enter the supervisor's own limit now
+	turned bool     // tasks that depend on this one are to look again
+	buf    *outbuf  // events for inline subscribers; nil: none, or another goroutine delivers them
+	step   int      // the last one of carry that has been begun
 }
 
-// do changes the task: step makes the transition, under the task's lock, at the
-// time that it is given, and the rest follows from what it returns. why is the
-// caller's cause, for the events.
+// do changes the task: step makes the transition, under the task's lock, at the time
+// that it is given, and the rest follows from what it returns. why is the caller's
+// cause, for the events. The caller holds no lock: carryOut may call the user's code.
 func (t *task) do(why error, step func(now life.Time) life.Effects) life.Effects {
 	var e effects
 	t.transition(&e, why, step)
@@ -174,8 +167,8 @@ func (t *task) do(why error, step func(now life.Time) life.Effects) life.Effects
 	return e.Effects
 }
 
-// transition is the part of do under the lock: whoever holds another lock carries
-// e out later. It fills e in place, since an attempt's goroutine has a small stack.
+// transition is the part of do under the task's lock. A caller that holds another lock
+// carries e out after releasing it. An attempt's stack is small: e is filled in place.
 func (t *task) transition(e *effects, why error, step func(now life.Time) life.Effects) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -183,7 +176,8 @@ func (t *task) transition(e *effects, why error, step func(now life.Time) life.E
 	t.transitionLocked(e, now, why, step(now))
 }
 
-// transitionLocked records what has just changed.
+// transitionLocked publishes what has just changed, and collects in e what is to follow.
+// Events come before run is replaced: they tell of the attempt that has ended.
 func (t *task) transitionLocked(e *effects, now life.Time, why error, changed life.Effects) {
 	e.t, e.Effects = t, changed
 	if changed&life.Cancel != 0 && t.run != nil {
@@ -191,7 +185,7 @@ func (t *task) transitionLocked(e *effects, now life.Time, why error, changed li
 	}
 	t.recordAll(changed, now, why)
 	if changed&life.Quit != 0 && t.doors != nil {
-		e.waits = t.doors.asked
+		e.waits = t.doors.asked // before leaveDoorsLocked resets it
 		e.doors = t.leaveDoorsLocked()
 		e.walks = e.doors > 0
 	}
@@ -207,14 +201,14 @@ func (t *task) transitionLocked(e *effects, now life.Time, why error, changed li
 	}
 	t.armLocked(now)
 	if t.m.StoppedFor() != 0 {
-		t.out.roomLocked()
+		t.out.roomLocked() // a stop waits for no subscriber: see awaitRoom
 	}
 	e.turned = t.ordered.Load() && changed&(life.EventReady|life.EventStarting|life.EventEnded|life.Leave) != 0
 	e.buf = t.out.detachLocked()
 }
 
-// carryOut does what a transition has left. No lock is held. Gates and inline
-// subscribers, which are the user's, may end the goroutine: another then goes on.
+// carryOut does what a transition has left. No lock is held. Gates and inline subscribers
+// are the user's: one that calls runtime.Goexit ends the goroutine, and another goes on.
 func (e *effects) carryOut() {
 	defer e.goOn()
 	for e.step < lastStep {
@@ -223,7 +217,7 @@ func (e *effects) carryOut() {
 	}
 }
 
-// goOn has what is left done elsewhere.
+// goOn has the steps that were not begun done elsewhere, if this goroutine is being ended.
 func (e *effects) goOn() {
 	if e.step < lastStep {
 		rest := *e
@@ -231,20 +225,22 @@ func (e *effects) goOn() {
 	}
 }
 
-// The last of the steps of carry.
+// lastStep is the last of the steps of carry.
 const lastStep = 12
 
+// carry takes one step. What others wait for comes before code of the user's, which may
+// take its time; so subscribers, who may do anything, come last.
 func (e *effects) carry(step int) {
 	t, s := e.t, e.t.sup
 	has := func(x life.Effects) bool { return e.Effects&x != 0 }
 	switch {
-	case step == 1 && e.std != nil:
+	case step == 1 && e.std != nil: // the body hears of it first, whatever the rest takes
 		e.std.end(e.cause)
-	case step == 2 && e.doors > 0 && !e.waits:
+	case step == 2 && e.doors > 0 && !e.waits: // a permit in use is free before leave admits a successor, which needs one
 		e.leaveOwn()
 	case step == 3 && has(life.Leave):
 		t.leave(e)
-	case step == 4 && e.doors > 0 && e.waits: // if it was replaced, its turn has been passed on
+	case step == 4 && e.doors > 0 && e.waits: // a turn is given up after leave, which passes it on to a replacement
 		e.leaveOwn()
 	case step == 5 && has(life.Run):
 		e.begun.spawn()
@@ -268,7 +264,8 @@ func (e *effects) carry(step int) {
 	}
 }
 
-// deliver calls inline subscribers, for buf or for what was published since.
+// deliver calls inline subscribers for buf or, without one, for what was published since
+// the transition: leave and the slots publish without detaching.
 func (t *task) deliver(buf *outbuf) {
 	f := &t.sup.fan
 	if buf == nil && len(f.inline) > 0 {
@@ -279,48 +276,8 @@ func (t *task) deliver(buf *outbuf) {
 	f.deliver(&t.mu, t.out, buf)
 }
 
-// armLocked sets the timer for the machine's next time. One that fires earlier is
-// left alone: it costs an idle call instead of a reset for every attempt.
-func (t *task) armLocked(at life.Time) {
-	wake := t.m.Wake()
-	if t.x != nil && !t.x.next.IsZero() && wake != 0 {
-		wake = min(wake, at.After(time.Minute)) // the wall clock may be set meanwhile
-	}
-	switch {
-	case wake == 0 && t.m.Phase() == life.Gone && t.timer != nil:
-		t.timer.Stop() // it would keep the task and the supervisor until it fires
-		t.timer, t.fires = nil, 0
-		return
-	case wake == 0 || t.fires != 0 && t.fires <= wake:
-		return
-	}
-	d := max(time.Duration(wake-at), 0)
-	t.fires = wake
-	if t.timer == nil {
-		t.timer = time.AfterFunc(d, t.tick)
-		return
-	}
-	t.timer.Reset(d)
-}
-
-// tick is the timer's function.
-func (t *task) tick() {
-	t.do(nil, func(now life.Time) life.Effects {
-		t.fires = 0
-		t.recalendar(now)
-		return t.m.Tick(now)
-	})
-}
-
-// recalendar corrects the start of a scheduled task that waits for it.
-func (t *task) recalendar(now life.Time) {
-	if t.x != nil && !t.x.next.IsZero() && t.m.Phase() == life.Delayed {
-		t.m.Postpone(now.After(max(time.Until(t.x.next), 0)))
-	}
-}
-
-// announce publishes TaskAdded and, if the supervisor has started, lets the task
-// begin, unless launch waits for others.
+// announce publishes TaskAdded and, with launch, lets the task begin if the supervisor
+// has started. Without, the caller launches it later: after the rest of its batch.
 func (t *task) announce(launch bool) { e := t.announced(launch); e.carryOut() }
 
 func (t *task) announced(launch bool) (e effects) {
@@ -334,7 +291,7 @@ func (t *task) announced(launch bool) (e effects) {
 	return e
 }
 
-// launch lets a task that was announced begin.
+// launch lets an announced task begin; one that has been stopped since, it leaves alone.
 func (t *task) launch() { t.do(nil, t.launchLocked) }
 
 func (t *task) launchLocked(now life.Time) life.Effects {
@@ -354,12 +311,13 @@ func (t *task) stopFor(reason Reason, cause error) bool {
 	t.mu.Lock()
 	queued := t.m.Phase() == life.Queued
 	t.mu.Unlock()
-	if queued && t.sup.slots.withdraw(t) {
+	if queued && t.sup.slots.withdraw(t) { // false: it was admitted meanwhile, and is a task
 		return true
 	}
 	return t.do(cause, func(now life.Time) life.Effects { return t.stopLocked(reason, cause, 0, now) })&life.Changed != 0
 }
 
+// more comes on top of the policy's StuckAfter. A queued submission is its slot's to reject.
 func (t *task) stopLocked(reason Reason, cause error, more time.Duration, now life.Time) life.Effects {
 	if t.m.Phase() == life.Queued || t.m.StoppedFor() != 0 {
 		return 0
@@ -370,7 +328,7 @@ func (t *task) stopLocked(reason Reason, cause error, more time.Duration, now li
 	return t.m.Stop(uint8(reason), reason == ErrShutdown, t.pol.StuckAfter+more, now)
 }
 
-// causeLocked is what has cancelled the attempt that runs.
+// causeLocked is what has cancelled the attempt that runs: t.run is not nil.
 func (t *task) causeLocked() error {
 	switch t.m.CanceledBy() {
 	case life.ByDeadline:
@@ -386,7 +344,7 @@ func (t *task) causeLocked() error {
 	}
 }
 
-// stopErrLocked is the error of the claimed stop.
+// stopErrLocked is the error of the claimed stop. It takes shutdown.mu, a leaf.
 func (t *task) stopErrLocked() error {
 	reason := Reason(t.m.StoppedFor())
 	switch {

@@ -14,16 +14,17 @@ import (
 // a profile of several supervisors can be told apart.
 var lastID atomic.Uint64
 
-// values are those of the context that was given to Add. One that comes from an
-// attempt is looked at first for what was laid on top of it, then for what lies
-// below it: not for what lies below those that are below, so that tasks which add
-// each other without end do not make a chain without end.
+// values are those of the context that was given to Add. If that comes from an attempt of
+// another task, they are taken apart: what was laid on top of the attempt's context, and
+// what was given to Add for the other task itself. The contexts in between are left out, so
+// that tasks which add each other without end do not make a chain that grows without end.
+// They are fixed when made.
 type values struct {
-	upper, lower context.Context
-	view         *views // for events; nil where nobody listens
+	upper, lower context.Context // asked in this order; nil: nothing there. Neither can end
+	view         *views          // for events; nil: there are no subscribers
 }
 
-// valuesOf takes what ctx carries; nil if that is nothing.
+// valuesOf takes the values that ctx carries, without its end; nil if it carries none.
 func valuesOf(ctx context.Context) *values {
 	a := attemptFrom(ctx)
 	if a == nil {
@@ -33,17 +34,17 @@ func valuesOf(ctx context.Context) *values {
 		return &values{lower: context.WithoutCancel(ctx)}
 	}
 	v := &values{}
-	if below := a.t.values.Load(); below != nil {
-		v.lower = below.lower
+	if below := a.t.values.Load(); below != nil { // nil: none, or that task is gone
+		v.lower = below.lower // and not its upper: that would be the chain
 	}
-	if own, ok := ctx.(*attempt); !ok || own != a {
+	if own, ok := ctx.(*attempt); !ok || own != a { // otherwise nothing was laid on top
 		v.upper = context.WithoutCancel(ctx)
 	}
 	return v
 }
 
-// Value hides which attempt or callback the context came from: that does not
-// concern the new task.
+// Value hides which attempt or callback the context came from: the new task belongs to
+// neither. It may be called on nil, which has no values.
 func (v *values) Value(key any) any {
 	switch key.(type) {
 	case attemptKey, callbackKey, inlineKey:
@@ -63,8 +64,9 @@ func (v *values) Value(key any) any {
 	return nil
 }
 
-// taskCtx is a task as the context that carries its values. A task that is gone has
-// none: what was handed out keeps none of them.
+// taskCtx is a task as the context that carries its values: the root below the contexts of
+// its attempts. It asks for them each time, since a task that is gone has none: a context
+// that somebody keeps for ever then keeps none of them either.
 type taskCtx task
 
 func (*taskCtx) Deadline() (time.Time, bool) { return time.Time{}, false }
@@ -73,8 +75,9 @@ func (*taskCtx) Err() error                  { return nil }
 func (*taskCtx) String() string              { return "taskvisor.task" }
 func (c *taskCtx) Value(key any) any         { return (*task)(c).values.Load().Value(key) }
 
-// labelled returns the context that carries the task's pprof labels, beside those
-// of the context given to Add: one set, for its goroutines and its contexts.
+// labelled returns the context that carries the task's pprof labels, beside those of the
+// context given to Add: one set, for its goroutines and its contexts. It asks the context
+// given to Add, so no lock is held if there is one.
 func (t *task) labelled() context.Context {
 	return pprof.WithLabels((*taskCtx)(t), pprof.Labels(
 		"taskvisor_supervisor", t.sup.cfg.name,
@@ -82,7 +85,8 @@ func (t *task) labelled() context.Context {
 		stacks.Label, strconv.FormatUint(uint64(t.id), 10)))
 }
 
-// labelLocked returns it, and makes it where that asks nobody's context.
+// labelLocked returns that context, and makes it if there is none. It calls nobody then: with
+// values it was made by newTask, and is never dropped.
 func (t *task) labelLocked() context.Context {
 	if t.label == nil {
 		t.label = t.labelled()
@@ -90,7 +94,8 @@ func (t *task) labelLocked() context.Context {
 	return t.label
 }
 
-// shownName is the kind, where there is one: names may be many.
+// shownName is the task's name in labels: its kind, where it has one, since there may be too
+// many names for a profile.
 func (t *task) shownName() string {
 	if t.pol.kind != "" {
 		return t.pol.kind
@@ -98,7 +103,8 @@ func (t *task) shownName() string {
 	return t.name
 }
 
-// local returns what a subscriber keeps about the task.
+// local returns the place where a subscriber keeps something about the task. nil, which keeps
+// nothing, is for events of no task and for values that no subscriber was given.
 func (t *task) local(s *sink) *Local {
 	if t == nil || s == nil {
 		return nil
@@ -106,7 +112,7 @@ func (t *task) local(s *sink) *Local {
 	all := t.locals.Load()
 	if all == nil {
 		made := make([]Local, len(t.sup.fan.sinks))
-		t.locals.CompareAndSwap(nil, &made)
+		t.locals.CompareAndSwap(nil, &made) // several may ask at once: all use those of the first
 		all = t.locals.Load()
 	}
 	return &(*all)[s.index]
