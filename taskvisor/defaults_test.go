@@ -352,12 +352,12 @@ func TestEveryOptionNamesItsDefault(t *testing.T) {
 func TestTableOfTheWheel(t *testing.T) {
 	var text string
 	for _, decl := range sources(t, ".")["task.go"].Decls {
-		if d, ok := decl.(*ast.GenDecl); ok && strings.HasPrefix(d.Doc.Text(), "Handle is ") {
+		if d, ok := decl.(*ast.GenDecl); ok && strings.HasPrefix(d.Doc.Text(), "Handle refers to ") {
 			text = d.Doc.Text()
 		}
 	}
 	_, text, found := strings.Cut(text, "\t           while")
-	text, _, ends := strings.Cut(text, "[Handle.Stop]")
+	text, _, ends := strings.Cut(text, "At a gate")
 	if !found || !ends {
 		t.Fatal("the comment of Handle has no table of the wheel")
 	}

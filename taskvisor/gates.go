@@ -6,15 +6,14 @@ import (
 	"github.com/taskvisor/taskvisor-go/taskvisor/internal/life"
 )
 
-// doors is how far a task has come through its gates. Apart from gates, which is fixed, it
-// is guarded by the task's lock.
+// doors is how far a task has come through its gates, which its policy lists. It is guarded
+// by the task's lock.
 //
 // Enter and Leave are the user's, so they are called without the lock, and one at a time
 // for each task: only the goroutine that has set walking calls them, and it unsets walking
 // under the lock, in the same step in which it finds that nothing is left to be done. Any
 // other goroutine just changes the state, and leaves the rest to it.
 type doors struct {
-	gates   []Gate // to be entered in this order before an attempt begins
 	entered int    // gates[:entered] have let the task in; all of them, once its attempt is let in
 	number  int    // of the attempt they were entered for; Leave is told the same
 	past    past   // likewise
@@ -28,6 +27,9 @@ type doors struct {
 
 // gateRest is how long after a panic or Goexit a gate is asked again.
 const gateRest = time.Second
+
+// gates are to be entered in this order before an attempt begins.
+func (t *task) gates() []Gate { return *t.pol.passes }
 
 // gatesOf lists the gates of a task with the policy p, in the order in which they are
 // entered. The supervisor's own limit is the last, so that a task holds no permit of it
@@ -53,7 +55,7 @@ func (s *Supervisor) gatesOf(p *policy) []Gate {
 }
 
 // leaveDoorsLocked says how many gates the caller is to leave, after unlocking. If that is
-// more than 0, walking is set, and the caller must call leaveGates and then walk.
+// more than 0, walking is set, and the caller must call walk.
 func (t *task) leaveDoorsLocked() (n int) {
 	if t.doors.walking { // that goroutine finds out in walkOn, and leaves them
 		return 0
@@ -96,7 +98,7 @@ func (t *task) walkLocked(on bool) {
 // on this goroutine, which is code of the user's.
 func (e *effects) leaveOwn() {
 	t, limit := e.t, e.t.sup.limit
-	if e.doors == len(t.doors.gates) && limit != nil {
+	if e.doors == len(t.gates()) && limit != nil {
 		e.told = append(e.told, limit.queue.Leave(uint64(t.id))...)
 		e.doors--
 	}
@@ -145,9 +147,9 @@ func (t *task) leaveGate(i int, a Attempt) {
 				background(func() { t.walkHere(i) })
 			}
 		}()
-		exiting = t.sup.fan.containGate(t.doors.gates[i], recover())
+		exiting = t.sup.fan.containGate(t.gates()[i], recover())
 	}()
-	t.doors.gates[i].Leave(a)
+	t.gates()[i].Leave(a)
 	returned = true
 }
 
@@ -182,7 +184,7 @@ func (t *task) walkOn() bool {
 		t.mu.Unlock()
 		t.leaveGates(n)
 		return n > 0 // it may have been resumed meanwhile; with n == 0 walking is unset
-	case d.entered == len(t.doors.gates):
+	case d.entered == len(t.gates()):
 		t.walkLocked(false) // from here on, a Quit leaves the gates itself
 		d.name = ""
 		now := t.sup.now()
@@ -204,7 +206,7 @@ func (t *task) walkOn() bool {
 // that does not answer has said no, and is asked again after gateRest. If it has ended this
 // goroutine, another one goes on with the walk.
 func (t *task) ask(i int, a Attempt, ready func()) (on bool) {
-	g := t.doors.gates[i]
+	g := t.gates()[i]
 	returned := false
 	defer func() {
 		if returned {

@@ -3,6 +3,7 @@ package taskvisor
 import (
 	"fmt"
 	"math"
+	"reflect"
 	"slices"
 	"time"
 
@@ -49,16 +50,36 @@ func mustOptions[O comparable](kind, whose string, opts []O) {
 
 // policy holds the options of one task: those of a spec, those of a supervisor's defaults,
 // or, with resolved set, both and the package's defaults together. Bits of set tell what
-// was said; what was not is inherited. It is comparable, so that tasks with equal policies
-// share one, and never written after it was returned to the user or given to a task.
+// was said; what was not is inherited. Tasks with equal policies share one: it is never
+// written after it was returned to the user or given to a task.
 type policy struct {
 	life.Policy
 	set         settings
 	least, most time.Duration // initial delay; 0 ≤ least ≤ most
 	kind        string        // what WithKind said; "": nothing
-	more        *morePolicy   // nil unless one of its options was given; compared by its address
+	more        *morePolicy   // nil unless one of its options was given
+	passes      *[]Gate       // of a policy in force: all gates of a task with it, in order; nil: there are none
 	err         error         // the first misuse, which adding the task reports
 }
+
+// same reports whether two policies of one supervisor are equal, as far as can be told:
+// schedules never are, and gates only if they are the same pointer.
+func (p *policy) same(q *policy) bool {
+	a, b := *p, *q
+	a.more, b.more, a.passes, b.passes = nil, nil, nil, nil
+	return a == b && p.more.same(q.more)
+}
+
+func (m *morePolicy) same(o *morePolicy) bool {
+	if m == nil || o == nil {
+		return m == o
+	}
+	return m.next == nil && o.next == nil && slices.Equal(m.after, o.after) && slices.Equal(m.bound, o.bound) &&
+		slices.EqualFunc(m.gates, o.gates, sameGate)
+}
+
+// sameGate compares pointers only: to compare what other types hold may panic.
+func sameGate(a, b Gate) bool { return reflect.ValueOf(a).Kind() == reflect.Pointer && a == b }
 
 // morePolicy holds options that cannot be compared. Specs made from each other share one:
 // extra makes a copy before it is changed.

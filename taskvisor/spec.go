@@ -41,9 +41,9 @@ type Func func(ctx context.Context) error
 type TaskID uint64
 
 // TaskSpec is a task before it is registered: a name, the work and the
-// policies. It is an immutable value, small enough to be copied, safe for
-// concurrent use, and may be added any number of times, under a name that is
-// free. Make one with [Once], [Restartable], [Periodic] or [Scheduled]; the zero value is
+// policies. It is an immutable value: copy it, share it between goroutines, and add it as
+// often as its name is free. What its options do not say is taken from the supervisor's
+// [WithTaskDefaults] when it is added; a wrong option is an error then. Make one with [Once], [Restartable], [Periodic] or [Scheduled]; the zero value is
 // refused wherever a spec is asked for.
 type TaskSpec struct {
 	name   string

@@ -13,9 +13,9 @@ import (
 )
 
 // Supervisor runs named tasks: it restarts them by their policies, stops them in
-// bounded time, and tells subscribers every step. Make one with [New]. All its
-// methods may be called at any time, from any goroutine, also from tasks; they
-// panic if ctx is nil.
+// bounded time, and tells subscribers every step. Make one with [New]. Its methods are
+// safe for concurrent use, also in bodies; inline subscribers may call those that do not
+// wait. Tasks may be added before Run or Start. A nil ctx panics.
 type Supervisor struct {
 	cfg     config                 // as New resolved it; fixed
 	epoch   time.Time              // the instant 0, a nanosecond before New: so no instant is 0, which means never
@@ -54,8 +54,6 @@ func New(opts ...Option) (*Supervisor, error) {
 		c.subscribers = []subscriberConfig{{sub: reporter{}, name: reporterName, capacity: defaultCapacity, wants: reported}}
 	}
 	s := &Supervisor{cfg: c, epoch: time.Now().Add(-1)}
-	s.inherit = resolve(&c.defaults, nil)
-	s.once = resolve(&c.defaults, oncePolicy)
 	s.reg.init(c.maxRegistered)
 	s.slots = controller{sup: s, maxQueue: c.maxQueue}
 	if c.maxConcurrent > 0 {
@@ -64,6 +62,7 @@ func New(opts ...Option) (*Supervisor, error) {
 	if c.budget > 0 {
 		s.budget = newBudget(c.budget, c.budgetPer)
 	}
+	s.inherit, s.once = s.inForce(nil), s.inForce(oncePolicy)
 	s.shutdown.init(c.grace)
 	s.fan.init(s, s.shutdown.drainCtx, c.subscribers)
 	if err := s.attach(); err != nil {
@@ -101,11 +100,20 @@ func (s *Supervisor) policyOf(own *policy) *policy {
 	case oncePolicy:
 		return s.once
 	}
-	p := resolve(&s.cfg.defaults, own)
-	if last := s.recent.Load(); last != nil && *last == *p {
+	p := s.inForce(own)
+	if last := s.recent.Load(); last != nil && last.same(p) {
 		return last
 	}
 	s.recent.Store(p)
+	return p
+}
+
+// inForce resolves the options own.
+func (s *Supervisor) inForce(own *policy) *policy {
+	p := resolve(&s.cfg.defaults, own)
+	if gates := s.gatesOf(p); len(gates) > 0 {
+		p.passes = &gates
+	}
 	return p
 }
 

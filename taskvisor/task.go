@@ -11,15 +11,17 @@ import (
 	"github.com/taskvisor/taskvisor-go/taskvisor/internal/life"
 )
 
-// Handle is one registered task, or one submission: its identity, its state, its
-// end, and the means to steer it. It is safe for concurrent use and stays valid
-// after the task is gone.
+// Handle refers to one task: what Add, AddAll or Submit returned. It tells the task's
+// identity, state and end, and steers it. A submission that still waits for its slot has
+// one too: it can be stopped and waited for, and RunNow, Interrupt and Pause report false
+// until it owns the slot. A Handle is safe for concurrent use and stays valid after the
+// task is gone.
 //
-// What steers takes a cause, who and why, which stands on the event and may be nil,
-// and reports whether it changed anything: among several callers that ask for the same
-// thing at the same time it is true for one.
+// What steers takes a cause, which may be nil and stands on the event, and reports
+// whether it changed anything: among several callers that ask for the same thing at the
+// same time it is true for one.
 //
-//	           while an attempt runs             in a delay, at a gate, paused    event
+//	           while an attempt runs             in a delay, or paused            event
 //	RunNow     one more follows it at once,      the delay ends; gates and a      TaskTriggered
 //	           however many ask                  pause hold
 //	Interrupt  it is canceled, and counts in no  the delay ends, as by RunNow     TaskInterrupted
@@ -28,8 +30,10 @@ import (
 //	Resume     others may begin again            goes on where it is due          TaskResumed
 //	StopFor    it is canceled, none follows      the task ends                    TaskRemoveRequested
 //
-// [Handle.Stop] is StopFor without a cause, and [Handle.Cancel] waits for the end as
-// well. While the task is being stopped, and after its end, the others report false.
+// At a gate, RunNow and Interrupt report false; Pause and Resume leave the gates and enter
+// them again. [Handle.Stop] is StopFor without a cause, and [Handle.Cancel] waits for the
+// end as well. Once a stop was claimed, and after the end, every call of the table reports
+// false.
 type Handle struct{ task }
 
 // task is all that the package knows of one task. Its state changes in transitions
@@ -117,8 +121,8 @@ func (s *Supervisor) newTask(ctx context.Context, spec TaskSpec, from uintptr, p
 	t.h = h
 	t.id = TaskID(lastID.Add(1))
 	t.pol = s.policyOf(spec.policy)
-	if gates := s.gatesOf(t.pol); len(gates) > 0 {
-		t.doors = &doors{gates: gates}
+	if t.pol.passes != nil {
+		t.doors = &doors{}
 	}
 	if len(s.fan.inline) > 0 {
 		t.out = &outbox{}
