@@ -25,15 +25,18 @@ func (h *Handle) RunNow(cause error) bool {
 
 // Interrupt cancels the attempt that runs, and the next begins at once, through the
 // gates. The context's cause is ErrInterrupted and cause; the result is
-// [ResultCanceled], and counts in no streak. A delay ends as with [Handle.RunNow]. It
-// reports false if the attempt is being cancelled already, the task waits at a gate, or
-// has been stopped.
-func (h *Handle) Interrupt(cause error) bool { return h.interrupt(cause, true) }
+// [ResultCanceled], and counts in no streak. A delay ends as with [Handle.RunNow]. A task
+// that waits at a gate leaves those before it, and asks all of them again. It reports false
+// then, and if the attempt is being cancelled already or the task has been stopped.
+func (h *Handle) Interrupt(cause error) bool { return h.interrupt(cause, false) }
 
-// interrupt ends a delay only if it is to.
-func (h *Handle) interrupt(cause error, delay bool) bool {
-	return h.do(cause, func(now life.Time) life.Effects {
-		if !delay && h.m.Phase() == life.Delayed {
+// interrupt is Interrupt on behalf of another task, which leaves delays alone, or of a caller.
+func (h *Handle) interrupt(cause error, other bool) bool {
+	if h.reconsider() {
+		return false
+	}
+	return h.carryFor(&effects{apart: other}, cause, func(now life.Time) life.Effects {
+		if other && h.m.Phase() == life.Delayed {
 			return 0
 		}
 		e := h.m.Interrupt(now)

@@ -8,7 +8,8 @@ package taskvisor
 // last, and leaves all of them, in reverse order, when the attempt has really
 // ended. While it waits at one it is pending, without a goroutine, and says so in
 // its status and by the event TaskGated. A stop ends the wait at once. A gate that
-// closes while an attempt runs calls [Handle.Interrupt]; see [Attempt.Handle].
+// closes while an attempt runs, or while the task that it has let in waits at another gate,
+// calls [Handle.Interrupt]; see [Attempt.Handle].
 //
 // A panic is contained and reported as SubscriberPanicked, and the gate asked again
 // after a second.

@@ -21,6 +21,7 @@ type doors struct {
 	asked   bool   // gates[entered] has said no: it is to be left too, if the task gives up
 	waiting bool   // for that gate's ready; implies asked
 	again   bool   // that gate has called ready before its answer arrived: ask it once more
+	anew    bool   // one that was entered may have closed: leave all, and ask them again
 	turn    uint32 // number of the last question, so that a ready of an earlier one is ignored
 	name    string // of the gate last announced as waited for; "" once the task is let in or has given up
 }
@@ -66,13 +67,18 @@ func (t *task) leaveDoorsLocked() (n int) {
 // turnBackLocked is leaveDoorsLocked for the goroutine that walks. walking stays set until
 // the last gate was left, if there is any to leave.
 func (t *task) turnBackLocked() (n int) {
-	d := t.doors
+	n = t.doors.turnBack()
+	t.walkLocked(n > 0)
+	return n
+}
+
+// turnBack says how many gates are to be left, and begins anew. The task's lock is held.
+func (d *doors) turnBack() (n int) {
 	n = d.entered
 	if d.asked {
 		n++
 	}
 	d.entered, d.asked, d.waiting, d.name = 0, false, false, ""
-	t.walkLocked(n > 0)
 	return n
 }
 
@@ -94,19 +100,18 @@ func (t *task) walkLocked(on bool) {
 
 // leaveOwn leaves the supervisor's own limit, if it is the last of the gates to be left. It
 // is no code of the user's, so it may be left at any step of carry; the others wait until
-// the task has left. Those that can enter now are told later: they go on through their gates
-// on this goroutine, which is code of the user's.
+// the task has left.
 func (e *effects) leaveOwn() {
 	t, limit := e.t, e.t.sup.limit
 	if e.doors == len(t.gates()) && limit != nil {
-		e.told = append(e.told, limit.queue.Leave(uint64(t.id))...)
+		limit.queue.Leave(uint64(t.id))
 		e.doors--
 	}
 }
 
 // enter begins to ask the gates, unless a goroutine does so already, or ready is waited for.
 // It comes after the transition that said Enter: the task may have been stopped since.
-func (t *task) enter() {
+func (t *task) enter(apart bool) {
 	t.mu.Lock()
 	begin := !t.doors.walking && !t.doors.waiting && t.m.AtGates()
 	if begin {
@@ -114,7 +119,7 @@ func (t *task) enter() {
 	}
 	t.mu.Unlock()
 	if begin {
-		t.walk(0)
+		t.walk(0, apart)
 	}
 }
 
@@ -155,10 +160,11 @@ func (t *task) leaveGate(i int, a Attempt) {
 
 // walk leaves the first n gates, and then asks those that the task waits for, one after the
 // other, until it is let in, has to wait, or has turned back. The caller has set walking;
-// when the walk is over it is unset. While the supervisor ends, a goroutine of its own walks:
-// no gate can hold up the shutdown, which waits for walkers only so long.
-func (t *task) walk(n int) {
-	if t.sup.fan.closing.Load() {
+// when the walk is over it is unset. A goroutine of its own walks where this one is another
+// task's, and while the supervisor ends: no gate holds up other tasks, nor the shutdown, which
+// waits for walkers only so long.
+func (t *task) walk(n int, apart bool) {
+	if apart || t.sup.fan.closing.Load() {
 		background(func() { t.walkHere(n) })
 		return
 	}
@@ -184,6 +190,12 @@ func (t *task) walkOn() bool {
 		t.mu.Unlock()
 		t.leaveGates(n)
 		return n > 0 // it may have been resumed meanwhile; with n == 0 walking is unset
+	case d.anew:
+		d.anew = false
+		n := d.turnBack()
+		t.mu.Unlock()
+		t.leaveGates(n)
+		return true
 	case d.entered == len(t.gates()):
 		t.walkLocked(false) // from here on, a Quit leaves the gates itself
 		d.name = ""
@@ -239,7 +251,7 @@ func (t *task) answered(ok bool, name string) (on bool) {
 	case ok: // also if the task was stopped meanwhile: what was entered is left
 		d.entered++
 		d.asked = false
-	case !t.m.AtGates() || d.again: // walkOn turns back, or asks this gate again
+	case !t.m.AtGates() || d.again || d.anew: // walkOn turns back, or asks this gate again, or all
 		d.asked = true
 	default:
 		d.asked, d.waiting = true, true
@@ -265,8 +277,9 @@ func (t *task) gatedLocked(name string) (e effects) {
 	return e
 }
 
-// called is the ready function of question turn: the gate is asked again, on the goroutine
-// that called ready. A gate may call it at any time, and more than once.
+// called is the ready function of question turn: the gate is asked again, on a goroutine of
+// its own, since the next gate may hang, and whatever called ready may have others to tell. A
+// gate may call it at any time, and more than once.
 func (t *task) called(turn uint32) {
 	t.mu.Lock()
 	d := t.doors
@@ -281,14 +294,35 @@ func (t *task) called(turn uint32) {
 	}
 	t.mu.Unlock()
 	if walk {
-		t.walk(0)
+		t.walk(0, true)
 	}
+}
+
+// reconsider has a task that was let in by a gate, and waits at another, leave them and ask
+// all of them again: the one that let it in may have closed. It reports whether the task is
+// at its gates.
+func (t *task) reconsider() bool {
+	t.mu.Lock()
+	d, n := t.doors, 0
+	at := d != nil && t.m.AtGates()
+	switch {
+	case !at || d.entered == 0 && !d.walking:
+	case d.walking: // walkOn turns back
+		d.anew = true
+	default:
+		n = t.turnBackLocked()
+	}
+	t.mu.Unlock()
+	if n > 0 {
+		t.walk(n, true)
+	}
+	return at
 }
 
 // fail ends a task that waits to begin, because what it depends on has ended. It leaves
 // alone a task that runs or has ended.
 func (t *task) fail(err error) {
-	t.do(nil, func(now life.Time) life.Effects {
+	t.carryFor(&effects{apart: true}, nil, func(now life.Time) life.Effects {
 		e := t.m.Fail(now)
 		if e != 0 { // before the events are made, which tell it
 			t.extraLocked().err = err

@@ -82,7 +82,7 @@ func Ordered(s *Supervisor) int {
 
 // EnterLate is what is left of a transition that made h due, when another has begun to ask
 // its gates since.
-func EnterLate(h *Handle) { h.enter() }
+func EnterLate(h *Handle) { h.enter(false) }
 
 // LateStack is the stack of a stuck body, of the attempt of that number, that was read late.
 func LateStack(h *Handle, attempt int, stack string) { h.gotStack(attempt, stack) }

@@ -16,8 +16,8 @@ import (
 //  3. the outcome is known before TaskRemoved, the task's last event
 //  4. the task counts as removed after that event, and after Run was told of its failure: if
 //     it is the last, Run ends here
-//  5. the next owner of the slot is admitted: that may call the user's code, so it is last
-//     (and its TaskAdded follows TaskRemoved)
+//  5. the next owner of the slot is admitted, whose TaskAdded so follows TaskRemoved; what it
+//     asks of the user's code, and what is said of those refused, is carried out later
 func (t *task) leave(e *effects) {
 	s := t.sup
 	if err := t.essentialEnd(); err != nil {
@@ -25,7 +25,7 @@ func (t *task) leave(e *effects) {
 	}
 	s.reg.free(t)
 	next := s.slots.release(t)
-	e.told = append(e.told, t.giveUpTurn()...)
+	t.giveUpTurn()
 	t.mu.Lock()
 	t.knowLocked()
 	t.record(TaskRemoved, 0, nil) // no time is needed: it tells no duration
@@ -43,7 +43,7 @@ func (t *task) leave(e *effects) {
 	t.mu.Unlock()
 	t.blame()
 	s.reg.retire(t, running, alive)
-	next.carryOut()
+	e.next = next.admit()
 }
 
 // goneLocked reports whether the task is gone for everybody else: its outcome is decided, or

@@ -32,7 +32,7 @@ func NewLimit(name string, n int) *Limit {
 func (l *Limit) Enter(a Attempt, ready func()) bool { return l.queue.Enter(uint64(a.TaskID), ready) }
 
 // Leave implements [Gate].
-func (l *Limit) Leave(a Attempt) { callAll(l.queue.Leave(uint64(a.TaskID))) }
+func (l *Limit) Leave(a Attempt) { l.queue.Leave(uint64(a.TaskID)) }
 
 // Resize sets the limit to n; 0 lets nobody in. Attempts that run beyond it go on. It
 // panics if n is negative.
@@ -40,7 +40,7 @@ func (l *Limit) Resize(n int) {
 	if n < 0 {
 		panic("taskvisor: limit " + strconv.Quote(l.name) + " of " + strconv.Itoa(n))
 	}
-	callAll(l.queue.Resize(n))
+	l.queue.Resize(n)
 }
 
 // String returns the name.
@@ -142,12 +142,7 @@ func (b *budget) refilled() {
 	}
 	b.armLocked()
 	b.mu.Unlock()
-	callAll(told)
-}
-
-// callAll calls ready functions.
-func callAll(told []func()) {
-	if len(told) > 0 {
-		inTurn(len(told), func(i int) { told[i]() })
+	for _, ready := range told {
+		ready()
 	}
 }

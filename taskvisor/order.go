@@ -238,9 +238,9 @@ func (o *ordering) removeLocked(t *task) {
 // ended says that an attempt of t has ended, gone that t itself is. No lock is held, and it
 // comes after the transition that changed t.
 //
-// What is to be done is collected under the lock and done without: to fail or to tell a
-// task takes it through its own transitions and gates, on this goroutine. Failures come in
-// the order of ids, whatever the map's order is.
+// What is to be done is collected under the lock and done without, since it takes tasks
+// through transitions of their own. Failures come in the order of ids, whatever the map's
+// order is; those that may go on are told last, and go on elsewhere.
 func (o *ordering) turned(t *task, ended, gone bool) {
 	var told []func()
 	var interrupted []*task
@@ -251,19 +251,19 @@ func (o *ordering) turned(t *task, ended, gone bool) {
 		o.mu.Unlock()
 		return
 	}
+	ready := t.ready()
 	for x := n.neededBy.Front(); x != nil; x = x.Next() {
 		e := x.Value.(*edge)
-		if gone {
-			if _, dead := e.met(); dead != nil {
-				failed[e.from] = dead // fail leaves alone what runs: it fails when it asks again
-			}
+		met, dead := e.met()
+		if dead != nil {
+			failed[e.from] = dead // fail leaves alone what runs: it fails when it asks again
 		}
 		from := o.nodes[e.from]
-		if from != nil && from.ready != nil {
+		if from != nil && from.ready != nil && (met || dead != nil) {
 			told = append(told, from.ready)
 			from.ready = nil // once only: it asks again, with a new one
 		}
-		if e.bound && (ended || gone) { // also if t is ready again already
+		if e.bound && (ended || gone || !ready) { // the former also if t is ready again already
 			interrupted = append(interrupted, e.from)
 		}
 	}
@@ -274,7 +274,7 @@ func (o *ordering) turned(t *task, ended, gone bool) {
 	dead := byID(slices.Collect(maps.Keys(failed)))
 	inTurn(len(interrupted)+len(dead)+len(told), func(i int) {
 		if i < len(interrupted) {
-			interrupted[i].h.interrupt(&boundError{t.name}, false)
+			interrupted[i].h.interrupt(&boundError{t.name}, true)
 		} else if i -= len(interrupted); i < len(dead) {
 			dead[i].fail(failed[dead[i]])
 		} else {
@@ -287,7 +287,13 @@ func (o *ordering) turned(t *task, ended, gone bool) {
 type boundError struct{ name string }
 
 func (e *boundError) Error() string {
-	return fmt.Sprintf("bound to %q, whose attempt has ended", e.name)
+	return fmt.Sprintf("bound to %q, which is not ready any more", e.name)
+}
+
+func (t *task) ready() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.m.Ready()
 }
 
 // gone is goneLocked for callers without the task's lock.

@@ -170,23 +170,21 @@ func (c *controller) release(t *task) (next successor) {
 
 // inherit gives the turn that the owner of a slot still had in the queue for permits to the
 // task that has replaced it: replacing a task again and again must not send the slot to
-// the end of that queue each time. A paused heir gets none, since it would keep a permit
-// without using it. The controller's lock is held, and the owner has not left the queue.
+// the end of that queue each time. Until the heir asks, others go before it: it may be paused,
+// or wait for something else first. The controller's lock is held, and the owner has not
+// left the queue.
 func (c *controller) inherit(owner, heir *task) {
-	heir.mu.Lock()
-	defer heir.mu.Unlock()
-	if limit := c.sup.limit; limit != nil && heir.sub.replaced == owner.id && !heir.m.Paused() {
+	if limit := c.sup.limit; limit != nil && heir.sub.replaced == owner.id {
 		limit.queue.Pass(uint64(owner.id), uint64(heir.id))
 	}
 }
 
 // giveUpTurn gives up the turn for a permit that t has inherited and not come to use; without
-// one it changes nothing. told are the ready functions of those that can enter now.
-func (t *task) giveUpTurn() (told []func()) {
+// one it changes nothing.
+func (t *task) giveUpTurn() {
 	if limit := t.sup.limit; limit != nil && t.sub != nil {
-		return limit.queue.Leave(uint64(t.id))
+		limit.queue.Leave(uint64(t.id))
 	}
-	return nil
 }
 
 // succeed turns t, which waited, into a task that owns its slot. The controller's lock is
@@ -202,41 +200,34 @@ func (t *task) succeed(at life.Time) {
 // successor is the submission that a slot was given to; without a task there is none.
 type successor struct{ t *task }
 
-// carryOut registers the submission and lets it begin. If the registry refuses it, the slot
-// goes to the next one at once. All are announced at the end, when nothing depends any more
-// on what inline subscribers do: they may end this goroutine. No lock is held.
-func (n successor) carryOut() {
-	if n.t == nil {
-		return
-	}
-	s := n.t.sup
-	var refused []effects
-	var told []func()
+// admit registers the submission and lets it begin, and returns what is left to do for it. If
+// the registry refuses it, the slot goes to the next one at once. No lock is held, and no code
+// of the user's is called.
+func (n successor) admit() (list []effects) {
 	for n.t != nil {
+		s := n.t.sup
 		err := s.reg.admit(n.t)
 		if err == nil {
 			s.slots.admitted.Add(1)
-			break
+			e := n.t.announced(true)
+			e.apart = true
+			if e.Effects&life.Run != 0 { // nothing that the rest waits for may hold up an attempt that was let in
+				e.begun.spawn()
+				e.Effects &^= life.Run
+			}
+			return append(list, e)
 		}
 		after := s.slots.release(n.t)
-		told = append(told, n.t.giveUpTurn()...) // after release, which may have passed it on
+		n.t.giveUpTurn() // after release, which may have passed it on
 		if e, now := s.slots.turnAway(n.t, err); now {
-			refused = append(refused, e)
+			list = append(list, e)
 		}
 		n = after
 	}
-	if n.t != nil {
-		refused = append(refused, n.t.announced(true))
-	}
-	inTurn(len(refused)+len(told), func(i int) {
-		if i < len(refused) {
-			refused[i].carryOut()
-		} else {
-			told[i-len(refused)]()
-		}
-	})
+	return list
 }
 
+// carryOutAll carries out what several transitions have left.
 func carryOutAll(list []effects) { inTurn(len(list), func(i int) { list[i].carryOut() }) }
 
 // turnAway refuses t, which the registry did not admit. If the reason is a shutdown that has

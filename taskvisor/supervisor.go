@@ -327,6 +327,7 @@ func (s *Supervisor) newTasks(ctx context.Context, op string, specs []TaskSpec, 
 		if err != nil {
 			return nil, err
 		}
+		t.batch = true
 		tasks[i] = t
 	}
 	return tasks, nil
@@ -359,17 +360,17 @@ func (s *Supervisor) refuse(op string, tasks []*task, conflict *task, err error)
 }
 
 // announceAll announces a batch and then lets it begin, if the supervisor has started, and
-// with it the tasks that were announced before.
+// with it the tasks that were added before.
 func (s *Supervisor) announceAll(batch, before []*task) {
 	n := len(batch)
 	inTurn(2*n+len(before), func(i int) {
 		switch {
 		case i < n:
 			batch[i].announce(false)
-		case i >= 2*n:
-			before[i-2*n].launch()
-		case s.reg.started.Load(): // where it has not, begin launches them
-			batch[i-n].launch()
+		case i < 2*n:
+			batch[i-n].launch(true)
+		default:
+			before[i-2*n].launch(false)
 		}
 	})
 }

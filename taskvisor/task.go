@@ -68,6 +68,7 @@ type task struct {
 	known   bool            // the outcome is known: Done is closed, Outcome answers
 	blamed  bool            // lastErr is the outcome's error
 	removed bool            // TaskRemoved was published
+	batch   bool            // it came with others, not all of which have been announced
 	lastErr error           // of the last attempt that did not succeed; a later success keeps it
 	text    string          // of lastErr, made once, where the user's Error may be called
 	x       *extra          // nil for most tasks: see extraLocked
@@ -149,24 +150,29 @@ const longWait = 10 * time.Millisecond
 type effects struct {
 	life.Effects
 	t      *task
-	begun  *attempt // with Run: to be spawned
-	std    *stdCtx  // with Cancel: to be cancelled; nil: nobody has looked at the context
-	cause  error    // why, with std
-	doors  int      // with Quit: how many gates this goroutine is to leave; 0: none, or the goroutine that walks does
-	waits  bool     // with doors: the last of them was asked and has not let the task in
-	walks  bool     // this transition has set doors.walking: carry must end in walk, which unsets it
-	told   []func() // ready functions of other tasks, which can enter the supervisor's own limit now
-	turned bool     // tasks that depend on this one are to look again
-	buf    *outbuf  // events for inline subscribers; nil: none, or another goroutine delivers them
-	step   int      // the last one of carry that has been begun
+	begun  *attempt  // with Run: to be spawned
+	std    *stdCtx   // with Cancel: to be cancelled; nil: nobody has looked at the context
+	cause  error     // why, with std
+	doors  int       // with Quit: how many gates this goroutine is to leave; 0: none, or the goroutine that walks does
+	waits  bool      // with doors: the last of them was asked and has not let the task in
+	walks  bool      // this transition has set doors.walking: carry must end in walk, which unsets it
+	apart  bool      // this goroutine is another task's: the gates, which may hang, are walked on one of their own
+	next   []effects // of what waited for the task's slot
+	turned bool      // tasks that depend on this one are to look again
+	buf    *outbuf   // events for inline subscribers; nil: none, or another goroutine delivers them
+	step   int       // the last one of carry that has been begun
 }
 
 // do changes the task: step makes the transition, under the task's lock, at the time
 // that it is given, and the rest follows from what it returns. why is the caller's
 // cause, for the events. The caller holds no lock: carryOut may call the user's code.
 func (t *task) do(why error, step func(now life.Time) life.Effects) life.Effects {
-	var e effects
-	t.transition(&e, why, step)
+	return t.carryFor(&effects{}, why, step)
+}
+
+// carryFor is do with an e that says something already.
+func (t *task) carryFor(e *effects, why error, step func(now life.Time) life.Effects) life.Effects {
+	t.transition(e, why, step)
 	e.carryOut()
 	return e.Effects
 }
@@ -207,7 +213,10 @@ func (t *task) transitionLocked(e *effects, now life.Time, why error, changed li
 	if t.m.StoppedFor() != 0 {
 		t.out.roomLocked() // a stop waits for no subscriber: see awaitRoom
 	}
-	e.turned = t.ordered.Load() && changed&(life.EventReady|life.EventStarting|life.EventEnded|life.Leave) != 0
+	if t.ordered.Load() {
+		told := changed&life.Cancel != 0 && t.m.StoppedFor() != 0 // to end: it is ready no more
+		e.turned = told || changed&(life.EventReady|life.EventStarting|life.EventEnded|life.Leave) != 0
+	}
 	e.buf = t.out.detachLocked()
 }
 
@@ -254,14 +263,14 @@ func (e *effects) carry(step int) {
 		t.giveUp()
 	case step == 8 && has(life.Back):
 		t.back()
-	case step == 9: // from here on, code of the user's
-		callAll(e.told)
-	case step == 10 && e.turned:
+	case step == 9 && e.turned: // from here on, code of the user's
 		s.order.turned(t, has(life.EventEnded), has(life.Leave))
-	case step == 11 && e.walks:
-		t.walk(e.doors)
-	case step == 11 && has(life.Enter):
-		t.enter()
+	case step == 10 && e.walks:
+		t.walk(e.doors, e.apart)
+	case step == 10 && has(life.Enter):
+		t.enter(e.apart)
+	case step == 11 && e.next != nil: // after the gates: a successor may wait for the same
+		carryOutAll(e.next)
 	case step == 12:
 		s.fan.bus.Wake()
 		t.deliver(e.buf)
@@ -295,8 +304,17 @@ func (t *task) announced(launch bool) (e effects) {
 	return e
 }
 
-// launch lets an announced task begin; one that has been stopped since, it leaves alone.
-func (t *task) launch() { t.do(nil, t.launchLocked) }
+// launch lets a task that was announced begin, unless the rest of its batch is still to be
+// announced; whole says that it is. Otherwise whoever does that launches it.
+func (t *task) launch(whole bool) {
+	t.do(nil, func(now life.Time) life.Effects {
+		t.batch = t.batch && !whole
+		if t.batch || !t.sup.reg.started.Load() {
+			return 0
+		}
+		return t.launchLocked(now)
+	})
+}
 
 func (t *task) launchLocked(now life.Time) life.Effects {
 	initial := t.pol.least

@@ -3,6 +3,8 @@
 // A holder that is known by its id is in one of three states: it waits; a place is kept
 // for it, and it was told so; or it holds a place. A place that becomes free is kept for
 // the first that waits at once, so that no newcomer overtakes it before it has asked again.
+// A turn that was passed on is silent until its heir asks: it stays in line, and lets
+// others go before it meanwhile, since nobody knows when that will be.
 package fifo
 
 import (
@@ -11,12 +13,13 @@ import (
 )
 
 // Queue hands out at most limit places. The zero value hands out none; see
-// Resize. Every operation takes constant time. It is safe for concurrent use.
+// Resize. Every operation takes constant time, but for the silent turns that it steps
+// over. It is safe for concurrent use.
 type Queue struct {
 	mu      sync.Mutex               // guards the fields below; nothing is called under it, since ready calls Enter
 	limit   int                      // places that may be in use; inUse may be above it after Resize
 	inUse   int                      // places taken or kept: len(kept) + len(held)
-	waiting list.List                // of *waiter, the first in front; not empty only while inUse ≥ limit
+	waiting list.List                // of *waiter, the first in front; all are silent unless inUse ≥ limit
 	who     map[uint64]*list.Element // those in waiting, by id; nil: none
 	kept    map[uint64]struct{}      // ids that were told to enter, and have not yet
 	held    map[uint64]struct{}      // ids that have entered
@@ -25,7 +28,7 @@ type Queue struct {
 // waiter is an id that waits. An id is in at most one of who, kept and held.
 type waiter struct {
 	id    uint64
-	ready func() // of its last Enter; nil: its turn was passed on to it, and it has not asked yet
+	ready func() // of its last Enter; nil: silent
 }
 
 // Enter takes a place for id, or has it wait: ready is called once, when entering
@@ -39,19 +42,20 @@ func (q *Queue) Enter(id uint64, ready func()) bool {
 		q.hold(id)
 		return true
 	}
-	if e := q.who[id]; e != nil {
-		e.Value.(*waiter).ready = ready // that of the question before is called no more
-		return false
-	}
-	if q.inUse < q.limit { // then nobody waits: see admit
+	e := q.who[id]
+	if q.inUse < q.limit { // then all that wait are silent, and id is the first to ask: see admit
+		if e != nil {
+			q.forget(e)
+		}
 		q.inUse++
 		q.hold(id)
 		return true
 	}
-	if q.who == nil {
-		q.who = make(map[uint64]*list.Element)
+	if e != nil {
+		e.Value.(*waiter).ready = ready // that of the question before is called no more
+		return false
 	}
-	q.who[id] = q.waiting.PushBack(&waiter{id, ready})
+	q.await(id, q.waiting.PushBack(&waiter{id, ready}))
 	return false
 }
 
@@ -63,11 +67,9 @@ func (q *Queue) hold(id uint64) {
 	q.held[id] = struct{}{}
 }
 
-// Leave gives up the place of id, or its turn; without any it changes nothing. The
-// caller calls told, the ready functions of those that can enter now.
-func (q *Queue) Leave(id uint64) (told []func()) {
+// Leave gives up the place of id, or its turn; without any it changes nothing.
+func (q *Queue) Leave(id uint64) {
 	q.mu.Lock()
-	defer q.mu.Unlock()
 	_, kept := q.kept[id]
 	_, held := q.held[id]
 	switch e := q.who[id]; {
@@ -80,57 +82,76 @@ func (q *Queue) Leave(id uint64) (told []func()) {
 		delete(q.held, id)
 		q.inUse--
 	}
-	return q.admit()
+	told := q.admit()
+	q.mu.Unlock()
+	tell(told)
 }
 
-// Pass gives the place or the turn of id, if it waits for one or was just told to
-// enter, to another that has neither. It reports whether there was any. A place that id
-// holds is not passed on: its holder is still at work. The other is not told: it learns
-// of its place when it enters, or by the ready that it gives then.
+// Pass gives the turn of id, if it waits for a place or was just told to enter, to another
+// that has neither, as a silent one. It reports whether there was any. A place that id
+// holds is not passed on: its holder is still at work.
 func (q *Queue) Pass(id, to uint64) bool {
 	q.mu.Lock()
-	defer q.mu.Unlock()
-	if e := q.who[id]; e != nil {
-		delete(q.who, id)
-		q.who[to] = e
-		w := e.Value.(*waiter)
-		w.id, w.ready = to, nil
-		return true
-	}
-	if _, ok := q.kept[id]; ok {
+	e := q.who[id]
+	if _, kept := q.kept[id]; kept { // it was the first, and the heir is again
 		delete(q.kept, id)
-		q.kept[to] = struct{}{}
-		return true
+		q.inUse--
+		e = q.waiting.PushFront(&waiter{})
 	}
-	return false
+	if e != nil {
+		delete(q.who, id)
+		*e.Value.(*waiter) = waiter{id: to}
+		q.await(to, e)
+	}
+	told := q.admit()
+	q.mu.Unlock()
+	tell(told)
+	return e != nil
 }
 
-// Resize sets the limit. Those that hold a place beyond it keep it. The caller calls
-// told, as after Leave.
-func (q *Queue) Resize(limit int) (told []func()) {
+// await notes where id waits. q.mu is held.
+func (q *Queue) await(id uint64, e *list.Element) {
+	if q.who == nil {
+		q.who = make(map[uint64]*list.Element)
+	}
+	q.who[id] = e
+}
+
+// Resize sets the limit. Those that hold a place beyond it keep it.
+func (q *Queue) Resize(limit int) {
 	q.mu.Lock()
-	defer q.mu.Unlock()
 	q.limit = limit
-	return q.admit()
+	told := q.admit()
+	q.mu.Unlock()
+	tell(told)
 }
 
-// admit keeps free places for the first that wait, and returns what is to be called when
-// q.mu, which is held, has been released. It follows every change that may free a place:
-// Enter relies on it that nobody waits while a place is free.
+// admit keeps free places for the first that wait and have asked, and returns what is to be
+// called when q.mu, which is held, has been released. It follows every change that may free
+// a place: Enter relies on it.
 func (q *Queue) admit() (told []func()) {
-	for q.inUse < q.limit && q.waiting.Len() > 0 {
-		w := q.waiting.Front().Value.(*waiter)
-		q.forget(q.waiting.Front())
+	var next *list.Element
+	for e := q.waiting.Front(); e != nil && q.inUse < q.limit; e = next {
+		next = e.Next()
+		w := e.Value.(*waiter)
+		if w.ready == nil {
+			continue
+		}
+		q.forget(e)
 		q.inUse++
 		if q.kept == nil {
 			q.kept = make(map[uint64]struct{})
 		}
 		q.kept[w.id] = struct{}{}
-		if w.ready != nil { // nil: its turn was passed on, and the heir has not asked yet
-			told = append(told, w.ready)
-		}
+		told = append(told, w.ready)
 	}
 	return told
+}
+
+func tell(told []func()) {
+	for _, ready := range told {
+		ready()
+	}
 }
 
 // forget takes e out of those that wait. q.mu is held.

@@ -11,7 +11,7 @@ import (
 )
 
 // model is a queue as one would describe it: who waits, in order, who was told to enter
-// and has not yet, and who is in.
+// and has not yet, and who is in. Those that are silent are stepped over.
 type model struct {
 	limit      int
 	waiting    []uint64
@@ -26,12 +26,14 @@ func (m *model) enter(id uint64) bool {
 		delete(m.kept, id)
 		m.held[id] = true
 		return true
+	case len(m.kept)+len(m.held) < m.limit: // all that wait are silent
+		m.waiting = slices.DeleteFunc(m.waiting, func(x uint64) bool { return x == id })
+		delete(m.silent, id)
+		m.held[id] = true
+		return true
 	case slices.Contains(m.waiting, id):
 		delete(m.silent, id)
 		return false
-	case len(m.waiting) == 0 && len(m.kept)+len(m.held) < m.limit:
-		m.held[id] = true
-		return true
 	}
 	m.waiting = append(m.waiting, id)
 	return false
@@ -60,19 +62,22 @@ func (m *model) pass(id, to uint64) bool {
 		return false
 	}
 	delete(m.kept, id)
-	m.kept[to] = true
+	m.waiting = slices.Insert(m.waiting, 0, to)
+	m.silent[to] = true
+	m.admit()
 	return true
 }
 
 func (m *model) admit() {
-	for len(m.waiting) > 0 && len(m.kept)+len(m.held) < m.limit {
-		id := m.waiting[0]
-		m.waiting = m.waiting[1:]
-		m.kept[id] = true
-		if !m.silent[id] {
-			m.told = append(m.told, id)
+	for len(m.kept)+len(m.held) < m.limit {
+		i := slices.IndexFunc(m.waiting, func(id uint64) bool { return !m.silent[id] })
+		if i < 0 {
+			return
 		}
-		delete(m.silent, id)
+		id := m.waiting[i]
+		m.waiting = slices.Delete(m.waiting, i, i+1)
+		m.kept[id] = true
+		m.told = append(m.told, id)
 	}
 }
 
@@ -101,7 +106,7 @@ func follow(pick func(n int) int, steps int) string {
 			got, want = enter(id), m.enter(id)
 		case op < 8:
 			fmt.Fprintf(&log, " leave %d", id)
-			tell(q.Leave(id))
+			q.Leave(id)
 			m.leave(id)
 		case op == 8:
 			to := uint64(1 + pick(8))
@@ -113,7 +118,7 @@ func follow(pick func(n int) int, steps int) string {
 		default:
 			m.limit = pick(5)
 			fmt.Fprintf(&log, " resize %d", m.limit)
-			tell(q.Resize(m.limit))
+			q.Resize(m.limit)
 			m.admit()
 		}
 		limit, used := q.Used()
