@@ -141,7 +141,6 @@ func (st *Status) sentence() string {
 	first := st.Reasons[0]
 	first.Since = time.Time{}
 	s := word + ": " + first.line(st.Time)
-	println(st.Reasons[len(st.Reasons)-1].Problem)
 	if n := len(st.Reasons) - 1 + st.LeftOut; n > 0 {
 		s += fmt.Sprintf(", and %d more", n)
 	}
