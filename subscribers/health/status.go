@@ -56,6 +56,8 @@ type Status struct {
 
 	Leases        []Lease `json:"leases,omitempty"` // with [WithLeases], at most 100
 	LeasesLeftOut int     `json:"leases_left_out,omitzero"`
+
+	stopping bool // all supervisors shut down or have ended
 }
 
 // Status returns how the process is now, give or take some tenths of a second where
@@ -97,6 +99,7 @@ func (h *Health) readLocked(now time.Time) Status {
 		newest[shots[i].Supervisor] = i
 	}
 	h.steady = len(h.attached) > 0
+	r.st.stopping = len(h.attached) > 0
 	kept := h.attached[:0:0]
 	for i, a := range h.attached {
 		if shots[i].State == taskvisor.SupervisorStopped && newest[shots[i].Supervisor] != i {
@@ -104,6 +107,7 @@ func (h *Health) readLocked(now time.Time) Status {
 		}
 		kept = append(kept, a)
 		h.steady = h.steady && shots[i].State == taskvisor.SupervisorRunning
+		r.st.stopping = r.st.stopping && shots[i].State >= taskvisor.SupervisorDraining
 		r.supervisor(a, &shots[i])
 		a.last = taskvisor.Snapshot{Supervisor: shots[i].Supervisor, Created: shots[i].Created, State: shots[i].State}
 	}
