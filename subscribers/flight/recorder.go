@@ -96,7 +96,7 @@ func (r *Recorder) OnEvent(_ context.Context, e taskvisor.Event) {
 		return
 	}
 	r.mu.Lock()
-	ok, suppressed := r.rate.take(e.Supervisor, e.Task, time.Now())
+	ok, suppressed := r.rate.take(e.Supervisor, e.Task, time.Now(), t == GraceExceeded) // one in a supervisor's life, and the last
 	r.mu.Unlock()
 	if !ok {
 		return

@@ -95,11 +95,15 @@ func (r *rate) init(every time.Duration, burst int) {
 	r.every, r.burst, r.tokens, r.last = every, float64(burst), float64(burst), map[task]time.Time{}
 }
 
-// take reports whether there may be an incident of the task now, and how many there
-// were not since the last one.
-func (r *rate) take(supervisor, name string, now time.Time) (ok bool, suppressed int) {
+// take reports whether there may be an incident of the task now, as there may of what is
+// exempt, and how many there were not since the last one.
+func (r *rate) take(supervisor, name string, now time.Time, exempt bool) (ok bool, suppressed int) {
 	if r.every == 0 {
 		return true, 0
+	}
+	if exempt {
+		suppressed, r.suppressed = r.suppressed, 0
+		return true, suppressed
 	}
 	r.tokens = min(r.burst, r.tokens+r.burst*float64(now.Sub(r.filled))/float64(r.every))
 	r.filled = now
