@@ -96,14 +96,20 @@ func (r *Recorder) OnEvent(_ context.Context, e taskvisor.Event) {
 		return
 	}
 	r.mu.Lock()
-	ok, suppressed := r.rate.take(e.Supervisor, e.Task, time.Now(), t == GraceExceeded) // one in a supervisor's life, and the last
+	ok := t == GraceExceeded || r.rate.take(e.Supervisor, e.Task, time.Now()) // one in a supervisor's life, and the last
 	r.mu.Unlock()
 	if !ok {
 		return
 	}
 	r.making.Lock()
 	defer r.making.Unlock()
+	r.mu.Lock()
+	suppressed := r.rate.suppressed
+	r.mu.Unlock()
 	in, err := r.keep(t, &e, s, suppressed)
+	r.mu.Lock()
+	r.rate.told(suppressed, err == nil)
+	r.mu.Unlock()
 	if err != nil {
 		e.ReportFailure(err)
 		return

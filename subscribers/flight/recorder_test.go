@@ -100,6 +100,29 @@ func TestSuppressedAreCountedOnce(t *testing.T) {
 	}
 }
 
+// TestFailedIncidentsAreCounted: what could not be written is left out as well, and what
+// its document would have said stands in the next one.
+func TestFailedIncidentsAreCounted(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "now and then")
+	r := newRecorder(t, flightsub.WithDir(dir))
+	for _, task := range []string{"a", "a"} {
+		r.OnEvent(t.Context(), stuck("shop", task))
+	}
+	if err := os.RemoveAll(dir); err != nil {
+		t.Fatal(err)
+	}
+	r.OnEvent(t.Context(), stuck("shop", "b"))
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []int{2, 0} {
+		r.OnEvent(t.Context(), stuck("shop", fmt.Sprint("c", i)))
+		if d, _ := read(t, r, r.List()[0].ID); d.Suppressed != want {
+			t.Errorf("%d are said to be left out, want %d: %+v", d.Suppressed, want, r.List())
+		}
+	}
+}
+
 // TestLastEventsAreSmall, in order, and say an error once: with many tasks they are what
 // there is most of.
 func TestLastEventsAreSmall(t *testing.T) {
