@@ -28,6 +28,7 @@ type Health struct {
 // attached is one supervisor.
 type attached struct {
 	name     string
+	life     int // which of that name it is, from 1
 	snapshot func() taskvisor.Snapshot
 	last     taskvisor.Snapshot        // without tasks
 	matter   []*taskvisor.Handle       // of the tasks that are critical, or were a reason when last read
@@ -66,7 +67,7 @@ func (h *Health) Attach(snapshot func() taskvisor.Snapshot) error {
 	h.attached = slices.DeleteFunc(h.attached, func(a *attached) bool {
 		return a.name == name && a.snapshot().State == taskvisor.SupervisorStopped
 	})
-	h.attached = append(h.attached, &attached{name: name, snapshot: snapshot})
+	h.attached = append(h.attached, &attached{name: name, life: h.facts.attached(name), snapshot: snapshot})
 	h.good, h.steady = time.Time{}, false
 	return nil
 }
@@ -77,7 +78,7 @@ func (h *Health) Attach(snapshot func() taskvisor.Snapshot) error {
 func (h *Health) OnEvent(_ context.Context, e taskvisor.Event) {
 	switch e.Kind {
 	case taskvisor.TaskAdded:
-		h.facts.added(&e, h.given(e.Task, e.TaskKind))
+		h.facts.taskAdded(&e, h.given(e.Task, e.TaskKind))
 	case taskvisor.TaskReady:
 		h.facts.saidReady(e.TaskID)
 	case taskvisor.TaskStuck:

@@ -308,6 +308,11 @@ func TestSeveralSupervisors(t *testing.T) {
 		if err := again.Start(context.Background()); err != nil {
 			r.t.Fatal(err)
 		}
+		r.want(503, 200, "orders: not added yet")
+		if _, err := again.Add(context.Background(), taskvisor.Restartable("orders", block)); err != nil {
+			r.t.Fatal(err)
+		}
+		synctest.Wait()
 		r.want(200, 200)
 		other, err := taskvisor.New(taskvisor.WithName("other"), taskvisor.WithSubscriber(health))
 		if err != nil {

@@ -154,7 +154,7 @@ func (r *reading) add(why Reason) {
 // done adds what is about no task there is, and puts first what decides, then what is
 // oldest.
 func (r *reading) done() Status {
-	for _, name := range r.h.facts.missing() {
+	for _, name := range r.h.facts.missing(r.h.attached) {
 		r.add(Reason{Task: name, Level: Critical, Problem: NotAdded, Unready: true})
 	}
 	rank := func(why Reason) int {
@@ -212,7 +212,7 @@ func (r *reading) task(sn *taskvisor.Snapshot, st *taskvisor.TaskStatus, wasRead
 	level, said, last := r.h.facts.of(st.ID)
 	if level == 0 { // or its TaskAdded is still under way
 		level = cmp.Or(r.h.names[st.Name], byDefault(st.Spec.Essential()))
-		r.h.facts.present(st.Name)
+		r.h.facts.present(sn.Supervisor, st.Name)
 	}
 	if level == Ignored {
 		return false
