@@ -37,7 +37,8 @@
 //
 // [Health.Live] answers 503 only while a critical task has been stuck or abandoned for
 // longer than [WithStuckLimit], by default 30 s: that is what a restart of the process
-// cures. It answers 200 before the start and after the end.
+// cures. It answers 200 before the start, and from the beginning of a shutdown on, which
+// takes no longer than its grace.
 //
 // # Probes
 //

@@ -224,7 +224,7 @@ func (r *reading) task(sn *taskvisor.Snapshot, st *taskvisor.TaskStatus, wasRead
 		r.h.facts.gotStuck(st.ID, st.Attempt, r.now)
 	}
 	if reported := st.Stuck && last.attempt == st.Attempt; reported || st.State == taskvisor.StateAbandoned {
-		r.late(st, why, reported, last.at)
+		r.late(sn, st, why, reported, last.at)
 	}
 	if st.State == taskvisor.StatePaused {
 		paused := why
@@ -259,8 +259,9 @@ func (r *reading) notReady(st *taskvisor.TaskStatus, why Reason) {
 	}
 }
 
-// late is about a body that does not return when it should.
-func (r *reading) late(st *taskvisor.TaskStatus, why Reason, reported bool, at time.Time) {
+// late is about a body that does not return when it should. A supervisor that shuts down or
+// has ended needs nobody to end it.
+func (r *reading) late(sn *taskvisor.Snapshot, st *taskvisor.TaskStatus, why Reason, reported bool, at time.Time) {
 	why.Problem = Stuck
 	if st.State == taskvisor.StateAbandoned {
 		why.Problem = Abandoned
@@ -268,6 +269,6 @@ func (r *reading) late(st *taskvisor.TaskStatus, why Reason, reported bool, at t
 	if reported {
 		why.Since = at // it is older than its being abandoned
 	}
-	why.Unlive = why.Level == Critical && r.now.Sub(why.Since) >= r.h.limit
+	why.Unlive = why.Level == Critical && sn.State < taskvisor.SupervisorDraining && r.now.Sub(why.Since) >= r.h.limit
 	r.add(why)
 }
