@@ -4,14 +4,19 @@ import (
 	"context"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	healthsub "github.com/taskvisor/taskvisor-go/subscribers/health"
 	"github.com/taskvisor/taskvisor-go/taskvisor"
 )
 
 // another makes a supervisor for the same Health.
-func (r *rig) another(name string) (*taskvisor.Supervisor, error) {
-	return taskvisor.New(taskvisor.WithName(name), taskvisor.WithSubscriber(r.health))
+func (r *rig) another(name string, more ...taskvisor.Subscribe) (*taskvisor.Supervisor, error) {
+	opts := []taskvisor.Option{taskvisor.WithName(name), taskvisor.WithSubscriber(r.health)}
+	for _, sub := range more {
+		opts = append(opts, taskvisor.WithSubscriber(sub))
+	}
+	return taskvisor.New(opts...)
 }
 
 // begin makes another and starts it.
@@ -62,4 +67,61 @@ func TestSecondLife(t *testing.T) {
 			}
 		})
 	}
+}
+
+// refuses is a subscriber that cannot be attached.
+type refuses struct{}
+
+func (refuses) OnEvent(context.Context, taskvisor.Event) {}
+func (refuses) Attach(func() taskvisor.Snapshot) error   { return errBoom }
+
+// TestNewFails: nobody waits for the start of a supervisor that could not be made; others,
+// of its name too, are what they were.
+func TestNewFails(t *testing.T) {
+	running(t, healthsub.New(), func(r *rig) {
+		fails := func() {
+			r.t.Helper()
+			for _, name := range []string{"other", "shop"} {
+				if _, err := r.another(name, refuses{}); err == nil {
+					r.t.Fatal("nobody refused")
+				}
+			}
+		}
+		fails()
+		r.want(200, 200)
+		third, err := r.another("third")
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		fails()
+		r.want(503, 200, "not ready\nthird: not started")
+		if err := third.Start(context.Background()); err != nil {
+			r.t.Fatal(err)
+		}
+		r.want(200, 200)
+		fails()
+		if err := r.sup.Shutdown(context.Background()); err != nil {
+			r.t.Fatal(err)
+		}
+		r.want(503, 200, "shop: ended")
+		_ = third.Shutdown(context.Background())
+	})
+}
+
+// TestClosedTooSoon: a supervisor that begins all the same is seen again.
+func TestClosedTooSoon(t *testing.T) {
+	bubble(t, healthsub.New(), func(r *rig) {
+		r.health.Close()
+		r.health.Close()
+		r.want(503, 200, "no supervisor")
+		r.start()
+		r.want(200, 200)
+		r.health.Close()
+		r.want(200, 200)
+		late := r.begin("late")
+		r.health.Close()
+		_ = late.Shutdown(context.Background())
+		later(time.Second)
+		r.want(503, 200, "late: ended")
+	})
 }

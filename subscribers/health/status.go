@@ -69,6 +69,7 @@ func (h *Health) Status() Status {
 	defer h.mu.Unlock()
 	now := time.Now()
 	if turns != h.turns || !now.Before(h.good) {
+		h.reopenLocked()
 		if h.steady && news == h.news {
 			h.last = h.lookLocked(now)
 		} else {
