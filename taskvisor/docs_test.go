@@ -164,6 +164,29 @@ func TestCoreImportsNoNetwork(t *testing.T) {
 	}
 }
 
+// Nobody is written to behind his back: print and println, which go to stderr, are for
+// debugging and do not stay.
+func TestNothingPrintsForDebugging(t *testing.T) {
+	walk(t, ".go", func(path, text string) {
+		if strings.HasSuffix(path, "_test.go") || strings.Contains(filepath.ToSlash(path), "/testdata/") {
+			return
+		}
+		set := token.NewFileSet()
+		f, err := parser.ParseFile(set, path, text, parser.SkipObjectResolution)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ast.Inspect(f, func(n ast.Node) bool {
+			if call, ok := n.(*ast.CallExpr); ok {
+				if name, ok := call.Fun.(*ast.Ident); ok && (name.Name == "print" || name.Name == "println") {
+					t.Errorf("%s calls %s", set.Position(call.Pos()), name.Name)
+				}
+			}
+			return true
+		})
+	})
+}
+
 // The root module requires nothing, and has therefore nothing to sum up.
 func TestCoreRequiresNothing(t *testing.T) {
 	for line := range strings.Lines(readDocument(t, "go.mod")) {

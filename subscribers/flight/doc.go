@@ -25,10 +25,13 @@
 // # How much there is of it
 //
 // A program that fails fails often. A task has one incident a minute at most, and all
-// together ten at once and one more every six seconds ([WithRate]); what was left out is
-// counted in the next one. At most 100 incidents and 64 MiB are kept, the latest
+// together ten at once and one more every six seconds ([WithRate]), but for that of a
+// shutdown, which comes last; what was left out is counted in the next one. At most 100 incidents and 64 MiB are kept, the latest
 // ([WithMaxCount], [WithMaxBytes]), in memory or in a directory ([WithDir]), where those
 // of earlier processes count as well. A file appears whole or not at all.
+//
+// Of one incident, statuses and the tree of the error take 32 KiB each in incident.json,
+// stacks 256 KiB: "left_out" there says how much more there was.
 //
 // # Where they are seen
 //

@@ -3,6 +3,7 @@ package flightsub
 import (
 	"archive/zip"
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -35,14 +36,15 @@ type document struct {
 	Suppressed int                       `json:"suppressed,omitzero"` // incidents left out since the last one
 	Event      json.RawMessage           `json:"event"`
 	Policy     string                    `json:"policy,omitzero"` // in words
-	Status     *taskvisor.TaskStatus     `json:"status,omitempty"`
+	Status     json.RawMessage           `json:"status,omitempty"`
 	Ended      *taskvisor.EndedTask      `json:"ended,omitempty"` // if the task is gone already
-	Running    []taskvisor.TaskStatus    `json:"still_running,omitempty"`
+	Running    []json.RawMessage         `json:"still_running,omitempty"`
 	Supervised map[taskvisor.State]int   `json:"tasks_by_state"`
 	State      taskvisor.SupervisorState `json:"supervisor_state,omitzero"`
 	LastEvents []lineJSON                `json:"last_events"`
 	Error      *node                     `json:"error_tree,omitempty"`
-	Trace      string                    `json:"trace"` // trace.out, or why there is none
+	LeftOut    []string                  `json:"left_out,omitempty"` // what there was too much of
+	Trace      string                    `json:"trace"`              // trace.out, or why there is none
 }
 
 type lineJSON struct {
@@ -56,6 +58,11 @@ type lineJSON struct {
 	Error    string               `json:"error,omitzero"`
 }
 
+// maxPart is how many bytes of JSON a status, the list of those that still run and the tree
+// of the error have at most, each. With the other parts, which are bounded by maxText and
+// maxStack, an incident comes to less than half of leastBytes: it fits beside a recording.
+const maxPart = 32 << 10
+
 // worthDeflating is the least size of a part that is compressed: a compressor needs
 // more than a megabyte.
 const worthDeflating = 16 << 10
@@ -67,7 +74,8 @@ func (r *Recorder) keep(t Trigger, e *taskvisor.Event, s *story, suppressed int)
 		in.Reason = e.Reason.String()
 	}
 	recording, why := r.recording() // first: the window moves on
-	d := document{Version: 1, Incident: in, GoVersion: runtime.Version(), Suppressed: suppressed, Trace: why, Error: r.tree(e.Err)}
+	d := document{Version: 1, Incident: in, GoVersion: runtime.Version(), Suppressed: suppressed, Trace: why}
+	d.Error = r.tree(&d, e.Err)
 	stacks := r.describe(&d, e, s)
 	var b bytes.Buffer
 	z := zip.NewWriter(&b)
@@ -106,19 +114,22 @@ func (r *Recorder) describe(d *document, e *taskvisor.Event, s *story) (stacks s
 	sn := r.snapshot(e)
 	d.State, d.Supervised = sn.State, map[taskvisor.State]int{}
 	stacks = e.Stack
-	var handle *taskvisor.Handle
+	var own taskvisor.TaskStatus // of the task; the zero value if it is gone
 	for i := range sn.Tasks {
-		st := &sn.Tasks[i]
-		d.Supervised[st.State]++
-		if st.ID == e.TaskID {
-			if handle = st.Handle; stacks == "" {
-				stacks = st.Stack
-			}
-			d.Status = r.shown(st)
+		d.Supervised[sn.Tasks[i].State]++
+		if sn.Tasks[i].ID == e.TaskID {
+			own = sn.Tasks[i]
+		}
+	}
+	if own.ID != 0 {
+		stacks = cmp.Or(stacks, own.Stack)
+		if d.Status = r.shown(&own); len(d.Status) > maxPart {
+			d.Status = nil
+			d.LeftOut = append(d.LeftOut, "status")
 		}
 	}
 	if e.TaskID != 0 {
-		d.Policy = e.Spec().String()
+		d.Policy = clip(e.Spec().String(), maxText)
 	}
 	for i := range sn.Recent {
 		if sn.Recent[i].ID == e.TaskID && e.TaskID != 0 {
@@ -128,18 +139,12 @@ func (r *Recorder) describe(d *document, e *taskvisor.Event, s *story) (stacks s
 	}
 	var grace *taskvisor.GraceExceededError
 	if e.Kind == taskvisor.GraceExceeded && errors.As(e.Err, &grace) {
-		var all strings.Builder
-		for i := range grace.Tasks {
-			st := &grace.Tasks[i]
-			fmt.Fprintf(&all, "%s, task %d, attempt %d:\n%s\n", st.Name, st.ID, st.Attempt, st.Stack)
-			d.Running = append(d.Running, *r.shown(st))
-		}
-		stacks = all.String()
+		stacks = r.running(d, grace.Tasks)
 	}
 	// Of many that hang most come without, and to wait for each would take up the drain.
-	if stacks == "" && handle != nil && !d.Status.AttemptStart.IsZero() && sn.State == taskvisor.SupervisorRunning {
+	if stacks == "" && own.Handle != nil && !own.AttemptStart.IsZero() && sn.State == taskvisor.SupervisorRunning {
 		ctx, cancel := context.WithTimeout(context.Background(), stackPatience)
-		stacks, _ = handle.Stacks(ctx) // it may be back by now: then there are none
+		stacks, _ = own.Handle.Stacks(ctx) // it may be back by now: then there are none
 		cancel()
 	}
 	for _, l := range s.last() {
@@ -149,17 +154,51 @@ func (r *Recorder) describe(d *document, e *taskvisor.Event, s *story) (stacks s
 	return r.stack(stacks)
 }
 
+// running lists those that still run, as far as there is room, and returns their stacks.
+func (r *Recorder) running(d *document, tasks []taskvisor.TaskStatus) (stacks string) {
+	var all strings.Builder
+	room, noStack := maxPart, 0
+	for i := range tasks {
+		st := &tasks[i]
+		if all.Len() < maxStack {
+			fmt.Fprintf(&all, "%s, task %d, attempt %d:\n%s\n", st.Name, st.ID, st.Attempt, st.Stack)
+		} else {
+			noStack++
+		}
+		if room > 0 { // until one does not fit
+			text := r.shown(st)
+			if room -= len(text); room >= 0 {
+				d.Running = append(d.Running, text)
+			}
+		}
+	}
+	d.leaveOut(len(tasks)-len(d.Running), "still_running")
+	d.leaveOut(noStack, stacksName)
+	return all.String()
+}
+
+// leaveOut says that n of a list are not in the document.
+func (d *document) leaveOut(n int, of string) {
+	if n > 0 {
+		d.LeftOut = append(d.LeftOut, fmt.Sprintf("%d of %s", n, of))
+	}
+}
+
 // stackPatience is how long an incident waits for stacks that no event brings.
 const stackPatience = 2 * time.Second
 
 // shown is a status with its error as it may be shown, and without its stack.
-func (r *Recorder) shown(st *taskvisor.TaskStatus) *taskvisor.TaskStatus {
+func (r *Recorder) shown(st *taskvisor.TaskStatus) json.RawMessage {
 	c := *st
 	c.Stack = ""
 	if r.format != nil {
 		c.LastError = r.text(c.LastErr)
 	}
-	return &c
+	text, err := json.Marshal(c)
+	if err != nil {
+		return nil
+	}
+	return text
 }
 
 // event is the event with its error as it may be shown, and without its stack.
@@ -208,8 +247,10 @@ var _ io.Writer = (*limited)(nil)
 
 // clip returns valid UTF-8 of about n bytes at most that keeps nothing else alive.
 func clip(s string, n int) string {
-	if len(s) > n {
-		s = s[:n] + "…"
+	long := len(s) > n
+	s = strings.ToValidUTF8(s[:min(len(s), n)], "\uFFFD")
+	if long || len(s) > n { // what stands for a byte may be longer than it was
+		return strings.ToValidUTF8(s[:min(len(s), n)], "") + "…"
 	}
-	return strings.Clone(strings.ToValidUTF8(s, "\uFFFD"))
+	return strings.Clone(s)
 }

@@ -99,6 +99,33 @@ func TestGraceExceededNamesAll(t *testing.T) {
 	})
 }
 
+// TestGraceExceededIsNotRationed: it comes last, behind one for each body that hangs, and
+// may come again when the supervisor is made anew within the same minute.
+func TestGraceExceededIsNotRationed(t *testing.T) {
+	r := newRecorder(t)
+	running(t, r, func(t *testing.T, sup *taskvisor.Supervisor) {
+		for life := range 2 {
+			if life > 0 {
+				var err error
+				if sup, err = taskvisor.New(taskvisor.WithName("shop"), taskvisor.WithSubscriber(r)); err != nil {
+					t.Fatal(err)
+				}
+				if err := sup.Start(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for i := range 20 {
+				add(t, sup, taskvisor.Restartable(fmt.Sprint("hangs", i), deaf(time.Hour)))
+			}
+			_ = sup.Shutdown(context.Background())
+			list := r.List()
+			if d, _ := read(t, r, list[0].ID); d.Kind != "grace_exceeded" || len(d.Running) != 20 {
+				t.Errorf("life %d: the last of %d is %s of %d", life, len(list), d.Kind, len(d.Running))
+			}
+		}
+	})
+}
+
 // TestGaveUpTellsTheWholeStory of a task that is gone when its incident is written.
 func TestGaveUpTellsTheWholeStory(t *testing.T) {
 	r := newRecorder(t)

@@ -98,8 +98,8 @@ func WithMaxCount(n int) Option { return option(func(s *settings) { s.maxCount =
 
 // WithRate says how many incidents are made: of a task one in each period every, a
 // minute by default, and of all together inHand at once, 10 by default, as many again
-// in each period. With every 0 there is no limit. A negative every, and an inHand below
-// 1, are errors of [New].
+// in each period. With every 0 there is no limit, and never one for [GraceExceeded], the
+// last event of a supervisor. A negative every, and an inHand below 1, are errors of [New].
 func WithRate(every time.Duration, inHand int) Option {
 	return option(func(s *settings) { s.every, s.burst = every, inHand })
 }

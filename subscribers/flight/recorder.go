@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -19,7 +20,7 @@ type Recorder struct {
 	making sync.Mutex // held while an incident is made: they are few, and a recorder writes one at a time
 	mu     sync.Mutex // guards the fields below
 	shots  map[string]func() taskvisor.Snapshot
-	all    []func() taskvisor.Snapshot // of supervisors whose name is not known yet
+	all    []func() taskvisor.Snapshot // of supervisors whose name is not known yet, or that have not begun
 	rate   rate
 }
 
@@ -66,7 +67,7 @@ func (r *Recorder) Attach(snapshot func() taskvisor.Snapshot) error {
 // enoughSupervisors may be attached until it is looked which have ended.
 const enoughSupervisors = 64
 
-// resolveLocked learns the names of those that were attached since the last time, and
+// resolveLocked learns the names of those that have begun since the last time, and
 // forgets those that have ended.
 func (r *Recorder) resolveLocked() {
 	for name, f := range r.shots {
@@ -74,12 +75,33 @@ func (r *Recorder) resolveLocked() {
 			delete(r.shots, name)
 		}
 	}
-	for _, f := range r.all {
-		if sn := f(); sn.State != taskvisor.SupervisorStopped || r.shots[sn.Supervisor] == nil {
+	r.all = slices.DeleteFunc(r.all, func(f func() taskvisor.Snapshot) bool {
+		sn := f()
+		if !begun(&sn) {
+			return false // and there is no event to keep
+		}
+		if sn.State != taskvisor.SupervisorStopped || r.shots[sn.Supervisor] == nil {
 			r.shots[sn.Supervisor] = f
 		}
+		return true
+	})
+}
+
+// begun reports whether anything has happened in a supervisor.
+func begun(sn *taskvisor.Snapshot) bool { return sn.State != taskvisor.SupervisorNew || sn.Seq > 0 }
+
+// Close forgets the supervisor that was attached last, if nothing has happened in it yet:
+// [taskvisor.New] calls it when another subscriber refuses, and nobody else needs to.
+func (r *Recorder) Close() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	last := len(r.all) - 1
+	if last < 0 {
+		return
 	}
-	r.all = nil
+	if sn := r.all[last](); !begun(&sn) {
+		r.all = slices.Delete(r.all, last, last+1)
+	}
 }
 
 // OnEvent remembers the event, and keeps an incident if it is one. It implements
@@ -96,14 +118,20 @@ func (r *Recorder) OnEvent(_ context.Context, e taskvisor.Event) {
 		return
 	}
 	r.mu.Lock()
-	ok, suppressed := r.rate.take(e.Supervisor, e.Task, time.Now())
+	ok := t == GraceExceeded || r.rate.take(e.Supervisor, e.Task, time.Now()) // one in a supervisor's life, and the last
 	r.mu.Unlock()
 	if !ok {
 		return
 	}
 	r.making.Lock()
 	defer r.making.Unlock()
+	r.mu.Lock()
+	suppressed := r.rate.suppressed
+	r.mu.Unlock()
 	in, err := r.keep(t, &e, s, suppressed)
+	r.mu.Lock()
+	r.rate.told(suppressed, err == nil)
+	r.mu.Unlock()
 	if err != nil {
 		e.ReportFailure(err)
 		return

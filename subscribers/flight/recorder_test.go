@@ -73,6 +73,59 @@ func TestTheLatestOfAName(t *testing.T) {
 	}
 }
 
+// refuses is a subscriber that cannot be attached.
+type refuses struct{}
+
+func (refuses) OnEvent(context.Context, taskvisor.Event) {}
+func (refuses) Attach(func() taskvisor.Snapshot) error   { return errBoom }
+
+// TestNewFails: a supervisor that could not be made takes nobody's place, and is not asked.
+func TestNewFails(t *testing.T) {
+	r := newRecorder(t)
+	running(t, r, func(t *testing.T, sup *taskvisor.Supervisor) {
+		fails := func() {
+			if _, err := taskvisor.New(taskvisor.WithName("shop"), taskvisor.WithSubscriber(r), taskvisor.WithSubscriber(refuses{})); err == nil {
+				t.Fatal("nobody refused")
+			}
+		}
+		fails()
+		next, err := taskvisor.New(taskvisor.WithName("shop"), taskvisor.WithSubscriber(r)) // made ahead
+		if err != nil {
+			t.Fatal(err)
+		}
+		fails()
+		add(t, sup, taskvisor.Restartable("orders", panics, taskvisor.ConstantBackoff(time.Hour)))
+		if d, _ := only(t, r); d.State != "running" || d.Status == nil {
+			t.Errorf("a supervisor that is %s, status %+v", d.State, d.Status)
+		}
+		_ = sup.Shutdown(t.Context())
+		if err := next.Start(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		add(t, next, taskvisor.Restartable("billing", panics, taskvisor.ConstantBackoff(time.Hour)))
+		if d, _ := read(t, r, r.List()[0].ID); d.Task != "billing" || d.State != "running" || d.Status == nil {
+			t.Errorf("%s of a supervisor that is %s, status %+v", d.Task, d.State, d.Status)
+		}
+		_ = next.Shutdown(t.Context())
+	})
+	asked := 0
+	r = newRecorder(t)
+	for i := range 1000 {
+		if err := r.Attach(func() taskvisor.Snapshot {
+			asked++
+			return taskvisor.Snapshot{Supervisor: fmt.Sprint("shop", i), State: taskvisor.SupervisorNew}
+		}); err != nil {
+			t.Fatal(err)
+		}
+		r.Close()
+	}
+	r.Close()
+	asked = 0
+	if r.OnEvent(t.Context(), stuck("shop", "c")); asked > 0 {
+		t.Errorf("%d that were closed were asked", asked)
+	}
+}
+
 // TestRateIsPerTask: tasks of one name in two supervisors are two.
 func TestRateIsPerTask(t *testing.T) {
 	r := newRecorder(t)
@@ -97,6 +150,29 @@ func TestSuppressedAreCountedOnce(t *testing.T) {
 	}
 	if fmt.Sprint(got) != "[0 2 0]" { // the latest first
 		t.Errorf("left out before each: %v", got)
+	}
+}
+
+// TestFailedIncidentsAreCounted: what could not be written is left out as well, and what
+// its document would have said stands in the next one.
+func TestFailedIncidentsAreCounted(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "now and then")
+	r := newRecorder(t, flightsub.WithDir(dir))
+	for _, task := range []string{"a", "a"} {
+		r.OnEvent(t.Context(), stuck("shop", task))
+	}
+	if err := os.RemoveAll(dir); err != nil {
+		t.Fatal(err)
+	}
+	r.OnEvent(t.Context(), stuck("shop", "b"))
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []int{2, 0} {
+		r.OnEvent(t.Context(), stuck("shop", fmt.Sprint("c", i)))
+		if d, _ := read(t, r, r.List()[0].ID); d.Suppressed != want {
+			t.Errorf("%d are said to be left out, want %d: %+v", d.Suppressed, want, r.List())
+		}
 	}
 }
 

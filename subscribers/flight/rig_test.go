@@ -43,8 +43,9 @@ type document struct {
 		Kind, Error, Result string
 		Attempt             int
 	} `json:"last_events"`
-	Error *tree `json:"error_tree"`
-	Trace string
+	Error   *tree    `json:"error_tree"`
+	LeftOut []string `json:"left_out"`
+	Trace   string
 }
 
 type tree struct {

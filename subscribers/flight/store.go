@@ -141,6 +141,9 @@ func (s *store) add(in Incident, data []byte) error {
 // makeRoomLocked forgets the oldest until n more, of so many bytes, may come. Before
 // the file is written: the bounds hold at every instant.
 func (s *store) makeRoomLocked(n int, bytes int64) error {
+	if bytes > s.maxBytes {
+		return fmt.Errorf("flightsub: an incident of %d bytes is more than may be kept", bytes)
+	}
 	for len(s.list) > 0 && (len(s.list)+n > s.maxCount || s.bytes+bytes > s.maxBytes) {
 		oldest := s.list[0]
 		if s.dir != "" {
@@ -150,9 +153,6 @@ func (s *store) makeRoomLocked(n int, bytes int64) error {
 		}
 		s.bytes -= oldest.Bytes
 		s.list = slices.Delete(s.list, 0, 1)
-	}
-	if bytes > s.maxBytes {
-		return fmt.Errorf("flightsub: an incident of %d bytes is more than may be kept", bytes)
 	}
 	return nil
 }

@@ -131,8 +131,7 @@ func TestBounds(t *testing.T) {
 	}
 }
 
-// TestBytesAreBounded: incidents that are large push others out, and one that is too
-// large is refused and reported.
+// TestBytesAreBounded: incidents that are large push others out.
 func TestBytesAreBounded(t *testing.T) {
 	for _, dir := range []string{"", t.TempDir()} {
 		r := newRecorder(t, flightsub.WithDir(dir), flightsub.WithRate(0, 1), flightsub.WithMaxBytes(1<<20))

@@ -86,7 +86,7 @@ type rate struct {
 	tokens     float64
 	filled     time.Time
 	last       map[task]time.Time // an entry for each of the last period's incidents
-	suppressed int
+	suppressed int                // incidents that are not there, and that none has told of
 }
 
 type task struct{ supervisor, name string }
@@ -95,18 +95,17 @@ func (r *rate) init(every time.Duration, burst int) {
 	r.every, r.burst, r.tokens, r.last = every, float64(burst), float64(burst), map[task]time.Time{}
 }
 
-// take reports whether there may be an incident of the task now, and how many there
-// were not since the last one.
-func (r *rate) take(supervisor, name string, now time.Time) (ok bool, suppressed int) {
+// take reports whether there may be an incident of the task now.
+func (r *rate) take(supervisor, name string, now time.Time) bool {
 	if r.every == 0 {
-		return true, 0
+		return true
 	}
 	r.tokens = min(r.burst, r.tokens+r.burst*float64(now.Sub(r.filled))/float64(r.every))
 	r.filled = now
 	key := task{supervisor, name}
 	if last, known := r.last[key]; known && now.Sub(last) < r.every || r.tokens < 1 {
 		r.suppressed++
-		return false, 0
+		return false
 	}
 	for k, at := range r.last { // no more than were let through within the period
 		if now.Sub(at) >= r.every {
@@ -115,6 +114,15 @@ func (r *rate) take(supervisor, name string, now time.Time) (ok bool, suppressed
 	}
 	r.tokens--
 	r.last[key] = now
-	suppressed, r.suppressed = r.suppressed, 0
-	return true, suppressed
+	return true
+}
+
+// told follows an incident that says that n were left out; one that could not be kept says
+// nothing, and is left out itself.
+func (r *rate) told(n int, kept bool) {
+	if !kept {
+		r.suppressed++
+		return
+	}
+	r.suppressed -= n
 }

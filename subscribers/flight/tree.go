@@ -1,6 +1,9 @@
 package flightsub
 
-import "fmt"
+import (
+	"encoding/json"
+	"fmt"
+)
 
 const (
 	maxDepth = 16 // of an error's tree
@@ -14,19 +17,34 @@ type node struct {
 	Causes []*node `json:"causes,omitempty"`
 }
 
+// room is what is left for a tree, and how much did not fit.
+type room struct{ nodes, bytes, leftOut int }
+
 // tree shows an error with all that it wraps, as far as that is within reason: trees may
 // be deep, wide, or a circle, and their methods may panic.
-func (r *Recorder) tree(err error) *node {
-	left := maxNodes
-	return r.branch(err, maxDepth, &left)
+func (r *Recorder) tree(d *document, err error) *node {
+	left := room{nodes: maxNodes, bytes: maxPart}
+	n := r.branch(err, maxDepth, &left)
+	d.leaveOut(left.leftOut, "error_tree")
+	return n
 }
 
-func (r *Recorder) branch(err error, depth int, left *int) *node {
-	if err == nil || depth == 0 || *left == 0 {
+func (r *Recorder) branch(err error, depth int, left *room) *node {
+	if err == nil {
 		return nil
 	}
-	*left--
-	n := &node{Type: fmt.Sprintf("%T", err), Text: r.text(err)}
+	if depth == 0 || left.nodes == 0 {
+		left.leftOut++
+		return nil
+	}
+	n := &node{Type: clip(fmt.Sprintf("%T", err), maxLine), Text: r.text(err)}
+	text, _ := json.Marshal(n) // two strings: it cannot fail
+	if left.bytes -= len(text); left.bytes < 0 {
+		left.nodes = 0
+		left.leftOut++
+		return nil
+	}
+	left.nodes--
 	for _, cause := range causes(err) {
 		if c := r.branch(cause, depth-1, left); c != nil {
 			n.Causes = append(n.Causes, c)

@@ -20,8 +20,9 @@
 //
 //   - before every supervisor has started;
 //   - until every critical task, those that [WithLevel] names included, was added and
-//     was ready once: it said so by [taskvisor.Ready], it has
-//     succeeded, or, without [taskvisor.WithReadiness], an attempt of it was seen to run;
+//     was ready once: it said so by [taskvisor.Ready], it has succeeded, or an attempt of
+//     it was seen to run, unless it has [taskvisor.WithReadiness] or is a [taskvisor.Once],
+//     which is to complete; a supervisor that is made anew has its tasks to be added again;
 //   - while a critical task is paused, or has given up and no task of that name was
 //     added again (one that has completed, or was stopped, is not missed);
 //   - from the moment a shutdown begins, which with [taskvisor.WithPreStopDelay] is the
@@ -36,7 +37,8 @@
 //
 // [Health.Live] answers 503 only while a critical task has been stuck or abandoned for
 // longer than [WithStuckLimit], by default 30 s: that is what a restart of the process
-// cures. It answers 200 before the start and after the end.
+// cures. It answers 200 before the start, and from the beginning of a shutdown on, which
+// takes no longer than its grace.
 //
 // # Probes
 //

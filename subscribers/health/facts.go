@@ -1,7 +1,6 @@
 package healthsub
 
 import (
-	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -17,6 +16,8 @@ const maxGaveUp = 64
 // facts are what events say and snapshots do not. Apart from the tasks that gave up,
 // which are bounded, nothing is kept of a task that is gone.
 type facts struct {
+	names map[string]Level // given by the program: the critical ones have to be there; fixed
+
 	turns atomic.Uint64 // events so far after which an earlier reading is worth nothing
 	news  atomic.Uint64 // and those after which the tasks that mattered then are not all
 	lossy atomic.Bool   // events were lost, of a Health that was made queued after all
@@ -26,7 +27,8 @@ type facts struct {
 	ready  map[taskvisor.TaskID]bool  // said so once
 	stuck  map[taskvisor.TaskID]stuck // that was reported last
 	gaveUp map[place]gaveUp
-	absent map[string]bool // critical by name, and not added yet
+	lives  map[string]int // supervisors that were attached, by name
+	added  map[place]int  // of the tasks that have to be there: the life of the supervisor in which one was added last
 }
 
 // place is where a task can be added again.
@@ -46,14 +48,17 @@ type gaveUp struct {
 }
 
 func (f *facts) init(names map[string]Level) {
-	f.absent = map[string]bool{}
-	for name, l := range names {
-		if l == Critical {
-			f.absent[name] = true
-		}
-	}
+	f.names, f.lives, f.added = names, map[string]int{}, map[place]int{}
 	f.levels, f.ready = map[taskvisor.TaskID]Level{}, map[taskvisor.TaskID]bool{}
 	f.stuck, f.gaveUp = map[taskvisor.TaskID]stuck{}, map[place]gaveUp{}
+}
+
+// attached begins a life of the supervisor and returns its number.
+func (f *facts) attached(supervisor string) int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.lives[supervisor]++
+	return f.lives[supervisor]
 }
 
 // turn is called for what no earlier reading shows.
@@ -77,8 +82,8 @@ func (f *facts) failed(e *taskvisor.Event) {
 // recovered ends the row.
 func (f *facts) recovered(e *taskvisor.Event) { e.Local().Store(nil) }
 
-// added notes a task's level, and that its predecessor of the same name is replaced.
-func (f *facts) added(e *taskvisor.Event, l Level) {
+// taskAdded notes a task's level, and that its predecessor of the same name is replaced.
+func (f *facts) taskAdded(e *taskvisor.Event, l Level) {
 	if l == Critical || l == 0 && e.Spec().Essential() {
 		f.news.Add(1)
 	}
@@ -87,8 +92,7 @@ func (f *facts) added(e *taskvisor.Event, l Level) {
 	if l != 0 {
 		f.levels[e.TaskID] = l
 	}
-	if f.absent[e.Task] {
-		delete(f.absent, e.Task)
+	if f.presentLocked(e.Supervisor, e.Task) {
 		f.turn()
 	}
 	// The end of the predecessor may yet have to come, as inline events of different
@@ -188,16 +192,32 @@ func (f *facts) replaced(supervisor, task string) {
 	delete(f.gaveUp, place{supervisor, task})
 }
 
-// missing returns the names of critical tasks that nobody has added yet.
-func (f *facts) missing() []string {
+// missing returns the names of critical tasks that none of the supervisors was given.
+func (f *facts) missing(all []*attached) (names []string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return slices.Collect(maps.Keys(f.absent))
+	for name, l := range f.names {
+		here := func(a *attached) bool { return f.added[place{a.name, name}] >= a.life }
+		if l == Critical && !slices.ContainsFunc(all, here) {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 // present takes note that a task of that name is there.
-func (f *facts) present(name string) {
+func (f *facts) present(supervisor, task string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	delete(f.absent, name)
+	f.presentLocked(supervisor, task)
+}
+
+// presentLocked reports whether that is news.
+func (f *facts) presentLocked(supervisor, task string) bool {
+	p, life := place{supervisor, task}, f.lives[supervisor]
+	if f.names[task] != Critical || f.added[p] == life {
+		return false
+	}
+	f.added[p] = life
+	return true
 }

@@ -18,6 +18,7 @@ type Health struct {
 
 	mu       sync.Mutex // guards the fields below; held while a snapshot is read
 	attached []*attached
+	closed   []*attached // had not begun when they were: nobody waits for that
 	last     Status
 	good     time.Time // until when last is as good as a new one
 	turns    uint64    // what facts.turns was when last was read
@@ -28,6 +29,7 @@ type Health struct {
 // attached is one supervisor.
 type attached struct {
 	name     string
+	life     int // which of that name it is, from 1
 	snapshot func() taskvisor.Snapshot
 	last     taskvisor.Snapshot        // without tasks
 	matter   []*taskvisor.Handle       // of the tasks that are critical, or were a reason when last read
@@ -66,9 +68,42 @@ func (h *Health) Attach(snapshot func() taskvisor.Snapshot) error {
 	h.attached = slices.DeleteFunc(h.attached, func(a *attached) bool {
 		return a.name == name && a.snapshot().State == taskvisor.SupervisorStopped
 	})
-	h.attached = append(h.attached, &attached{name: name, snapshot: snapshot})
+	h.closed = slices.DeleteFunc(h.closed, func(a *attached) bool { return a.name == name })
+	h.attached = append(h.attached, &attached{name: name, life: h.facts.attached(name), snapshot: snapshot})
 	h.good, h.steady = time.Time{}, false
 	return nil
+}
+
+// Close forgets the supervisor that was attached last, if nothing has happened in it yet:
+// [taskvisor.New] calls it when another subscriber refuses, and nobody else needs to. A
+// supervisor that begins all the same is seen again.
+func (h *Health) Close() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	last := len(h.attached) - 1
+	if last < 0 || h.attached[last].begun() {
+		return
+	}
+	h.closed = append(h.closed, h.attached[last])
+	h.attached = slices.Delete(h.attached, last, last+1)
+	h.good, h.steady = time.Time{}, false
+}
+
+// begun reports whether anything has happened in the supervisor.
+func (a *attached) begun() bool {
+	sn := a.snapshot()
+	return sn.State != taskvisor.SupervisorNew || sn.Seq > 0
+}
+
+// reopenLocked takes back those that were closed too soon.
+func (h *Health) reopenLocked() {
+	h.closed = slices.DeleteFunc(h.closed, func(a *attached) bool {
+		begun := a.begun()
+		if begun {
+			h.attached, h.steady = append(h.attached, a), false
+		}
+		return begun
+	})
 }
 
 // OnEvent takes note of what a later snapshot does not tell. It implements
@@ -77,7 +112,7 @@ func (h *Health) Attach(snapshot func() taskvisor.Snapshot) error {
 func (h *Health) OnEvent(_ context.Context, e taskvisor.Event) {
 	switch e.Kind {
 	case taskvisor.TaskAdded:
-		h.facts.added(&e, h.given(e.Task, e.TaskKind))
+		h.facts.taskAdded(&e, h.given(e.Task, e.TaskKind))
 	case taskvisor.TaskReady:
 		h.facts.saidReady(e.TaskID)
 	case taskvisor.TaskStuck:

@@ -194,6 +194,25 @@ func TestProbes(t *testing.T) {
 			later(4 * time.Second)
 			r.want(503, 200, "shop: shutting down, for 4s\n")
 		}},
+		"shutting down, stuck before": {critical("orders"), func(r *rig) {
+			r.start()
+			r.add(taskvisor.Restartable("orders", deaf(time.Hour), taskvisor.WithTimeout(time.Second)))
+			later(time.Minute)
+			r.want(200, 503)
+			go func() { _ = r.sup.Shutdown(context.Background()) }()
+			synctest.Wait()
+			r.want(503, 200, "shop: shutting down, for 0s\n")
+		}},
+		"after the end, abandoned": {critical("orders"), func(r *rig) {
+			r.start()
+			r.add(taskvisor.Restartable("orders", deaf(time.Hour)))
+			_ = r.sup.Shutdown(context.Background())
+			later(time.Minute)
+			r.want(503, 200, "shop: ended")
+			if why := r.health.Status().Reasons; len(why) != 2 || why[1].Problem != healthsub.Abandoned {
+				r.t.Errorf("%+v", why)
+			}
+		}},
 		"essential": {healthsub.New(), func(r *rig) {
 			r.start()
 			h := r.add(taskvisor.Restartable("orders", block, taskvisor.WithEssential()))
@@ -308,6 +327,11 @@ func TestSeveralSupervisors(t *testing.T) {
 		if err := again.Start(context.Background()); err != nil {
 			r.t.Fatal(err)
 		}
+		r.want(503, 200, "orders: not added yet")
+		if _, err := again.Add(context.Background(), taskvisor.Restartable("orders", block)); err != nil {
+			r.t.Fatal(err)
+		}
+		synctest.Wait()
 		r.want(200, 200)
 		other, err := taskvisor.New(taskvisor.WithName("other"), taskvisor.WithSubscriber(health))
 		if err != nil {

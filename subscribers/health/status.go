@@ -56,6 +56,8 @@ type Status struct {
 
 	Leases        []Lease `json:"leases,omitempty"` // with [WithLeases], at most 100
 	LeasesLeftOut int     `json:"leases_left_out,omitzero"`
+
+	stopping bool // all supervisors shut down or have ended
 }
 
 // Status returns how the process is now, give or take some tenths of a second where
@@ -67,6 +69,7 @@ func (h *Health) Status() Status {
 	defer h.mu.Unlock()
 	now := time.Now()
 	if turns != h.turns || !now.Before(h.good) {
+		h.reopenLocked()
 		if h.steady && news == h.news {
 			h.last = h.lookLocked(now)
 		} else {
@@ -97,6 +100,7 @@ func (h *Health) readLocked(now time.Time) Status {
 		newest[shots[i].Supervisor] = i
 	}
 	h.steady = len(h.attached) > 0
+	r.st.stopping = len(h.attached) > 0
 	kept := h.attached[:0:0]
 	for i, a := range h.attached {
 		if shots[i].State == taskvisor.SupervisorStopped && newest[shots[i].Supervisor] != i {
@@ -104,6 +108,7 @@ func (h *Health) readLocked(now time.Time) Status {
 		}
 		kept = append(kept, a)
 		h.steady = h.steady && shots[i].State == taskvisor.SupervisorRunning
+		r.st.stopping = r.st.stopping && shots[i].State >= taskvisor.SupervisorDraining
 		r.supervisor(a, &shots[i])
 		a.last = taskvisor.Snapshot{Supervisor: shots[i].Supervisor, Created: shots[i].Created, State: shots[i].State}
 	}
@@ -150,7 +155,7 @@ func (r *reading) add(why Reason) {
 // done adds what is about no task there is, and puts first what decides, then what is
 // oldest.
 func (r *reading) done() Status {
-	for _, name := range r.h.facts.missing() {
+	for _, name := range r.h.facts.missing(r.h.attached) {
 		r.add(Reason{Task: name, Level: Critical, Problem: NotAdded, Unready: true})
 	}
 	rank := func(why Reason) int {
@@ -208,7 +213,7 @@ func (r *reading) task(sn *taskvisor.Snapshot, st *taskvisor.TaskStatus, wasRead
 	level, said, last := r.h.facts.of(st.ID)
 	if level == 0 { // or its TaskAdded is still under way
 		level = cmp.Or(r.h.names[st.Name], byDefault(st.Spec.Essential()))
-		r.h.facts.present(st.Name)
+		r.h.facts.present(sn.Supervisor, st.Name)
 	}
 	if level == Ignored {
 		return false
@@ -220,7 +225,7 @@ func (r *reading) task(sn *taskvisor.Snapshot, st *taskvisor.TaskStatus, wasRead
 		r.h.facts.gotStuck(st.ID, st.Attempt, r.now)
 	}
 	if reported := st.Stuck && last.attempt == st.Attempt; reported || st.State == taskvisor.StateAbandoned {
-		r.late(st, why, reported, last.at)
+		r.late(sn, st, why, reported, last.at)
 	}
 	if st.State == taskvisor.StatePaused {
 		paused := why
@@ -255,8 +260,9 @@ func (r *reading) notReady(st *taskvisor.TaskStatus, why Reason) {
 	}
 }
 
-// late is about a body that does not return when it should.
-func (r *reading) late(st *taskvisor.TaskStatus, why Reason, reported bool, at time.Time) {
+// late is about a body that does not return when it should. A supervisor that shuts down or
+// has ended needs nobody to end it.
+func (r *reading) late(sn *taskvisor.Snapshot, st *taskvisor.TaskStatus, why Reason, reported bool, at time.Time) {
 	why.Problem = Stuck
 	if st.State == taskvisor.StateAbandoned {
 		why.Problem = Abandoned
@@ -264,6 +270,6 @@ func (r *reading) late(st *taskvisor.TaskStatus, why Reason, reported bool, at t
 	if reported {
 		why.Since = at // it is older than its being abandoned
 	}
-	why.Unlive = why.Level == Critical && r.now.Sub(why.Since) >= r.h.limit
+	why.Unlive = why.Level == Critical && sn.State < taskvisor.SupervisorDraining && r.now.Sub(why.Since) >= r.h.limit
 	r.add(why)
 }

@@ -2,12 +2,15 @@ package healthsub
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/taskvisor/taskvisor-go/taskvisor"
 )
 
 const (
@@ -19,16 +22,19 @@ const (
 // NotifySystemd tells systemd, by the socket that NOTIFY_SOCKET names, how the process
 // is, until ctx ends: READY=1 once it is ready, STATUS with what is wrong, WATCHDOG=1,
 // at twice the rate that WATCHDOG_USEC asks for, only while it is live, and STOPPING=1
-// when a shutdown begins or ctx ends. It returns nil at once where there is no such
-// socket, and an error that it could not be written to.
+// when the process ends: when all supervisors that the Health is attached to shut down, or
+// ctx ends, which is the end if it comes from no task. A task that is interrupted or
+// stopped may come again, and another supervisor may go on. It returns nil at once where
+// there is no such socket, and an error that it could not be written to.
 //
 // It is a [taskvisor.Func], to be supervised like any other work:
 //
 //	taskvisor.Restartable("systemd", health.NotifySystemd, taskvisor.WithoutTimeout())
 //
 // With WatchdogSec= in the unit, systemd then restarts a process whose supervisor does
-// not run any more or one of whose critical tasks hangs. The unit needs Type=notify. As
-// a task it holds one of the permits of [taskvisor.WithMaxConcurrent].
+// not run any more or one of whose critical tasks hangs. The unit needs Type=notify. Of
+// several supervisors, the one that ends last is to run it. As a task it holds one of the
+// permits of [taskvisor.WithMaxConcurrent].
 func (h *Health) NotifySystemd(ctx context.Context) error {
 	socket := os.Getenv("NOTIFY_SOCKET")
 	if socket == "" {
@@ -49,11 +55,26 @@ func (h *Health) NotifySystemd(ctx context.Context) error {
 		case <-timer.C:
 		case <-ctx.Done():
 			timer.Stop()
-			n.stopping()
+			if h.endsWith(ctx) {
+				n.stopping()
+			}
 			return n.err
 		}
 	}
 	return n.err
+}
+
+// endsWith reports whether the process ends now that ctx has.
+func (h *Health) endsWith(ctx context.Context) bool {
+	if _, ok := taskvisor.FromContext(ctx); !ok {
+		return true
+	}
+	if !errors.Is(context.Cause(ctx), taskvisor.ErrShutdown) {
+		return false
+	}
+	h.facts.turn() // the event of the shutdown may be under way
+	st := h.Status()
+	return st.stopping
 }
 
 // notifier is one conversation with systemd; err is the first that it met.
@@ -93,11 +114,9 @@ func (n *notifier) tell(st *Status) {
 		n.ready = true
 		lines = append(lines, "READY=1")
 	}
-	for i := range st.Reasons {
-		if st.Reasons[i].Problem == ShuttingDown && !n.ending {
-			n.ending = true
-			lines = append(lines, "STOPPING=1")
-		}
+	if st.stopping && !n.ending {
+		n.ending = true
+		lines = append(lines, "STOPPING=1")
 	}
 	if s := st.sentence(); s != n.status {
 		n.status = s
@@ -141,7 +160,6 @@ func (st *Status) sentence() string {
 	first := st.Reasons[0]
 	first.Since = time.Time{}
 	s := word + ": " + first.line(st.Time)
-	println(st.Reasons[len(st.Reasons)-1].Problem)
 	if n := len(st.Reasons) - 1 + st.LeftOut; n > 0 {
 		s += fmt.Sprintf(", and %d more", n)
 	}

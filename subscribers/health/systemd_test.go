@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -211,4 +212,89 @@ func TestWatchdogOfAnother(t *testing.T) {
 			t.Fatalf("%q", bus.got)
 		}
 	}
+}
+
+// quiet fails if anything was said that lets systemd end a process that goes on.
+func (s *systemd) quiet() {
+	s.t.Helper()
+	if slices.ContainsFunc(s.got, func(got string) bool { return strings.Contains(got, "STOPPING=1") }) {
+		s.t.Errorf("it is said to stop: %q", s.got)
+	}
+}
+
+// TestNotifierMayEndAlone: one that is interrupted, or stopped and added again, is not the
+// end of the process, which systemd would then kill after a while.
+func TestNotifierMayEndAlone(t *testing.T) {
+	bus := listen(t, filepath.Join(t.TempDir(), "notify"))
+	health := healthsub.New()
+	sup, err := taskvisor.New(taskvisor.WithName("shop"), taskvisor.WithSubscriber(health))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := sup.Start(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	spec := taskvisor.Restartable("systemd", health.NotifySystemd)
+	h, err := sup.Add(t.Context(), spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	bus.until("READY=1")
+	h.Interrupt(nil)
+	bus.until("READY=1")
+	h.Stop()
+	if _, err := h.Wait(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := sup.Add(t.Context(), spec); err != nil {
+		t.Fatal(err)
+	}
+	bus.until("READY=1")
+	bus.quiet()
+	if err := sup.Shutdown(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	bus.until("STOPPING=1")
+}
+
+// TestOneSupervisorOfTwoEnds: the process goes on, whether the notifier is told by the
+// other or ends with the first.
+func TestOneSupervisorOfTwoEnds(t *testing.T) {
+	bus := listen(t, filepath.Join(t.TempDir(), "notify"))
+	t.Setenv("WATCHDOG_USEC", "60000") // so that it looks often
+	health := healthsub.New()
+	var sups []*taskvisor.Supervisor
+	for _, name := range []string{"first", "second"} {
+		sup, err := taskvisor.New(taskvisor.WithName(name), taskvisor.WithSubscriber(health))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := sup.Start(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := sup.Add(t.Context(), taskvisor.Restartable("systemd", health.NotifySystemd)); err != nil {
+			t.Fatal(err)
+		}
+		bus.until("READY=1")
+		sups = append(sups, sup)
+	}
+	runs, finish, down := make(chan struct{}), make(chan struct{}), make(chan error, 1)
+	slow := taskvisor.Restartable("slow", func(context.Context) error { close(runs); <-finish; return nil })
+	if _, err := sups[0].Add(t.Context(), slow); err != nil {
+		t.Fatal(err)
+	}
+	<-runs
+	go func() { down <- sups[0].Shutdown(context.Background()) }()
+	bus.until("STATUS=not ready: first: shutting down")
+	bus.quiet()
+	close(finish)
+	if err := <-down; err != nil {
+		t.Fatal(err)
+	}
+	bus.until("STATUS=not ready: first: ended")
+	bus.quiet()
+	if err := sups[1].Shutdown(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	bus.until("STOPPING=1")
 }
