@@ -134,13 +134,10 @@ func (p *Page) events(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
+	tag := `W/"` + strconv.FormatUint(p.past.count(), 16) + `"` // events may come out of order
 	found := p.past.after(name, after)
 	slices.SortFunc(found, func(a, b record) int { return cmp.Compare(a.seq, b.seq) }) // as numbered, not as delivered
 	found = found[:min(maxEvents, len(found))]
-	tag := `W/"` + strconv.FormatUint(after, 10) + `"`
-	if len(found) > 0 {
-		tag = `W/"` + strconv.FormatUint(found[len(found)-1].seq, 10) + `-` + strconv.FormatInt(found[len(found)-1].at, 36) + `"`
-	}
 	if unchanged(w, r, tag) {
 		return
 	}

@@ -2,6 +2,7 @@ package livesub
 
 import (
 	"container/list"
+	"math/rand/v2"
 	"slices"
 	"sync"
 	"time"
@@ -80,6 +81,7 @@ type past struct {
 	max int // tasks
 
 	mu    sync.Mutex // guards the fields below
+	heard uint64     // events and supervisors; it begins anywhere, so that no two processes have the same
 	tasks map[taskvisor.TaskID]*history
 	// Each history stands on one shelf, those longest without an event in front, and
 	// is taken from the first shelf that has one when there are too many.
@@ -119,6 +121,7 @@ func endedBadly(k taskvisor.OutcomeKind) bool {
 
 func (p *past) init(limit int) {
 	p.max = limit
+	p.heard = rand.Uint64()
 	p.tasks = map[taskvisor.TaskID]*history{}
 	p.ended, p.wrecks, p.healthy, p.troubled = list.New(), list.New(), list.New(), list.New()
 	p.journals = map[string]*journal{}
@@ -128,6 +131,7 @@ func (p *past) init(limit int) {
 func (p *past) add(e *taskvisor.Event, text string, t *trace) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.heard++
 	var h *history
 	if e.TaskID != 0 && p.max > 0 {
 		h = p.historyLocked(e)
@@ -247,6 +251,20 @@ func (p *past) journalLocked(e *taskvisor.Event) *journal {
 	}
 	j.last = max(j.last, e.Seq)
 	return j
+}
+
+// attached takes note of another supervisor.
+func (p *past) attached() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.heard++
+}
+
+// count returns a number that differs after each event, and each supervisor.
+func (p *past) count() uint64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.heard
 }
 
 // of returns copies of what is kept of a task, oldest first.

@@ -84,7 +84,7 @@ func (p *Page) index(w http.ResponseWriter, r *http.Request) {
 		p.addStacks(r.Context(), d)
 	}
 	_, acts := p.actor(r)
-	if unchanged(w, r, strings.TrimSuffix(d.tag, `"`)+strconv.FormatBool(acts)[:1]+`"`) {
+	if unchanged(w, r, d.tag(&q, acts)) {
 		return
 	}
 	status := http.StatusOK

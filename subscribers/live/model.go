@@ -24,8 +24,8 @@ type document struct {
 	Stacks      string       `json:"stacks,omitzero"`      // asked for by stacks=1
 	Detail      *detail      `json:"task,omitzero"`        // the one that was asked for
 	Skipped     bool         `json:"-"`                    // stacks could not be had now
-	tag         string       //
 	problems    map[taskvisor.TaskID]problem
+	seqs, heard uint64 // numbers of the last events, and how much the page has heard of: see tag
 }
 
 // need is something that does not get better by itself.
