@@ -20,12 +20,17 @@
 //	./?task=NAME              one task: policy, attempts, events
 //	./?state=backoff&q=mail   filters: a state, or needs; a part of a name, kind or slot
 //	./?supervisor=NAME        one of several supervisors
-//	./?n=50&after=ID          at most so many tasks (200 at most), those after an id
+//	./?n=50&after=NEXT        at most so many tasks (200 at most), those that follow
 //	./?task=NAME&stacks=1     with fresh stacks of the task's goroutines
 //	./?format=json            the same as JSON; format=text for terminals
 //	./events?after=SEQ        events as lines of JSON, oldest first, at most 1 000
 //	./incident?id=ID          an incident, see [WithIncidents]
 //	POST ./action             see [WithActions]
+//
+// Without the parameter after, tasks that need somebody come first. A supervisor that has
+// more than is shown says next_after: given as after, together with its name as
+// supervisor, it leads to the next tasks, in the order in which they were added. Who goes on
+// until there is none has seen each task that matches, once.
 //
 // All but the last are answers to GET and HEAD and change nothing. They carry an
 // ETag, so that asking again costs little while nothing happened.

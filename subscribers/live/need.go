@@ -114,7 +114,7 @@ func (p *Page) needs(s *taskvisor.Snapshot, problems map[taskvisor.TaskID]proble
 			again[st.Name] = st
 		}
 		if pr, bad := problems[st.ID]; bad {
-			n := need{Problem: pr.label, Supervisor: s.Supervisor, Task: st.Name, ID: st.ID, Text: pr.text, Since: pr.since, registered: true}
+			n := need{Problem: pr.label, Supervisor: s.Supervisor, Task: st.Name, ID: st.ID, Text: pr.text, Since: pr.since}
 			if pr.label == "failing" {
 				n.Error = p.lastText(st)
 			}

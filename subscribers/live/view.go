@@ -95,6 +95,9 @@ func (p *Page) supervisorView(s *taskvisor.Snapshot, q *query, problems map[task
 	for i := range s.Tasks {
 		st := &s.Tasks[i]
 		v.Counts[st.State.String()]++
+		if _, bad := problems[st.ID]; bad {
+			v.needs++
+		}
 		if s.State == taskvisor.SupervisorDraining && len(v.Busy) < maxBusy && st.State != taskvisor.StatePending {
 			v.Busy = append(v.Busy, st.Name)
 		}
@@ -113,34 +116,6 @@ func (p *Page) supervisorView(s *taskvisor.Snapshot, q *query, problems map[task
 		v.Ended = append(v.Ended, p.endedView(&s.Recent[i]))
 	}
 	return v
-}
-
-// addTasks adds at most n tasks: those that need somebody, then the others in the
-// order in which they were registered, from where q asks on.
-func (p *Page) addTasks(v *supervisor, s *taskvisor.Snapshot, q *query, problems map[taskvisor.TaskID]problem, n int) {
-	var chosen []*taskvisor.TaskStatus
-	for _, first := range []bool{true, false} {
-		for i := range s.Tasks {
-			st := &s.Tasks[i]
-			if _, bad := problems[st.ID]; bad != first || !q.matches(st, bad) {
-				continue
-			}
-			v.Matching++
-			switch {
-			case q.after > 0 && (first || st.ID <= q.after): // shown on the page before
-			case len(chosen) < n:
-				chosen = append(chosen, st)
-			case v.Next == 0 && len(chosen) > 0:
-				v.Next = chosen[len(chosen)-1].ID
-				if last := chosen[len(chosen)-1]; problems[last.ID].label != "" {
-					v.Next = 0 // more trouble than fits: the filters are the way
-				}
-			}
-		}
-	}
-	for _, st := range chosen {
-		v.Tasks = append(v.Tasks, p.taskView(s, st, problems[st.ID]))
-	}
 }
 
 func (p *Page) addSlots(v *supervisor, s *taskvisor.Snapshot) {
