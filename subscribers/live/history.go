@@ -167,7 +167,7 @@ func (p *past) add(e *taskvisor.Event, text string, t *trace) {
 			number: uint32(e.Attempt), result: e.Result, reason: e.Reason,
 		}, keptAttempts)
 		p.shelveLocked(h, p.shelfOf(e.Result))
-	case taskvisor.TaskRemoved:
+	case taskvisor.TaskRemoved, taskvisor.ControllerRejected:
 		h.grave, h.endText = p.ended, text
 		most := keptEnded
 		if endedBadly(e.Outcome) {
@@ -189,8 +189,19 @@ func (p *past) shelfOf(r taskvisor.ResultKind) *list.List {
 	return p.troubled
 }
 
+// over reports whether the event's task has ended: it is not, or no longer, registered.
+func over(e *taskvisor.Event) bool {
+	switch e.Kind {
+	case taskvisor.TaskRemoved, taskvisor.ControllerRejected:
+		return true
+	case taskvisor.ControllerSubmitted:
+		return e.Verdict == taskvisor.VerdictRejected
+	}
+	return false
+}
+
 // historyLocked returns what is kept of the event's task, which is made if there is
-// nothing yet.
+// nothing yet; nil if it has ended and only live ones could make room for it.
 func (p *past) historyLocked(e *taskvisor.Event) *history {
 	if h := p.tasks[e.TaskID]; h != nil {
 		return h
@@ -198,16 +209,19 @@ func (p *past) historyLocked(e *taskvisor.Event) *history {
 	if e.Kind == taskvisor.BodyReturned { // its task is gone, and has been forgotten
 		return nil
 	}
+	shelves := []*list.List{p.ended, p.wrecks, p.healthy, p.troubled}
+	home := p.healthy
+	if over(e) {
+		shelves, home = shelves[:2], p.ended
+	}
 	for len(p.tasks) >= p.max {
-		for _, shelf := range []*list.List{p.ended, p.wrecks, p.healthy, p.troubled} {
-			if p.forgetLocked(shelf) {
-				break
-			}
+		if !slices.ContainsFunc(shelves, p.forgetLocked) {
+			return nil
 		}
 	}
 	h := &history{identity: identity{e.Supervisor, e.Task, e.TaskKind, e.TaskID}}
 	p.tasks[e.TaskID] = h
-	h.shelf, h.place = p.healthy, p.healthy.PushBack(h)
+	h.shelf, h.place = home, home.PushBack(h)
 	return h
 }
 

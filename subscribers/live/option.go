@@ -66,9 +66,9 @@ func WithTraceLink(f func(traceID string) string) Option {
 }
 
 // WithMaxHistory bounds the tasks whose attempts and events are kept; 4 096 by
-// default. Beyond it the page forgets ended tasks first, then those that have gone
-// longest without an event, those whose last attempt failed last of all. With n of 0
-// or less it keeps none.
+// default. Beyond it the page forgets ended tasks first, rejected submissions among
+// them, then those that have gone longest without an event, those whose last attempt
+// failed last of all. With n of 0 or less it keeps none.
 func WithMaxHistory(n int) Option {
 	return option(func(s *settings) { s.maxHistory = max(n, 0) })
 }
