@@ -32,7 +32,11 @@
 // supervisor, it leads to the next tasks, in the order in which they were added. Who goes on
 // until there is none has seen each task that matches, once.
 //
-// All but the last are answers to GET and HEAD and change nothing. They carry an
+// The events of a supervisor are numbered from 1. One that is made anew under the name
+// begins again: a SEQ beyond its last is of the life before, and answered with all that the
+// new one has. Ask before it has numbered as many, or its first events are missed.
+//
+// All but an action are answers to GET and HEAD and change nothing. They carry an
 // ETag, so that asking again costs little while nothing happened.
 //
 // # JSON

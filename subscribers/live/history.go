@@ -291,13 +291,17 @@ func (p *past) of(id taskvisor.TaskID) (attempts []attempt, events []record) {
 	return nil, nil
 }
 
-// after returns copies of the events of one supervisor with numbers above seq.
-func (p *past) after(supervisor string, seq uint64) []record {
+// after returns copies of the events of one supervisor with numbers above seq: all, if it
+// has numbered less than that, up to last as far as it knows itself.
+func (p *past) after(supervisor string, seq, last uint64) []record {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	j := p.journals[supervisor]
-	if j == nil || j.last <= seq {
+	if j == nil {
 		return nil
+	}
+	if seq > max(j.last, last) {
+		seq = 0
 	}
 	var found []record
 	for _, r := range j.events.all() {
