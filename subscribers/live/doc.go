@@ -50,7 +50,9 @@
 // The page is a queued subscriber: no task waits for it. It keeps the last 32
 // attempts and 16 events of at most [WithMaxHistory] tasks, about 3.5 KB each when
 // full and error texts of at most 2 KiB, and the last 1 024 events of each
-// supervisor. An answer shows at most 200 tasks. No code of the program's runs on a
-// request's goroutine, except the function given to [WithActions] and the handler given
-// to [WithIncidents]: error texts are taken when an event comes.
+// supervisor. An answer shows at most 200 tasks. No code of the program's runs on the
+// goroutine of a request that looks, except the function given to [WithActions] and the
+// handler given to [WithIncidents]: error texts are taken when an event comes. An action
+// is a call of the task's handle, and as every such call may run inline subscribers and
+// gates.
 package livesub
