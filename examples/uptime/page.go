@@ -1,8 +1,6 @@
 package main
 
 import (
-	"net/http"
-	"net/netip"
 	"runtime/trace"
 
 	flightsub "github.com/taskvisor/taskvisor-go/subscribers/flight"
@@ -35,13 +33,6 @@ func (a *app) listIncidents() (list []livesub.Incident) {
 		list = append(list, livesub.Incident(in))
 	}
 	return list
-}
-
-// operator lets those act who ask from this machine: there is no password on the
-// page, and it can be made to listen elsewhere.
-func operator(r *http.Request) (actor string, ok bool) {
-	addr, err := netip.ParseAddrPort(r.RemoteAddr)
-	return "somebody on this machine", err == nil && addr.Addr().Unmap().IsLoopback()
 }
 
 // section is what the page cannot know of the targets: where they are.

@@ -40,11 +40,11 @@ func (a *app) handler() http.Handler {
 	mux.Handle("GET /metrics", metricsHandler(a.registry))
 	mux.Handle("/livez", a.health.Live())
 	mux.Handle("/readyz", a.health.Ready())
-	mux.HandleFunc("GET /summary", a.summarize)
+	mux.Handle("GET /summary", byLocalName(http.HandlerFunc(a.summarize)))
 	mux.Handle("/", a.page)
 	// A page of another site must not make a visitor's browser start checks.
 	check := http.NewCrossOriginProtection().Handler(http.HandlerFunc(a.check))
-	mux.Handle("POST /check", otelhttp.NewHandler(check, "check now", otelhttp.WithTracerProvider(a.tracer)))
+	mux.Handle("POST /check", byLocalName(otelhttp.NewHandler(check, "check now", otelhttp.WithTracerProvider(a.tracer))))
 	return secured(mux)
 }
 

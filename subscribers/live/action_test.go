@@ -292,3 +292,36 @@ func TestConcurrentActions(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestAnActionThatIsHeldUp by an inline subscriber holds up nobody else.
+func TestAnActionThatIsHeldUp(t *testing.T) {
+	page := livesub.New(livesub.WithActions(allowed))
+	slow := taskvisor.SubscribeFunc(func(_ context.Context, e taskvisor.Event) {
+		if e.Kind == taskvisor.TaskTriggered && e.Task == "first" {
+			time.Sleep(time.Hour)
+		}
+	})
+	started(t, page, func(sup *taskvisor.Supervisor) {
+		tasks := add(t, sup, taskvisor.Periodic("first", time.Minute, succeed), taskvisor.Periodic("second", time.Minute, succeed))
+		run := func(h *taskvisor.Handle) int {
+			return post(page, "/x/action", "do", "run", "id", fmt.Sprint(h.ID())).Code
+		}
+		later(time.Second)
+		began := time.Now()
+		held := make(chan int, 1)
+		go func() { held <- run(tasks[0]) }() // ends with the subscriber's sleep; waited for below
+		later(time.Second)
+		if code := run(tasks[1]); code != http.StatusOK {
+			t.Errorf("another action: %d", code)
+		}
+		for _, target := range []string{"/x/", "/x/?task=first", "/x/?format=json", "/x/events"} {
+			get(t, page, target)
+		}
+		if took := time.Since(began); took != time.Second {
+			t.Errorf("others waited until %s", took)
+		}
+		if code := <-held; code != http.StatusOK || time.Since(began) != time.Hour {
+			t.Errorf("%d after %s", code, time.Since(began))
+		}
+	}, taskvisor.WithSubscriber(slow, taskvisor.Inline()))
+}

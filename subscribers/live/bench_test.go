@@ -124,10 +124,10 @@ func TestFirstViewIsSmall(t *testing.T) {
 			t.Errorf("%d tasks in one answer", n)
 		}
 		next := d.Supervisors[0].Next
-		if d.Supervisors[0].Matching != 10000 || next != d.Supervisors[0].Tasks[199].ID {
-			t.Errorf("%d match, next is %d", d.Supervisors[0].Matching, next)
+		if d.Supervisors[0].Matching != 10000 || next != fmt.Sprint(d.Supervisors[0].Tasks[199].ID) {
+			t.Errorf("%d match, next is %s", d.Supervisors[0].Matching, next)
 		}
-		d = look(t, page, fmt.Sprintf("&after=%d", next))
+		d = look(t, page, fmt.Sprintf("&after=%s", next))
 		if first := d.Supervisors[0].Tasks[0].Name; first != "import-of-folder-200" || len(d.Supervisors[0].Tasks) != 200 {
 			t.Errorf("the next page begins with %s", first)
 		}

@@ -20,14 +20,23 @@
 //	./?task=NAME              one task: policy, attempts, events
 //	./?state=backoff&q=mail   filters: a state, or needs; a part of a name, kind or slot
 //	./?supervisor=NAME        one of several supervisors
-//	./?n=50&after=ID          at most so many tasks (200 at most), those after an id
+//	./?n=50&after=NEXT        at most so many tasks (200 at most), those that follow
 //	./?task=NAME&stacks=1     with fresh stacks of the task's goroutines
 //	./?format=json            the same as JSON; format=text for terminals
 //	./events?after=SEQ        events as lines of JSON, oldest first, at most 1 000
 //	./incident?id=ID          an incident, see [WithIncidents]
 //	POST ./action             see [WithActions]
 //
-// All but the last are answers to GET and HEAD and change nothing. They carry an
+// Without the parameter after, tasks that need somebody come first. A supervisor that has
+// more than is shown says next_after: given as after, together with its name as
+// supervisor, it leads to the next tasks, in the order in which they were added. Who goes on
+// until there is none has seen each task that matches, once.
+//
+// The events of a supervisor are numbered from 1. One that is made anew under the name
+// begins again: a SEQ beyond its last is of the life before, and answered with all that the
+// new one has. Ask before it has numbered as many, or its first events are missed.
+//
+// All but an action are answers to GET and HEAD and change nothing. They carry an
 // ETag, so that asking again costs little while nothing happened.
 //
 // # JSON
@@ -41,7 +50,9 @@
 // The page is a queued subscriber: no task waits for it. It keeps the last 32
 // attempts and 16 events of at most [WithMaxHistory] tasks, about 3.5 KB each when
 // full and error texts of at most 2 KiB, and the last 1 024 events of each
-// supervisor. An answer shows at most 200 tasks. No code of the program's runs on a
-// request's goroutine, except the function given to [WithActions] and the handler given
-// to [WithIncidents]: error texts are taken when an event comes.
+// supervisor. An answer shows at most 200 tasks. No code of the program's runs on the
+// goroutine of a request that looks, except the function given to [WithActions] and the
+// handler given to [WithIncidents]: error texts are taken when an event comes. An action
+// is a call of the task's handle, and as every such call may run inline subscribers and
+// gates.
 package livesub

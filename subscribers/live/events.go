@@ -112,7 +112,8 @@ func (v recordView) Words() string {
 }
 
 // events answers ./events: the events of one supervisor after a number, as lines of
-// JSON, oldest first. A number that is missing at the front was forgotten.
+// JSON, oldest first; all if the number is beyond its last, as it is then of another life
+// of the name. A number that is missing at the front was forgotten.
 func (p *Page) events(w http.ResponseWriter, r *http.Request) {
 	v, err := url.ParseQuery(r.URL.RawQuery)
 	after, afterErr := uint64(0), error(nil)
@@ -124,23 +125,23 @@ func (p *Page) events(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	name := v.Get("supervisor")
+	last := map[string]uint64{} // by name, of the latest supervisor
+	for _, s := range p.snapshots() {
+		last[s.Supervisor] = s.Seq
+	}
 	if name == "" {
-		names := map[string]bool{}
-		for _, s := range p.snapshots() {
-			names[s.Supervisor], name = true, s.Supervisor
-		}
-		if len(names) > 1 {
+		if len(last) > 1 {
 			refuse(w, http.StatusBadRequest, "there are several supervisors: name one by supervisor=NAME")
 			return
 		}
+		for only := range last {
+			name = only
+		}
 	}
-	found := p.past.after(name, after)
+	tag := `W/"` + strconv.FormatUint(p.past.count(), 16) + `"` // events may come out of order
+	found := p.past.after(name, after, last[name])
 	slices.SortFunc(found, func(a, b record) int { return cmp.Compare(a.seq, b.seq) }) // as numbered, not as delivered
 	found = found[:min(maxEvents, len(found))]
-	tag := `W/"` + strconv.FormatUint(after, 10) + `"`
-	if len(found) > 0 {
-		tag = `W/"` + strconv.FormatUint(found[len(found)-1].seq, 10) + `-` + strconv.FormatInt(found[len(found)-1].at, 36) + `"`
-	}
 	if unchanged(w, r, tag) {
 		return
 	}

@@ -2,6 +2,7 @@ package livesub
 
 import (
 	"container/list"
+	"math/rand/v2"
 	"slices"
 	"sync"
 	"time"
@@ -80,6 +81,7 @@ type past struct {
 	max int // tasks
 
 	mu    sync.Mutex // guards the fields below
+	heard uint64     // events and supervisors; it begins anywhere, so that no two processes have the same
 	tasks map[taskvisor.TaskID]*history
 	// Each history stands on one shelf, those longest without an event in front, and
 	// is taken from the first shelf that has one when there are too many.
@@ -119,6 +121,7 @@ func endedBadly(k taskvisor.OutcomeKind) bool {
 
 func (p *past) init(limit int) {
 	p.max = limit
+	p.heard = rand.Uint64()
 	p.tasks = map[taskvisor.TaskID]*history{}
 	p.ended, p.wrecks, p.healthy, p.troubled = list.New(), list.New(), list.New(), list.New()
 	p.journals = map[string]*journal{}
@@ -128,6 +131,7 @@ func (p *past) init(limit int) {
 func (p *past) add(e *taskvisor.Event, text string, t *trace) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.heard++
 	var h *history
 	if e.TaskID != 0 && p.max > 0 {
 		h = p.historyLocked(e)
@@ -163,7 +167,7 @@ func (p *past) add(e *taskvisor.Event, text string, t *trace) {
 			number: uint32(e.Attempt), result: e.Result, reason: e.Reason,
 		}, keptAttempts)
 		p.shelveLocked(h, p.shelfOf(e.Result))
-	case taskvisor.TaskRemoved:
+	case taskvisor.TaskRemoved, taskvisor.ControllerRejected:
 		h.grave, h.endText = p.ended, text
 		most := keptEnded
 		if endedBadly(e.Outcome) {
@@ -185,8 +189,19 @@ func (p *past) shelfOf(r taskvisor.ResultKind) *list.List {
 	return p.troubled
 }
 
+// over reports whether the event's task has ended: it is not, or no longer, registered.
+func over(e *taskvisor.Event) bool {
+	switch e.Kind {
+	case taskvisor.TaskRemoved, taskvisor.ControllerRejected:
+		return true
+	case taskvisor.ControllerSubmitted:
+		return e.Verdict == taskvisor.VerdictRejected
+	}
+	return false
+}
+
 // historyLocked returns what is kept of the event's task, which is made if there is
-// nothing yet.
+// nothing yet; nil if it has ended and only live ones could make room for it.
 func (p *past) historyLocked(e *taskvisor.Event) *history {
 	if h := p.tasks[e.TaskID]; h != nil {
 		return h
@@ -194,16 +209,19 @@ func (p *past) historyLocked(e *taskvisor.Event) *history {
 	if e.Kind == taskvisor.BodyReturned { // its task is gone, and has been forgotten
 		return nil
 	}
+	shelves := []*list.List{p.ended, p.wrecks, p.healthy, p.troubled}
+	home := p.healthy
+	if over(e) {
+		shelves, home = shelves[:2], p.ended
+	}
 	for len(p.tasks) >= p.max {
-		for _, shelf := range []*list.List{p.ended, p.wrecks, p.healthy, p.troubled} {
-			if p.forgetLocked(shelf) {
-				break
-			}
+		if !slices.ContainsFunc(shelves, p.forgetLocked) {
+			return nil
 		}
 	}
 	h := &history{identity: identity{e.Supervisor, e.Task, e.TaskKind, e.TaskID}}
 	p.tasks[e.TaskID] = h
-	h.shelf, h.place = p.healthy, p.healthy.PushBack(h)
+	h.shelf, h.place = home, home.PushBack(h)
 	return h
 }
 
@@ -249,6 +267,20 @@ func (p *past) journalLocked(e *taskvisor.Event) *journal {
 	return j
 }
 
+// attached takes note of another supervisor.
+func (p *past) attached() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.heard++
+}
+
+// count returns a number that differs after each event, and each supervisor.
+func (p *past) count() uint64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.heard
+}
+
 // of returns copies of what is kept of a task, oldest first.
 func (p *past) of(id taskvisor.TaskID) (attempts []attempt, events []record) {
 	p.mu.Lock()
@@ -259,13 +291,17 @@ func (p *past) of(id taskvisor.TaskID) (attempts []attempt, events []record) {
 	return nil, nil
 }
 
-// after returns copies of the events of one supervisor with numbers above seq.
-func (p *past) after(supervisor string, seq uint64) []record {
+// after returns copies of the events of one supervisor with numbers above seq: all, if it
+// has numbered less than that, up to last as far as it knows itself.
+func (p *past) after(supervisor string, seq, last uint64) []record {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	j := p.journals[supervisor]
-	if j == nil || j.last <= seq {
+	if j == nil {
 		return nil
+	}
+	if seq > max(j.last, last) {
+		seq = 0
 	}
 	var found []record
 	for _, r := range j.events.all() {

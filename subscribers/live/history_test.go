@@ -262,3 +262,45 @@ func TestEventsOfOneOfSeveral(t *testing.T) {
 		}
 	})
 }
+
+// TestEventsOfAnotherLife: whoever asks from a number of the life before gets those of the
+// new one, and does so before it has as many.
+func TestEventsOfAnotherLife(t *testing.T) {
+	page := livesub.New()
+	started(t, page, func(*taskvisor.Supervisor) {
+		for life, tasks := range []int{20, 1} {
+			sup := newSupervisor(t, page, taskvisor.WithName("again"))
+			var specs []taskvisor.TaskSpec
+			for i := range tasks {
+				specs = append(specs, taskvisor.Once(fmt.Sprint("t", i), succeed))
+			}
+			if err := sup.Run(context.Background(), specs...); err != nil {
+				t.Fatal(err)
+			}
+			last := sup.Snapshot().Seq
+			all := get(t, page, "/x/events?supervisor=again")
+			if got := uint64(strings.Count(all, "\n")); got != last {
+				t.Fatalf("life %d: %d events of %d", life, got, last)
+			}
+			for after, want := range map[uint64]string{last: "", last + 1: all, last + 50: all} {
+				if got := get(t, page, fmt.Sprintf("/x/events?supervisor=again&after=%d", after)); got != want {
+					t.Errorf("life %d, after %d of %d:\n%s", life, after, last, got)
+				}
+			}
+		}
+	})
+}
+
+// TestEventsThatAreNotHeardYet: a number that the supervisor has, but the page has not
+// heard of, is of this life.
+func TestEventsThatAreNotHeardYet(t *testing.T) {
+	page := livesub.New(livesub.WithErrorFormatter(func(error) string { time.Sleep(time.Minute); return "" }))
+	started(t, page, func(sup *taskvisor.Supervisor) {
+		add(t, sup, taskvisor.Once("t", fail))
+		for _, query := range []string{"", "supervisor=shop&"} {
+			if got := get(t, page, fmt.Sprintf("/x/events?%safter=%d", query, sup.Snapshot().Seq)); got != "" {
+				t.Errorf("%s", got)
+			}
+		}
+	})
+}

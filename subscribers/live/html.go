@@ -9,7 +9,6 @@ import (
 	"net/url"
 	"path"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -84,7 +83,7 @@ func (p *Page) index(w http.ResponseWriter, r *http.Request) {
 		p.addStacks(r.Context(), d)
 	}
 	_, acts := p.actor(r)
-	if unchanged(w, r, strings.TrimSuffix(d.tag, `"`)+strconv.FormatBool(acts)[:1]+`"`) {
+	if unchanged(w, r, d.tag(&q, acts)) {
 		return
 	}
 	status := http.StatusOK
@@ -230,7 +229,7 @@ func (s *screen) Back() string { return s.Q.link() }
 func (s *screen) Several() string { return s.Q.supervisor }
 
 // Filtered reports whether tasks are left out: then nothing else is of interest.
-func (s *screen) Filtered() bool { return s.Q.filtered() || s.Q.after > 0 }
+func (s *screen) Filtered() bool { return s.Q.filtered() || s.Q.at.given }
 
 // StateParam returns the filter's state, as in the address.
 func (s *screen) StateParam() string {
@@ -259,14 +258,8 @@ func (v supervisorScreen) Filters() []filter {
 		return q.link("state", state, "supervisor", name)
 	}
 	list := []filter{{Label: "all", Href: link(""), Count: v.Total, Current: !q.filtered()}}
-	needs := 0
-	for i := range v.Page.Needs {
-		if n := &v.Page.Needs[i]; n.registered && n.Supervisor == v.Name {
-			needs++
-		}
-	}
-	if needs > 0 {
-		list = append(list, filter{Label: "needs somebody", Class: "now", Href: link(needsFilter), Count: needs, Current: q.needs})
+	if v.needs > 0 {
+		list = append(list, filter{Label: "needs somebody", Class: "now", Href: link(needsFilter), Count: v.needs, Current: q.needs})
 	}
 	for st := taskvisor.StatePending; st <= taskvisor.StateFinished; st++ {
 		if n := v.Counts[st.String()]; n > 0 || q.state == st {
@@ -281,6 +274,8 @@ func (v supervisorScreen) Hidden() string {
 	switch {
 	case v.Matching == 0 && v.Total > 0:
 		return "No task matches."
+	case len(v.Tasks) < v.Matching && v.Page.Q.at.given:
+		return fmt.Sprintf("%d of %d tasks are shown: filter to see others.", len(v.Tasks), v.Matching)
 	case len(v.Tasks) < v.Matching:
 		return fmt.Sprintf("%d of %d tasks are shown, those that need somebody first: filter to see others.", len(v.Tasks), v.Matching)
 	}
@@ -289,10 +284,10 @@ func (v supervisorScreen) Hidden() string {
 
 // NextLink returns the address of the next tasks; "" if there are none.
 func (v supervisorScreen) NextLink() string {
-	if v.Next == 0 {
+	if v.Next == "" {
 		return ""
 	}
-	return v.Page.Q.link("supervisor", v.Name, "after", strconv.FormatUint(uint64(v.Next), 10))
+	return v.Page.Q.link("supervisor", v.Name, "after", v.Next)
 }
 
 // FirstEnded returns the first of those that ended lately, bad ends before good ones:

@@ -24,8 +24,8 @@ type document struct {
 	Stacks      string       `json:"stacks,omitzero"`      // asked for by stacks=1
 	Detail      *detail      `json:"task,omitzero"`        // the one that was asked for
 	Skipped     bool         `json:"-"`                    // stacks could not be had now
-	tag         string       //
 	problems    map[taskvisor.TaskID]problem
+	seqs, heard uint64 // numbers of the last events, and how much the page has heard of: see tag
 }
 
 // need is something that does not get better by itself.
@@ -40,31 +40,32 @@ type need struct {
 	Error      string           `json:"error,omitzero"`
 	Since      time.Time        `json:"since,omitzero"`
 	rank       int
-	registered bool // there is something to act on
 }
 
 // supervisor is one supervisor, with as many of its tasks as an answer may have.
 type supervisor struct {
-	Name          string           `json:"name"`
-	State         string           `json:"state"`
-	Seq           uint64           `json:"seq"`
-	Created       time.Time        `json:"created"`
-	StopSince     time.Time        `json:"stop_since,omitzero"`
-	StopBy        time.Time        `json:"stop_by,omitzero"`
-	StopTook      float64          `json:"stop_took_seconds,omitzero"`
-	Busy          []string         `json:"still_busy,omitempty"` // while draining, at most 10
-	MaxConcurrent int              `json:"max_concurrent,omitzero"`
-	InUse         int              `json:"in_use"`
-	Released      int              `json:"released,omitzero"`
-	Counts        map[string]int   `json:"tasks_by_state"`
-	Total         int              `json:"tasks_total"`
-	Matching      int              `json:"tasks_matching"` // of the filter
-	Tasks         []task           `json:"tasks"`
-	Next          taskvisor.TaskID `json:"next_after,omitzero"` // for the parameter after; 0: there are no more
-	Slots         []slot           `json:"slots"`
-	SlotsTotal    int              `json:"slots_total"`
-	Subscribers   []subscriber     `json:"subscribers"`
-	Ended         []ended          `json:"ended"`
+	Name          string         `json:"name"`
+	State         string         `json:"state"`
+	Seq           uint64         `json:"seq"`
+	Created       time.Time      `json:"created"`
+	StopSince     time.Time      `json:"stop_since,omitzero"`
+	StopBy        time.Time      `json:"stop_by,omitzero"`
+	StopTook      float64        `json:"stop_took_seconds,omitzero"`
+	Busy          []string       `json:"still_busy,omitempty"` // while draining, at most 10
+	MaxConcurrent int            `json:"max_concurrent,omitzero"`
+	InUse         int            `json:"in_use"`
+	Released      int            `json:"released,omitzero"`
+	Counts        map[string]int `json:"tasks_by_state"`
+	Total         int            `json:"tasks_total"`
+	Matching      int            `json:"tasks_matching"` // of the filter
+	Tasks         []task         `json:"tasks"`
+	Next          string         `json:"next_after,omitzero"` // for the parameter after, with supervisor; "": there are no more
+	Slots         []slot         `json:"slots"`
+	SlotsTotal    int            `json:"slots_total"`
+	Subscribers   []subscriber   `json:"subscribers"`
+	Ended         []ended        `json:"ended"`
+
+	needs int // of the tasks
 }
 
 // task is one registered task.

@@ -114,7 +114,7 @@ func (p *Page) needs(s *taskvisor.Snapshot, problems map[taskvisor.TaskID]proble
 			again[st.Name] = st
 		}
 		if pr, bad := problems[st.ID]; bad {
-			n := need{Problem: pr.label, Supervisor: s.Supervisor, Task: st.Name, ID: st.ID, Text: pr.text, Since: pr.since, registered: true}
+			n := need{Problem: pr.label, Supervisor: s.Supervisor, Task: st.Name, ID: st.ID, Text: pr.text, Since: pr.since}
 			if pr.label == "failing" {
 				n.Error = p.lastText(st)
 			}
@@ -123,7 +123,7 @@ func (p *Page) needs(s *taskvisor.Snapshot, problems map[taskvisor.TaskID]proble
 	}
 	for i := range failed {
 		e := &failed[i]
-		if st := again[e.Name]; st == nil || st.ID != e.ID && st.LastSuccess.Before(e.Ended) {
+		if st := again[e.Name]; st == nil || st.ID != e.ID && !madeUp(st, e.Ended, s.Time) {
 			list = append(list, need{Problem: "gave up", Supervisor: s.Supervisor, Task: e.Name, ID: e.ID, Since: e.Ended,
 				Text: fmt.Sprintf("%s after %s", e.Outcome, count(e.Attempts, "attempt")), Error: e.Error})
 		}
@@ -161,6 +161,23 @@ func (p *Page) gaveUp(s *taskvisor.Snapshot) []taskvisor.EndedTask {
 		seen[e.Name] = true
 		return old
 	})
+}
+
+// madeUp reports whether a task does well although one of its name gave up: by a success,
+// and for one that does not end by what it says, or by running until a failure would begin
+// a new streak.
+func madeUp(st *taskvisor.TaskStatus, ended, now time.Time) bool {
+	if !st.LastSuccess.Before(ended) {
+		return true
+	}
+	for _, a := range st.Spec.LogValue().Group() {
+		switch {
+		case st.State != taskvisor.StateRunning:
+		case a.Key == "readiness" && st.Ready, a.Key == "reset_after" && now.Sub(st.AttemptStart) >= a.Value.Duration():
+			return true
+		}
+	}
+	return false
 }
 
 // loss is what a subscriber had lost when somebody looked, and when that was more

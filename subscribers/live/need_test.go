@@ -113,6 +113,41 @@ func TestGaveUpIsForgotten(t *testing.T) {
 	})
 }
 
+// TestGaveUpIsForgottenForAResident that was added again and does not end: when it says
+// that it is ready, or has run for so long that its streak would be over.
+func TestGaveUpIsForgottenForAResident(t *testing.T) {
+	ready := func(ctx context.Context) error {
+		time.Sleep(3 * time.Second)
+		taskvisor.Ready(ctx)
+		return block(ctx)
+	}
+	second := taskvisor.ConstantBackoff(time.Second)
+	for _, c := range []struct {
+		again     taskvisor.TaskSpec
+		ill, well time.Duration // well is 0 where it never is
+	}{
+		{taskvisor.Restartable("t", block, second), 59 * time.Second, 2 * time.Second},
+		{taskvisor.Restartable("t", block, second, taskvisor.WithResetAfter(10*time.Second)), 9 * time.Second, 2 * time.Second},
+		{taskvisor.Restartable("t", ready, second, taskvisor.WithReadiness()), 2 * time.Second, 2 * time.Second},
+		{taskvisor.Restartable("t", block, second, taskvisor.WithTimeout(time.Hour)), 59 * time.Minute, 0},
+		{taskvisor.Restartable("t", block, second, taskvisor.WithStartPaused()), 59 * time.Minute, 0},
+	} {
+		page := livesub.New()
+		started(t, page, func(sup *taskvisor.Supervisor) {
+			add(t, sup, taskvisor.Once("t", fail))
+			add(t, sup, c.again)
+			later(c.ill)
+			if d := look(t, page, ""); fmt.Sprint(problems(d)) != "[gave up t]" {
+				t.Errorf("%s after %s: %v", c.again, c.ill, problems(d))
+			}
+			later(c.well)
+			if d := look(t, page, ""); c.well > 0 && d.Total != 0 {
+				t.Errorf("%s runs well: %v", c.again, problems(d))
+			}
+		})
+	}
+}
+
 // TestGaveUpIsNotDrownedOut by thousands that ended well since, and one of its own
 // name that did answers for it.
 func TestGaveUpIsNotDrownedOut(t *testing.T) {

@@ -38,6 +38,10 @@ func (o option) apply(s *settings) { o(s) }
 // of the action name, by a [Cause]. Without this option, or for a nil f, nobody can
 // change anything. Requests that a page of another site makes a browser send are
 // refused before f is asked.
+//
+// An action calls the method of [taskvisor.Handle] on the request's goroutine, which runs
+// what follows from it: inline subscribers and gates of the supervisor. One that blocks
+// holds up that answer, and no other.
 func WithActions(f func(r *http.Request) (actor string, ok bool)) Option {
 	return option(func(s *settings) { s.authorize = f })
 }
@@ -66,9 +70,9 @@ func WithTraceLink(f func(traceID string) string) Option {
 }
 
 // WithMaxHistory bounds the tasks whose attempts and events are kept; 4 096 by
-// default. Beyond it the page forgets ended tasks first, then those that have gone
-// longest without an event, those whose last attempt failed last of all. With n of 0
-// or less it keeps none.
+// default. Beyond it the page forgets ended tasks first, rejected submissions among
+// them, then those that have gone longest without an event, those whose last attempt
+// failed last of all. With n of 0 or less it keeps none.
 func WithMaxHistory(n int) Option {
 	return option(func(s *settings) { s.maxHistory = max(n, 0) })
 }

@@ -74,6 +74,7 @@ func (p *Page) Attach(snapshot func() taskvisor.Snapshot) error {
 	if full {
 		p.snapshots()
 	}
+	defer p.past.attached() // when it can be seen
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.attached = append(p.attached, &attached{snapshot})

@@ -19,7 +19,7 @@ type query struct {
 	needs            bool            // only those that need somebody
 	words            string          // lower case
 	n                int
-	after            taskvisor.TaskID
+	at               place
 	stacks, still    bool // still: without refreshing
 	format           string
 	raw              string // what the ETag depends on
@@ -58,11 +58,9 @@ func parseQuery(raw string) (q query, err error) {
 		q.n = min(n, maxRows)
 	}
 	if s := v.Get("after"); s != "" {
-		n, err := strconv.ParseUint(s, 10, 64)
-		if err != nil {
-			return q, fmt.Errorf("after is a task's id")
+		if q.at, err = parsePlace(s); err != nil {
+			return q, err
 		}
-		q.after = taskvisor.TaskID(n)
 	}
 	return q, nil
 }

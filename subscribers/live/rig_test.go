@@ -76,7 +76,7 @@ type super struct {
 	Counts      map[string]int `json:"tasks_by_state"`
 	Total       int            `json:"tasks_total"`
 	Matching    int            `json:"tasks_matching"`
-	Next        uint64         `json:"next_after"`
+	Next        string         `json:"next_after"`
 	Tasks       []task
 	Busy        []string `json:"still_busy"`
 	Ended       []struct{ Name, Outcome, Error string }

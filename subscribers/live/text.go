@@ -85,7 +85,11 @@ func (s *supervisor) write(w io.Writer, now time.Time) {
 		}
 	})
 	if hidden := s.Matching - len(s.Tasks); hidden > 0 {
-		fmt.Fprintf(w, "and %d others\n", hidden)
+		fmt.Fprintf(w, "and %d others", hidden)
+		if s.Next != "" {
+			fmt.Fprintf(w, ", the next by after=%s", s.Next)
+		}
+		fmt.Fprintln(w)
 	}
 	if len(s.Slots) > 0 {
 		table(w, "\nSLOTS", func(row func(cells ...string)) {

@@ -1,9 +1,6 @@
 package livesub
 
 import (
-	"fmt"
-	"hash/fnv"
-	"io"
 	"runtime"
 	"runtime/debug"
 	"slices"
@@ -25,18 +22,17 @@ var build = sync.OnceValue(func() (module string) {
 	return info.Main.Path + " " + info.Main.Version
 })
 
-// view answers q. The tag is made of all that can change without q changing, but
-// not of the time: what depends on that alone, every reader can tell for itself.
+// view answers q.
 func (p *Page) view(q *query) *document {
 	d := &document{Version: formatVersion, Time: utc(time.Now()), Go: runtime.Version(), Module: build(),
-		Needs: []need{}, Supervisors: []supervisor{}, problems: map[taskvisor.TaskID]problem{}}
-	seqs := uint64(0)
+		Needs: []need{}, Supervisors: []supervisor{}, problems: map[taskvisor.TaskID]problem{},
+		heard: p.past.count()} // before anything else is read: see tag
 	left := q.n
 	for _, s := range p.snapshots() {
 		if q.supervisor != "" && s.Supervisor != q.supervisor {
 			continue
 		}
-		seqs += s.Seq
+		d.seqs += s.Seq
 		p.findProblems(&s, d.problems)
 		d.Needs = append(d.Needs, p.needs(&s, d.problems)...)
 		if q.task != "" {
@@ -51,7 +47,6 @@ func (p *Page) view(q *query) *document {
 	d.NeedsTotal = len(d.Needs)
 	d.Needs = d.Needs[:min(maxNeeds, len(d.Needs))]
 	p.addPrograms(d, q)
-	d.tag = fmt.Sprintf(`W/"%d-%x"`, seqs, d.sum(q))
 	return d
 }
 
@@ -100,6 +95,9 @@ func (p *Page) supervisorView(s *taskvisor.Snapshot, q *query, problems map[task
 	for i := range s.Tasks {
 		st := &s.Tasks[i]
 		v.Counts[st.State.String()]++
+		if _, bad := problems[st.ID]; bad {
+			v.needs++
+		}
 		if s.State == taskvisor.SupervisorDraining && len(v.Busy) < maxBusy && st.State != taskvisor.StatePending {
 			v.Busy = append(v.Busy, st.Name)
 		}
@@ -118,34 +116,6 @@ func (p *Page) supervisorView(s *taskvisor.Snapshot, q *query, problems map[task
 		v.Ended = append(v.Ended, p.endedView(&s.Recent[i]))
 	}
 	return v
-}
-
-// addTasks adds at most n tasks: those that need somebody, then the others in the
-// order in which they were registered, from where q asks on.
-func (p *Page) addTasks(v *supervisor, s *taskvisor.Snapshot, q *query, problems map[taskvisor.TaskID]problem, n int) {
-	var chosen []*taskvisor.TaskStatus
-	for _, first := range []bool{true, false} {
-		for i := range s.Tasks {
-			st := &s.Tasks[i]
-			if _, bad := problems[st.ID]; bad != first || !q.matches(st, bad) {
-				continue
-			}
-			v.Matching++
-			switch {
-			case q.after > 0 && (first || st.ID <= q.after): // shown on the page before
-			case len(chosen) < n:
-				chosen = append(chosen, st)
-			case v.Next == 0 && len(chosen) > 0:
-				v.Next = chosen[len(chosen)-1].ID
-				if last := chosen[len(chosen)-1]; problems[last.ID].label != "" {
-					v.Next = 0 // more trouble than fits: the filters are the way
-				}
-			}
-		}
-	}
-	for _, st := range chosen {
-		v.Tasks = append(v.Tasks, p.taskView(s, st, problems[st.ID]))
-	}
 }
 
 func (p *Page) addSlots(v *supervisor, s *taskvisor.Snapshot) {
@@ -227,36 +197,3 @@ func endedView(e *taskvisor.EndedTask, text string) ended {
 
 // utc is t as JSON shows it, without the monotonic reading.
 func utc(t time.Time) time.Time { return t.UTC().Round(0) }
-
-// sum is of everything that can change while no event happens, or that differs
-// between two questions.
-func (d *document) sum(q *query) uint64 {
-	h := fnv.New64a()
-	put := func(values ...any) { fmt.Fprintln(h, values...) }
-	_, _ = io.WriteString(h, q.raw)
-	put(q.format, len(d.Needs), d.NeedsTotal)
-	for i := range d.Needs {
-		n := &d.Needs[i]
-		put(n.Problem, n.ID, n.Slot, n.Subscriber, n.Text)
-	}
-	for i := range d.Supervisors {
-		s := &d.Supervisors[i]
-		put(s.Name, s.State, s.Seq, s.InUse, s.Total, s.Matching)
-		for j := range s.Tasks {
-			t := &s.Tasks[j] // notes and readiness change without an event
-			_, _ = io.WriteString(h, t.Note)
-			put(t.ID, t.Streak, t.Ready)
-		}
-	}
-	for _, in := range d.Incidents {
-		_, _ = io.WriteString(h, in.ID)
-	}
-	put(d.Sections)
-	if d.Detail != nil {
-		put(d.Detail.ID, len(d.Detail.Stack), d.Stacks)
-		if t := d.Detail.Status; t != nil {
-			put(t.Note, t.Streak, t.Ready)
-		}
-	}
-	return h.Sum64()
-}

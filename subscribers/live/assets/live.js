@@ -37,7 +37,9 @@
     }
   };
 
-  const alike = (a, b) => a.nodeType === b.nodeType && a.nodeName === b.nodeName && (a.id || "") === (b.id || "");
+  // idOf asks for the attribute: the property of a form is its field of that name, if it has one.
+  const idOf = (n) => n.getAttribute?.("id") || "";
+  const alike = (a, b) => a.nodeType === b.nodeType && a.nodeName === b.nodeName && idOf(a) === idOf(b);
 
   // morph makes a like b and keeps every node that can be kept, and with it the
   // focus, the selection and what was opened.
@@ -50,8 +52,8 @@
     for (const { name } of [...a.attributes]) if (!b.hasAttribute(name) && name !== "open") a.removeAttribute(name);
     let old = a.firstChild;
     for (const fresh of [...b.childNodes]) {
-      if (fresh.id) {
-        const known = [...a.children].find((c) => c.id === fresh.id);
+      if (idOf(fresh)) {
+        const known = [...a.children].find((c) => idOf(c) === idOf(fresh));
         if (known && known !== old) a.insertBefore(known, old);
         if (known) old = known;
       }
@@ -61,7 +63,7 @@
         const next = old.nextSibling;
         morph(old, fresh);
         old = next;
-      } else if (old.id) {
+      } else if (idOf(old)) {
         a.insertBefore(fresh, old);
       } else {
         const next = old.nextSibling;

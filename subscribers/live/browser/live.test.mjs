@@ -78,6 +78,18 @@ test("an update keeps the focus, the selection and the scroll position", async (
   assert.deepEqual(kept, ["mail-sender", await page.locator(".tasks tbody tr:last-child th").innerText(), 200]);
 });
 
+test("an update keeps the focus on a button, whatever the fields of its form are called", async () => {
+  await page.goto(server.url + "?task=mail-sender");
+  const stop = page.getByRole("button", { name: "stop", exact: true });
+  await stop.focus();
+  const shown = () => page.locator("main").getAttribute("data-now");
+  for (const round of [1, 2]) {
+    const before = await shown();
+    await until("an update is shown", async () => (await shown()) !== before);
+    assert.equal(await page.evaluate(() => document.activeElement.textContent), "stop", `update ${round}`);
+  }
+});
+
 test("updates can be paused and resumed", async () => {
   await page.goto(server.url);
   await page.getByRole("button", { name: "pause updates" }).click();
