@@ -2,7 +2,9 @@ package livesub_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -63,5 +65,29 @@ func TestLateEventsPushOutNobody(t *testing.T) {
 		if d := look(t, page, "&task="+st.Name).Task; len(d.Events) != 1 {
 			t.Errorf("%s is forgotten", st.Name)
 		}
+	}
+}
+
+// refuses is a subscriber that cannot be attached.
+type refuses struct{}
+
+func (refuses) OnEvent(context.Context, taskvisor.Event) {}
+func (refuses) Attach(func() taskvisor.Snapshot) error   { return errors.New("refused") }
+
+// A supervisor that could not be made is not shown.
+func TestNewFails(t *testing.T) {
+	page := livesub.New()
+	made, err := taskvisor.New(taskvisor.WithName("made"), taskvisor.WithSubscriber(page))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := taskvisor.New(taskvisor.WithName("refused"), taskvisor.WithSubscriber(page), taskvisor.WithSubscriber(refuses{})); err == nil {
+		t.Fatal("nobody refused")
+	}
+	if text := get(t, page, "/?format=json"); strings.Contains(text, `"refused"`) || !strings.Contains(text, `"made"`) {
+		t.Errorf("the page shows %s", text)
+	}
+	if err := made.Shutdown(t.Context()); err != nil {
+		t.Error(err)
 	}
 }

@@ -2,6 +2,7 @@ package livesub
 
 import (
 	"net/http"
+	"slices"
 	"sync"
 
 	"github.com/taskvisor/taskvisor-go/taskvisor"
@@ -80,6 +81,25 @@ func (p *Page) Attach(snapshot func() taskvisor.Snapshot) error {
 	p.attached = append(p.attached, &attached{snapshot})
 	p.prune = max(enoughSupervisors, p.prune, len(p.attached))
 	return nil
+}
+
+// Close forgets the supervisor that was attached last, if nothing has happened in it yet:
+// [taskvisor.New] calls it when another subscriber refuses, and nobody else needs to.
+func (p *Page) Close() {
+	p.mu.Lock()
+	n := len(p.attached)
+	if n == 0 {
+		p.mu.Unlock()
+		return
+	}
+	last := p.attached[n-1]
+	p.mu.Unlock()
+	if sn := last.snapshot(); sn.State != taskvisor.SupervisorNew || sn.Seq > 0 { // not under our lock
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.attached = slices.DeleteFunc(p.attached, func(a *attached) bool { return a == last })
 }
 
 // snapshots reads all supervisors, in the order in which they were made, and forgets
