@@ -26,7 +26,7 @@ const (
 // Subscriber opens and closes spans around attempts and, if asked, counts them.
 // Make one with [New] and give it to [taskvisor.WithSubscriber]. It is safe for
 // concurrent use, may serve several supervisors, and after the end of a
-// supervisor holds nothing of it.
+// supervisor, once its metrics were collected, holds nothing of it.
 //
 // It is made for inline delivery, which it asks for by itself. Queued, its
 // spans stay exact, but that of an abandoned attempt may end late, and metrics
@@ -97,8 +97,8 @@ func (s *Subscriber) Preferences() []taskvisor.SubscriberOption {
 
 // Attach gives the metrics that are read from state their source. It returns
 // an error if an instrument was refused, or if a supervisor of the same name
-// reports to this subscriber already. Without [WithMeterProvider] it does
-// nothing.
+// reports to this subscriber already. Where one has just ended, its counters go
+// on. Without [WithMeterProvider] it does nothing.
 func (s *Subscriber) Attach(snapshot func() taskvisor.Snapshot) error {
 	if s.metrics == nil {
 		return nil
@@ -106,10 +106,10 @@ func (s *Subscriber) Attach(snapshot func() taskvisor.Snapshot) error {
 	return s.metrics.attach(snapshot)
 }
 
-// Close lets go of the supervisors that have ended or were never started.
-// Those that run are let go of when they end, so there is no need to call it;
-// [taskvisor.New] does if it fails after Attach. It never fails, and s can be
-// used on.
+// Close hides the supervisors that were not started, until they are, and lets go of
+// those that were shut down before. Those that run are let go of when they have ended,
+// so there is no need to call it; [taskvisor.New] does if it fails after Attach. It
+// never fails, and s can be used on.
 func (s *Subscriber) Close() {
 	if s.metrics != nil {
 		s.metrics.close()
