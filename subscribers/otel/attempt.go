@@ -14,6 +14,7 @@ import (
 // also after its task was removed. It does not refer to that context: a timer that was
 // stopped may keep it for a while.
 type attempt struct {
+	id    taskvisor.TaskID
 	task  *task
 	shape *shape
 	facts facts // of its start, for the spans after the first
@@ -38,14 +39,21 @@ type attempt struct {
 
 type attemptKey struct{}
 
-// attemptOf returns the attempt whose bracket made ctx; nil if there is none.
+// attemptOf returns the attempt whose bracket made ctx; nil if there is none. It may be
+// that of another task, with whose context this one was added.
 func attemptOf(ctx context.Context) *attempt {
 	at, _ := ctx.Value(attemptKey{}).(*attempt)
 	return at
 }
 
+// is reports whether at is that attempt of that task.
+func (at *attempt) is(id taskvisor.TaskID, number int) bool {
+	return at != nil && at.id == id && at.facts.number == number
+}
+
 // beginning is what an attempt is begun with.
 type beginning struct {
+	id       taskvisor.TaskID
 	tracer   trace.Tracer
 	ctx      context.Context
 	caller   trace.SpanContext
@@ -60,7 +68,7 @@ type beginning struct {
 // abandons the attempt meanwhile finds all of it. It returns the body's context, made of
 // inner. The caller holds no lock.
 func (b *beginning) open(inner context.Context, at place, sc trace.SpanContext, span trace.Span) context.Context {
-	open := &attempt{task: b.task, shape: b.shape, facts: b.facts, first: sc, span: span, lease: b.facts.lease}
+	open := &attempt{id: b.id, task: b.task, shape: b.shape, facts: b.facts, first: sc, span: span, lease: b.facts.lease}
 	if at.joined {
 		open.parent = at.parent
 	}
@@ -123,7 +131,7 @@ func (b *beginning) startSpan(name string, at *place) (context.Context, trace.Sp
 // fallAsleep is for a tracer that does nothing.
 func (s *Subscriber) fallAsleep(b *beginning) context.Context {
 	s.dormant.Store(true)
-	return s.bodyContext(b.ctx, b.caller)
+	return s.bodyContext(b.ctx, b.caller, b.id, b.facts.number)
 }
 
 // identified reports whether a tracer made a span, recording or not. One that

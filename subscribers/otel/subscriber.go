@@ -122,20 +122,20 @@ func (s *Subscriber) BeginAttempt(ctx context.Context, a taskvisor.Attempt) cont
 	caller := trace.SpanContextFromContext(ctx)
 	tracer := s.tracer()
 	if tracer == nil || s.asleep() {
-		return s.bodyContext(ctx, caller)
+		return s.bodyContext(ctx, caller, a.TaskID, a.Number)
 	}
 	return s.begin(ctx, tracer, caller, a)
 }
 
 // begin is apart for the sake of those that have no tracer: it costs them no memory.
 func (s *Subscriber) begin(ctx context.Context, tracer trace.Tracer, caller trace.SpanContext, a taskvisor.Attempt) context.Context {
-	b := &beginning{tracer: tracer, ctx: ctx, caller: caller, replaced: a.Replaced, now: a.Started}
+	b := &beginning{tracer: tracer, ctx: ctx, caller: caller, id: a.TaskID, replaced: a.Replaced, now: a.Started}
 	if b.now.IsZero() { // no supervisor has made the call
 		b.now = time.Now()
 	}
 	b.task, b.shape = s.taskOf(&a)
 	if b.shape.mode == SpanNone {
-		return s.bodyContext(ctx, caller)
+		return s.bodyContext(ctx, caller, a.TaskID, a.Number)
 	}
 	if a.Number == 1 && a.Slot != "" {
 		s.own(a.TaskID, b.task)
@@ -150,7 +150,7 @@ func (s *Subscriber) begin(ctx context.Context, tracer trace.Tracer, caller trac
 // EndAttempt closes the span of an attempt. It implements
 // [taskvisor.AttemptBracket].
 func (s *Subscriber) EndAttempt(ctx context.Context, a taskvisor.Attempt, r taskvisor.Result) {
-	if at := attemptOf(ctx); at != nil && at.task.owner == s {
+	if at := attemptOf(ctx); at.is(a.TaskID, a.Number) && at.task.owner == s {
 		s.end(ctx, at, &a, &r)
 	}
 }
@@ -215,8 +215,12 @@ func (s *Subscriber) asleep() bool {
 	return s.dormant.Load() && s.skipped.Add(1)%wakeEvery != 0
 }
 
-// bodyContext returns the context of a body that gets no span of ours.
-func (s *Subscriber) bodyContext(ctx context.Context, caller trace.SpanContext) context.Context {
+// bodyContext returns the context of a body that gets no span of ours. The attempt on
+// whose behalf the task was added is hidden: it has nothing to do with this one.
+func (s *Subscriber) bodyContext(ctx context.Context, caller trace.SpanContext, id taskvisor.TaskID, number int) context.Context {
+	if at := attemptOf(ctx); at != nil && !at.is(id, number) {
+		ctx = context.WithValue(ctx, attemptKey{}, (*attempt)(nil))
+	}
 	if s.callerAsParent {
 		return ctx
 	}
