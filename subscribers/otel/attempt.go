@@ -213,15 +213,14 @@ func (s *Subscriber) uptimeSpan(ctx context.Context, at *attempt, took time.Dura
 // leased notes the lease of an attempt that was not known when its span began, since the
 // bracket of the lease's owner comes behind ours.
 func (s *Subscriber) leased(ctx context.Context, e *taskvisor.Event) {
-	t := s.known(e.Local())
-	if t == nil {
+	t, at := s.openOf(e)
+	if at == nil {
 		return
 	}
 	t.mu.Lock()
-	at := t.open
-	unknown := at != nil && at.lease == nil
+	known := at.lease != nil
 	t.mu.Unlock()
-	if !unknown {
+	if known {
 		return
 	}
 	under := termOf(ctx) // without the lock: values of contexts are the user's
@@ -239,42 +238,57 @@ func (at *attempt) lateLocked() (late addenda) {
 	return late
 }
 
+// openOf returns the attempt that an event is about, if it is open: events may come late,
+// when the next has begun. After a stop there is no next one, and one that is stopped
+// early is not counted in Attempt yet.
+func (s *Subscriber) openOf(e *taskvisor.Event) (*task, *attempt) {
+	t := s.known(e.Local())
+	if t == nil {
+		return nil, nil
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	stopped := e.Reason != 0 && e.Reason != taskvisor.ErrInterrupted
+	if t.open == nil || !stopped && t.open.facts.number != e.Attempt {
+		return nil, nil
+	}
+	return t, t.open
+}
+
 // ask keeps what the caller of Interrupt or StopFor gave as a cause, for the span.
 func (s *Subscriber) ask(e *taskvisor.Event) {
-	t := s.known(e.Local())
-	if _, bare := e.Err.(taskvisor.Reason); t == nil || e.Err == nil || bare {
+	t, at := s.openOf(e)
+	if _, bare := e.Err.(taskvisor.Reason); at == nil || e.Err == nil || bare {
 		return
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.open != nil {
-		t.open.asked = e.Err
-	}
+	at.asked = e.Err
 }
 
 // tellStuck adds to the span of a body that ignores its context where that is.
 func (s *Subscriber) tellStuck(e *taskvisor.Event) {
-	t := s.known(e.Local())
-	if t == nil {
+	t, at := s.openOf(e)
+	if at == nil {
 		return
 	}
 	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.open != nil && t.open.span != nil && t.open.span.IsRecording() {
-		t.open.span.AddEvent("taskvisor.attempt.stuck", trace.WithAttributes(s.stackAttributes(e)...))
+	span := at.span
+	t.mu.Unlock()
+	if span != nil && span.IsRecording() { // without the lock: the formatter is the user's
+		span.AddEvent("taskvisor.attempt.stuck", trace.WithAttributes(s.stackAttributes(e)...))
 	}
 }
 
 // abandon ends the span of a body that outlived its grace: it may run for ever, and
 // what hangs is what a trace must show.
 func (s *Subscriber) abandon(ctx context.Context, e *taskvisor.Event) {
-	t := s.known(e.Local())
-	if t == nil {
+	t, at := s.openOf(e)
+	if at == nil {
 		return
 	}
 	t.mu.Lock()
-	at := t.open
-	if at == nil || at.done || !at.leftAt.IsZero() {
+	if at.done || !at.leftAt.IsZero() {
 		t.mu.Unlock()
 		return
 	}

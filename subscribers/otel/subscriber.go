@@ -175,6 +175,7 @@ func (s *Subscriber) OnEvent(ctx context.Context, e taskvisor.Event) {
 		s.tellStuck(&e)
 	case taskvisor.TaskAbandoned:
 		s.abandon(ctx, &e)
+		s.disown(&e) // its return may never be told
 	case taskvisor.TaskRemoved:
 		if e.Reason == taskvisor.ErrReplaced {
 			s.displace(&e)
