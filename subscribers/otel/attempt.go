@@ -223,7 +223,7 @@ func (s *Subscriber) leased(ctx context.Context, e *taskvisor.Event) {
 	if known {
 		return
 	}
-	under := termOf(ctx) // without the lock: values of contexts are the user's
+	under := termOf(ctx, e.TaskID) // without the lock: values of contexts are the user's
 	under.leave(at.first)
 	t.mu.Lock()
 	defer t.mu.Unlock()

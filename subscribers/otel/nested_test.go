@@ -3,8 +3,13 @@ package otelsub_test
 import (
 	"context"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+
+	"github.com/taskvisor/taskvisor-go/lease"
+	"github.com/taskvisor/taskvisor-go/lease/leasetest"
 	"github.com/taskvisor/taskvisor-go/subscribers/otel"
 	"github.com/taskvisor/taskvisor-go/taskvisor"
 )
@@ -66,5 +71,64 @@ func TestChildWithoutASpan(t *testing.T) {
 				`)
 			})
 		})
+	}
+}
+
+// TestChildWithoutALease: what a leader adds with its context does not run under the
+// leader's lease, and leaves no note there.
+func TestChildWithoutALease(t *testing.T) {
+	for order, ownerFirst := range map[string]bool{"owner first": true, "owner behind": false} {
+		t.Run(order, func(t *testing.T) {
+			inReplicas(t, ownerFirst, sdktrace.AlwaysSample(), func(_ *leasetest.Memory, a, b *replica) {
+				child := func(ctx context.Context) error {
+					if token, ok := lease.Token(ctx); ok {
+						t.Errorf("the child has the token %d", token)
+					}
+					return nil
+				}
+				inner, err := taskvisor.New(taskvisor.WithName("inner"), taskvisor.WithSubscriber(a.sub))
+				if err != nil {
+					t.Fatal(err)
+				}
+				a.add(context.Background(), taskvisor.Once("job", func(ctx context.Context) error {
+					a.add(ctx, taskvisor.Once("bounded", child))
+					a.add(ctx, taskvisor.Restartable("resident", child))
+					_ = inner.Run(ctx, taskvisor.Once("inside", func(context.Context) error { return nil }))
+					<-ctx.Done()
+					return nil
+				}, a.owner.Singleton("job")))
+				time.Sleep(time.Second / 2)
+				b.add(context.Background(), taskvisor.Once("job", steps(ok()), b.owner.Singleton("job")))
+				time.Sleep(time.Second)
+				a.conn.Cut(true) // and never heard of again
+				time.Sleep(3 * leaseTTL)
+				synctest.Wait()
+				for _, name := range []string{"run bounded", "start resident", "run resident"} {
+					without(a.T, spansOf(a.spans, "a", name))
+				}
+				without(a.T, spansOf(a.spans, "inner", "run inside"))
+				leader, next := spansOf(a.spans, "a", "run job"), spansOf(b.spans, "b", "run job")
+				if len(leader) != 1 || len(next) != 1 {
+					a.Fatalf("%d and %d spans", len(leader), len(next))
+				}
+				if got := previousOwner(next[0]); len(got) != 1 || got[0].SpanID() != leader[0].SpanContext().SpanID() {
+					t.Errorf("linked to %v, want the leader's %s", got, leader[0].SpanContext().SpanID())
+				}
+			})
+		})
+	}
+}
+
+// without demands a span, and that it says nothing of a lease.
+func without(t *testing.T, spans []sdktrace.ReadOnlySpan) {
+	t.Helper()
+	if len(spans) != 1 {
+		t.Errorf("%d spans", len(spans))
+		return
+	}
+	for _, a := range spans[0].Attributes() {
+		if a.Key == "taskvisor.lease.token" || a.Key == "taskvisor.lease.wait" {
+			t.Errorf("%s has %s=%d", spans[0].Name(), a.Key, a.Value.AsInt64())
+		}
 	}
 }
