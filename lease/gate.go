@@ -165,6 +165,8 @@ type Term struct {
 	Wait     time.Duration // that the attempt waited for the lease; 0 where this process had it
 	Previous string        // of the first attempt under a token: the note that was left under one before; see Note
 
+	TaskID taskvisor.TaskID // of the attempt's task
+
 	l *lease
 }
 

@@ -67,7 +67,7 @@ func (s *subscriber) BeginAttempt(ctx context.Context, a taskvisor.Attempt) cont
 				continue
 			}
 			m.running, m.begun = a.Number, true
-			term = &Term{Key: m.l.name, Wait: m.wait, l: m.l}
+			term = &Term{Key: m.l.name, Wait: m.wait, TaskID: a.TaskID, l: m.l}
 			if m.l.valid(now) {
 				m.token = m.l.token // given anew while it waited at other gates
 				term.Previous, m.l.previous = m.l.previous, ""
@@ -78,9 +78,10 @@ func (s *subscriber) BeginAttempt(ctx context.Context, a taskvisor.Attempt) cont
 			term.Token = m.token
 		}
 	})
-	if term == nil {
+	if of, ok := TermOf(ctx); term == nil && (!ok || of.TaskID == a.TaskID) { // the latter from another owner
 		return ctx
 	}
+	// Without a term this hides that of an attempt which has added this task.
 	return context.WithValue(ctx, termKey{}, term)
 }
 

@@ -14,6 +14,7 @@ import (
 // also after its task was removed. It does not refer to that context: a timer that was
 // stopped may keep it for a while.
 type attempt struct {
+	id    taskvisor.TaskID
 	task  *task
 	shape *shape
 	facts facts // of its start, for the spans after the first
@@ -38,14 +39,21 @@ type attempt struct {
 
 type attemptKey struct{}
 
-// attemptOf returns the attempt whose bracket made ctx; nil if there is none.
+// attemptOf returns the attempt whose bracket made ctx; nil if there is none. It may be
+// that of another task, with whose context this one was added.
 func attemptOf(ctx context.Context) *attempt {
 	at, _ := ctx.Value(attemptKey{}).(*attempt)
 	return at
 }
 
+// is reports whether at is that attempt of that task.
+func (at *attempt) is(id taskvisor.TaskID, number int) bool {
+	return at != nil && at.id == id && at.facts.number == number
+}
+
 // beginning is what an attempt is begun with.
 type beginning struct {
+	id       taskvisor.TaskID
 	tracer   trace.Tracer
 	ctx      context.Context
 	caller   trace.SpanContext
@@ -60,7 +68,7 @@ type beginning struct {
 // abandons the attempt meanwhile finds all of it. It returns the body's context, made of
 // inner. The caller holds no lock.
 func (b *beginning) open(inner context.Context, at place, sc trace.SpanContext, span trace.Span) context.Context {
-	open := &attempt{task: b.task, shape: b.shape, facts: b.facts, first: sc, span: span, lease: b.facts.lease}
+	open := &attempt{id: b.id, task: b.task, shape: b.shape, facts: b.facts, first: sc, span: span, lease: b.facts.lease}
 	if at.joined {
 		open.parent = at.parent
 	}
@@ -123,7 +131,7 @@ func (b *beginning) startSpan(name string, at *place) (context.Context, trace.Sp
 // fallAsleep is for a tracer that does nothing.
 func (s *Subscriber) fallAsleep(b *beginning) context.Context {
 	s.dormant.Store(true)
-	return s.bodyContext(b.ctx, b.caller)
+	return s.bodyContext(b.ctx, b.caller, b.id, b.facts.number)
 }
 
 // identified reports whether a tracer made a span, recording or not. One that
@@ -205,18 +213,17 @@ func (s *Subscriber) uptimeSpan(ctx context.Context, at *attempt, took time.Dura
 // leased notes the lease of an attempt that was not known when its span began, since the
 // bracket of the lease's owner comes behind ours.
 func (s *Subscriber) leased(ctx context.Context, e *taskvisor.Event) {
-	t := s.known(e.Local())
-	if t == nil {
+	t, at := s.openOf(e)
+	if at == nil {
 		return
 	}
 	t.mu.Lock()
-	at := t.open
-	unknown := at != nil && at.lease == nil
+	known := at.lease != nil
 	t.mu.Unlock()
-	if !unknown {
+	if known {
 		return
 	}
-	under := termOf(ctx) // without the lock: values of contexts are the user's
+	under := termOf(ctx, e.TaskID) // without the lock: values of contexts are the user's
 	under.leave(at.first)
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -231,42 +238,57 @@ func (at *attempt) lateLocked() (late addenda) {
 	return late
 }
 
+// openOf returns the attempt that an event is about, if it is open: events may come late,
+// when the next has begun. After a stop there is no next one, and one that is stopped
+// early is not counted in Attempt yet.
+func (s *Subscriber) openOf(e *taskvisor.Event) (*task, *attempt) {
+	t := s.known(e.Local())
+	if t == nil {
+		return nil, nil
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	stopped := e.Reason != 0 && e.Reason != taskvisor.ErrInterrupted
+	if t.open == nil || !stopped && t.open.facts.number != e.Attempt {
+		return nil, nil
+	}
+	return t, t.open
+}
+
 // ask keeps what the caller of Interrupt or StopFor gave as a cause, for the span.
 func (s *Subscriber) ask(e *taskvisor.Event) {
-	t := s.known(e.Local())
-	if _, bare := e.Err.(taskvisor.Reason); t == nil || e.Err == nil || bare {
+	t, at := s.openOf(e)
+	if _, bare := e.Err.(taskvisor.Reason); at == nil || e.Err == nil || bare {
 		return
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.open != nil {
-		t.open.asked = e.Err
-	}
+	at.asked = e.Err
 }
 
 // tellStuck adds to the span of a body that ignores its context where that is.
 func (s *Subscriber) tellStuck(e *taskvisor.Event) {
-	t := s.known(e.Local())
-	if t == nil {
+	t, at := s.openOf(e)
+	if at == nil {
 		return
 	}
 	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.open != nil && t.open.span != nil && t.open.span.IsRecording() {
-		t.open.span.AddEvent("taskvisor.attempt.stuck", trace.WithAttributes(s.stackAttributes(e)...))
+	span := at.span
+	t.mu.Unlock()
+	if span != nil && span.IsRecording() { // without the lock: the formatter is the user's
+		span.AddEvent("taskvisor.attempt.stuck", trace.WithAttributes(s.stackAttributes(e)...))
 	}
 }
 
 // abandon ends the span of a body that outlived its grace: it may run for ever, and
 // what hangs is what a trace must show.
 func (s *Subscriber) abandon(ctx context.Context, e *taskvisor.Event) {
-	t := s.known(e.Local())
-	if t == nil {
+	t, at := s.openOf(e)
+	if at == nil {
 		return
 	}
 	t.mu.Lock()
-	at := t.open
-	if at == nil || at.done || !at.leftAt.IsZero() {
+	if at.done || !at.leftAt.IsZero() {
 		t.mu.Unlock()
 		return
 	}

@@ -190,7 +190,7 @@ func (m *metrics) removed(ctx context.Context, t *task, e *taskvisor.Event) {
 func (m *metrics) endBackoff(t *task, e *taskvisor.Event) {
 	if spent := t.endBackoff(e.Time); spent > 0 {
 		if from := m.source(e.Supervisor); from != nil {
-			from.spend(labelOf(e), spent)
+			from.spent.add(labelOf(e), spent)
 		}
 	}
 }

@@ -138,7 +138,10 @@
 // (otlp.convert_histograms_to_nhcb), and there is no up: that a process is gone is seen by
 // what is missing.
 //
-// An ended supervisor is reported by the next collection, as stopped, and then no more. An
+// An ended supervisor is reported by the next two collections, as stopped, and then no
+// more; so is the time in backoff of a task without a successor. One that comes before that
+// under the name goes on counting; a counter that was missing from a collection begins
+// anew. Where nobody collects, sixteen ended supervisors are kept, and a thousand labels. An
 // SDK keeps the series of every name that it has seen, up to its cardinality limit of
 // usually 2000 for each instrument; taskvisor.task.state has seven for each name. Beyond
 // it everything is added up under otel.metric.overflow: give tasks a kind

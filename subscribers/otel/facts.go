@@ -22,7 +22,7 @@ type facts struct {
 func factsOf(ctx context.Context, a *taskvisor.Attempt) facts {
 	return facts{
 		number: a.Number, streak: a.Streak, previous: a.Previous, submitted: a.Slot != "",
-		delay: a.Delay, slotWait: a.SlotWait, gateWait: a.PermitWait, lease: termOf(ctx),
+		delay: a.Delay, slotWait: a.SlotWait, gateWait: a.PermitWait, lease: termOf(ctx, a.TaskID),
 	}
 }
 

@@ -90,7 +90,7 @@ func (c *observation) tasks(over map[string]time.Duration) {
 	for of, g := range groups {
 		c.group(of, g)
 	}
-	for of, d := range c.from.show(groups, over) {
+	for of, d := range c.from.spent.show(groups, over) {
 		c.float(taskBackoff, d.Seconds(), c.keys.task.String(of))
 	}
 }

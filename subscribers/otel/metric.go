@@ -34,7 +34,7 @@ type metrics struct {
 
 	mu           sync.Mutex           // guards the fields below
 	sources      map[string]*observed // by the supervisor's name
-	over         []*observed          // those that have ended and were not collected since
+	over         []*observed          // those that have ended, or were given up before they ran
 	registration metric.Registration  // while there are sources
 	forget       func()               // ends what the owners of leases tell, likewise
 }
@@ -90,30 +90,44 @@ func (m *metrics) attach(snapshot func() taskvisor.Snapshot) error {
 	if m.err != nil {
 		return fmt.Errorf("otelsub: %w", m.err)
 	}
-	first := snapshot()
-	name := first.Supervisor
 	m.attaching.Lock()
 	defer m.attaching.Unlock()
-	m.mu.Lock()
-	old := m.sources[name]
-	m.mu.Unlock()
-	// One that was shut down before it ran has ended without a word.
-	if old != nil && !old.ended.Load() && old.snapshot().State != taskvisor.SupervisorStopped {
-		return fmt.Errorf("otelsub: a supervisor %q reports here already: name one with taskvisor.WithName", name)
-	}
-	if m.observed(first, snapshot, nil, nil) {
-		return nil
+	next, former, err := m.successor(snapshot)
+	if err != nil || m.observed(next, former, nil, nil) {
+		return err
 	}
 	r, err := m.meter.RegisterCallback(m.observe, m.seen...)
 	if err != nil {
 		return fmt.Errorf("otelsub: %w", err)
 	}
-	m.observed(first, snapshot, r, m.watchLeases())
+	m.observed(next, former, r, m.watchLeases())
 	return nil
 }
 
-// observed adds a source, if there is a callback that reads it, or r is that.
-func (m *metrics) observed(first taskvisor.Snapshot, snapshot func() taskvisor.Snapshot, r metric.Registration, forget func()) bool {
+// successor makes a source that goes on where the former supervisor of its name, if one is
+// kept, has stopped; an error if that may still run.
+func (m *metrics) successor(snapshot func() taskvisor.Snapshot) (next, former *observed, err error) {
+	first := snapshot()
+	name := first.Supervisor
+	next = &observed{name: name, snapshot: snapshot, created: first.Created}
+	for _, from := range m.all() {
+		m.sweep(from)
+	}
+	if former = m.source(name); former == nil {
+		next.spent = new(spending)
+		return next, nil, nil
+	}
+	last := former.snapshot()
+	if former.mayRun(last.State) {
+		return nil, nil, fmt.Errorf("otelsub: a supervisor %q reports here already: name one with taskvisor.WithName", name)
+	}
+	next.before, next.spent = former.before.plus(&last), former.spent
+	return next, former, nil
+}
+
+// observed adds a source in the place of the former, if there is a callback that reads it,
+// or r is that.
+func (m *metrics) observed(next, former *observed, r metric.Registration, forget func()) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if r != nil {
@@ -122,31 +136,41 @@ func (m *metrics) observed(first taskvisor.Snapshot, snapshot func() taskvisor.S
 	if m.registration == nil {
 		return false
 	}
-	m.sources[first.Supervisor] = &observed{name: first.Supervisor, snapshot: snapshot, created: first.Created}
+	m.dropLocked(former)
+	m.sources[next.name] = next
 	return true
 }
 
 // maxOver bounds the supervisors that have ended and wait for a collection, which may
-// never come. Beyond it the first that ended is not reported once more.
+// never come, and those that were given up. Beyond it the first is let go of.
 const maxOver = 16
 
 // detach lets go of a supervisor that has ended, once its last state was collected.
 func (m *metrics) detach(name string) {
-	m.mu.Lock()
-	from := m.sources[name]
-	if from == nil || from.ended.Swap(true) {
-		m.mu.Unlock()
-		return
+	if from := m.source(name); from != nil && !from.ended.Swap(true) {
+		m.rest(from)
 	}
+}
+
+// rest puts a source among those that do not run.
+func (m *metrics) rest(from *observed) {
+	m.mu.Lock()
+	m.dropLocked(from)
 	m.over = append(m.over, from)
 	var first *observed
 	if len(m.over) > maxOver {
 		first = m.over[0]
+		m.dropLocked(first)
 	}
 	m.mu.Unlock()
-	if first != nil {
+	if first != nil && (first.ended.Load() || first.snapshot().State == taskvisor.SupervisorNew) { // or it was started after all
 		m.remove(first)
 	}
+}
+
+// dropLocked takes a source from those that do not run.
+func (m *metrics) dropLocked(from *observed) {
+	m.over = slices.DeleteFunc(m.over, func(o *observed) bool { return o == from })
 }
 
 // all returns the supervisors that are observed, by name.
@@ -163,13 +187,21 @@ func (m *metrics) source(name string) *observed {
 	return m.sources[name]
 }
 
-// close lets go of the supervisors that do not run.
+// close gives up the supervisors that have not been started, and lets go of those that
+// have nothing more to say. One that is started after all is reported again: New calls
+// it for another that was refused.
 func (m *metrics) close() {
 	for _, from := range m.all() {
-		switch from.snapshot().State {
-		case taskvisor.SupervisorNew, taskvisor.SupervisorStopped:
-			m.remove(from)
+		if m.sweep(from); from.snapshot().State == taskvisor.SupervisorNew && !from.closed.Swap(true) {
+			m.rest(from)
 		}
+	}
+}
+
+// sweep lets go of a supervisor that was shut down before it ran: it ends without a word.
+func (m *metrics) sweep(from *observed) {
+	if !from.begun.Load() && from.snapshot().State == taskvisor.SupervisorStopped {
+		m.remove(from)
 	}
 }
 
@@ -179,7 +211,7 @@ func (m *metrics) remove(from *observed) {
 	m.mu.Lock()
 	var last metric.Registration
 	var forget func()
-	m.over = slices.DeleteFunc(m.over, func(o *observed) bool { return o == from })
+	m.dropLocked(from)
 	if m.sources[from.name] == from {
 		delete(m.sources, from.name)
 		if len(m.sources) == 0 {

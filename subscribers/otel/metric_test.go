@@ -171,6 +171,10 @@ func TestNextSupervisorDuringACollection(t *testing.T) {
 	if got := collect(t, reader); !strings.Contains(got, "supervisor.state{supervisor.name=first state=stopped} 1") {
 		t.Errorf("the last source goes, and its callback, but not unseen:\n%s", got)
 	}
+	collect(t, reader) // once more
+	if got := collect(t, reader); strings.Contains(got, "tasks{") {
+		t.Errorf("an ended supervisor is reported for ever:\n%s", got)
+	}
 	hold.Store(true)
 	finished := make(chan error, 2)
 	go func() { finished <- reader.Collect(context.Background(), &metricdata.ResourceMetrics{}) }()
@@ -239,7 +243,7 @@ func TestAttachTwice(t *testing.T) {
 	}
 }
 
-// TestDetachesAtTheEnd: an ended supervisor is reported once more and then neither
+// TestDetachesAtTheEnd: an ended supervisor is reported twice more and then neither
 // reported nor held; of those that nobody collects some are held, and their names are free.
 func TestDetachesAtTheEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

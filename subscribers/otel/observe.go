@@ -17,72 +17,32 @@ import (
 type observed struct {
 	name     string
 	snapshot func() taskvisor.Snapshot
-	created  time.Time   // by the first snapshot: later ones differ by microseconds, and would be restarts
-	ended    atomic.Bool // it has said so
-	begun    atomic.Bool // it was seen alive, and its counters are there
-	submits  atomic.Bool // somebody has submitted something
+	created  time.Time    // by the first snapshot: later ones differ by microseconds, and would be restarts
+	before   totals       // of the supervisors of that name before
+	spent    *spending    // theirs too
+	ended    atomic.Bool  // it has said so
+	told     atomic.Int32 // how often that was reported
+	closed   atomic.Bool  // it was given up before it ran
+	begun    atomic.Bool  // it was seen alive, and its counters are there
+	submits  atomic.Bool  // somebody has submitted something
 	policies [int(taskvisor.Join) + 1]atomic.Bool
 	leases   leases
 
-	mu    sync.Mutex            // guards the fields below
-	spent map[string]*timeSpent // in backoff, by the tasks' label
-	gates map[string]struct{}   // at which somebody has waited
+	mu    sync.Mutex          // guards the field below
+	gates map[string]struct{} // at which somebody has waited
 }
 
-// timeSpent is what the tasks of a label have spent in backoff.
-type timeSpent struct {
-	ended time.Duration // in those that are over
-	shown time.Duration // at the last collection
-}
-
-func (o *observed) spend(label string, d time.Duration) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if o.spent == nil {
-		o.spent = make(map[string]*timeSpent)
+// mayRun reports whether a supervisor that is in state may still count. One that was shut
+// down before it ran has ended without a word.
+func (o *observed) mayRun(state taskvisor.SupervisorState) bool {
+	switch state {
+	case taskvisor.SupervisorStopped:
+		return false
+	case taskvisor.SupervisorNew:
+		return !o.closed.Load()
+	default:
+		return !o.ended.Load()
 	}
-	if o.spent[label] == nil {
-		o.spent[label] = new(timeSpent)
-	}
-	o.spent[label].ended += d
-}
-
-// over returns the time of the backoffs that are over.
-func (o *observed) over() map[string]time.Duration {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	all := make(map[string]time.Duration, len(o.spent))
-	for label, t := range o.spent {
-		all[label] = t.ended
-	}
-	return all
-}
-
-// show returns what to report of a label, which never goes back. A label without tasks
-// is reported once more, and then forgotten: names may be many.
-func (o *observed) show(groups map[string]*group, over map[string]time.Duration) map[string]time.Duration {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	all := make(map[string]time.Duration, len(groups))
-	for label, g := range groups {
-		t := o.spent[label]
-		if t == nil {
-			t = new(timeSpent)
-			if o.spent == nil {
-				o.spent = make(map[string]*timeSpent)
-			}
-			o.spent[label] = t
-		}
-		t.shown = max(t.shown, over[label]+g.backoff)
-		all[label] = t.shown
-	}
-	for label, t := range o.spent {
-		if groups[label] == nil {
-			all[label] = max(t.shown, t.ended)
-			delete(o.spent, label)
-		}
-	}
-	return all
 }
 
 // maxGates bounds the gates that are told apart when nobody waits at them.
@@ -123,14 +83,18 @@ func (m *metrics) observe(_ context.Context, o metric.Observer) error {
 	for _, from := range m.all() {
 		// What has been waited is read before what is being waited: a backoff that
 		// ends meanwhile is not counted twice.
-		over := from.over()
+		over := from.spent.over()
 		c := observation{metrics: m, to: o, from: from, snap: from.snapshot()}
 		switch c.snap.State {
+		case taskvisor.SupervisorNew:
+			if from.closed.Load() {
+				continue
+			}
 		case taskvisor.SupervisorRunning, taskvisor.SupervisorDraining:
 			m.beginSupervisor(from)
 		case taskvisor.SupervisorStopped:
-			m.remove(from) // this once, if it has lived at all
-			if !from.begun.Load() {
+			if !from.begun.Load() || from.told.Add(1) > lastReports {
+				m.remove(from)
 				continue
 			}
 		}
@@ -246,30 +210,23 @@ func (c *observation) admission() {
 
 // subscribers reports what is known of each name; those of equal names count together.
 func (c *observation) subscribers() {
-	byName := make(map[string]*taskvisor.SubscriberStatus)
-	queues := make(map[string]bool)
+	queues := make(map[string]taskvisor.SubscriberStatus)
 	for _, s := range c.snap.Subscribers {
-		sum := byName[s.Name]
-		if sum == nil {
-			sum = &taskvisor.SubscriberStatus{Dropped: make(map[taskvisor.EventKind]uint64)}
-			byName[s.Name] = sum
+		if s.Inline {
+			continue // it has no queue
 		}
-		queues[s.Name] = queues[s.Name] || !s.Inline
-		sum.Queued += s.Queued
-		sum.Capacity += s.Capacity
-		sum.Delivered += s.Delivered
-		sum.Panics += s.Panics
-		sum.Failures += s.Failures
-		for k, n := range s.Dropped {
-			sum.Dropped[k] += n
-		}
+		q := queues[s.Name]
+		q.Queued += s.Queued
+		q.Capacity += s.Capacity
+		queues[s.Name] = q
 	}
-	for name, s := range byName {
+	for name, q := range queues {
 		of := c.keys.subscriber.String(strings.ToValidUTF8(name, "\uFFFD"))
-		if queues[name] {
-			c.int(subscriberQueueLength, int64(s.Queued), of)
-			c.int(subscriberQueueCapacity, int64(s.Capacity), of)
-		}
+		c.int(subscriberQueueLength, int64(q.Queued), of)
+		c.int(subscriberQueueCapacity, int64(q.Capacity), of)
+	}
+	for name, s := range c.from.before.plus(&c.snap) {
+		of := c.keys.subscriber.String(strings.ToValidUTF8(name, "\uFFFD"))
 		c.int(subscriberEvents, int64(s.Delivered), of)
 		c.int(subscriberPanics, int64(s.Panics), of)
 		c.int(subscriberFailures, int64(s.Failures), of)

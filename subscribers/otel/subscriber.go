@@ -26,7 +26,7 @@ const (
 // Subscriber opens and closes spans around attempts and, if asked, counts them.
 // Make one with [New] and give it to [taskvisor.WithSubscriber]. It is safe for
 // concurrent use, may serve several supervisors, and after the end of a
-// supervisor holds nothing of it.
+// supervisor, once its metrics were collected, holds nothing of it.
 //
 // It is made for inline delivery, which it asks for by itself. Queued, its
 // spans stay exact, but that of an abandoned attempt may end late, and metrics
@@ -97,8 +97,8 @@ func (s *Subscriber) Preferences() []taskvisor.SubscriberOption {
 
 // Attach gives the metrics that are read from state their source. It returns
 // an error if an instrument was refused, or if a supervisor of the same name
-// reports to this subscriber already. Without [WithMeterProvider] it does
-// nothing.
+// reports to this subscriber already. Where one has just ended, its counters go
+// on. Without [WithMeterProvider] it does nothing.
 func (s *Subscriber) Attach(snapshot func() taskvisor.Snapshot) error {
 	if s.metrics == nil {
 		return nil
@@ -106,10 +106,10 @@ func (s *Subscriber) Attach(snapshot func() taskvisor.Snapshot) error {
 	return s.metrics.attach(snapshot)
 }
 
-// Close lets go of the supervisors that have ended or were never started.
-// Those that run are let go of when they end, so there is no need to call it;
-// [taskvisor.New] does if it fails after Attach. It never fails, and s can be
-// used on.
+// Close hides the supervisors that were not started, until they are, and lets go of
+// those that were shut down before. Those that run are let go of when they have ended,
+// so there is no need to call it; [taskvisor.New] does if it fails after Attach. It
+// never fails, and s can be used on.
 func (s *Subscriber) Close() {
 	if s.metrics != nil {
 		s.metrics.close()
@@ -122,20 +122,20 @@ func (s *Subscriber) BeginAttempt(ctx context.Context, a taskvisor.Attempt) cont
 	caller := trace.SpanContextFromContext(ctx)
 	tracer := s.tracer()
 	if tracer == nil || s.asleep() {
-		return s.bodyContext(ctx, caller)
+		return s.bodyContext(ctx, caller, a.TaskID, a.Number)
 	}
 	return s.begin(ctx, tracer, caller, a)
 }
 
 // begin is apart for the sake of those that have no tracer: it costs them no memory.
 func (s *Subscriber) begin(ctx context.Context, tracer trace.Tracer, caller trace.SpanContext, a taskvisor.Attempt) context.Context {
-	b := &beginning{tracer: tracer, ctx: ctx, caller: caller, replaced: a.Replaced, now: a.Started}
+	b := &beginning{tracer: tracer, ctx: ctx, caller: caller, id: a.TaskID, replaced: a.Replaced, now: a.Started}
 	if b.now.IsZero() { // no supervisor has made the call
 		b.now = time.Now()
 	}
 	b.task, b.shape = s.taskOf(&a)
 	if b.shape.mode == SpanNone {
-		return s.bodyContext(ctx, caller)
+		return s.bodyContext(ctx, caller, a.TaskID, a.Number)
 	}
 	if a.Number == 1 && a.Slot != "" {
 		s.own(a.TaskID, b.task)
@@ -150,7 +150,7 @@ func (s *Subscriber) begin(ctx context.Context, tracer trace.Tracer, caller trac
 // EndAttempt closes the span of an attempt. It implements
 // [taskvisor.AttemptBracket].
 func (s *Subscriber) EndAttempt(ctx context.Context, a taskvisor.Attempt, r taskvisor.Result) {
-	if at := attemptOf(ctx); at != nil && at.task.owner == s {
+	if at := attemptOf(ctx); at.is(a.TaskID, a.Number) && at.task.owner == s {
 		s.end(ctx, at, &a, &r)
 	}
 }
@@ -175,6 +175,7 @@ func (s *Subscriber) OnEvent(ctx context.Context, e taskvisor.Event) {
 		s.tellStuck(&e)
 	case taskvisor.TaskAbandoned:
 		s.abandon(ctx, &e)
+		s.disown(&e) // its return may never be told
 	case taskvisor.TaskRemoved:
 		if e.Reason == taskvisor.ErrReplaced {
 			s.displace(&e)
@@ -215,8 +216,12 @@ func (s *Subscriber) asleep() bool {
 	return s.dormant.Load() && s.skipped.Add(1)%wakeEvery != 0
 }
 
-// bodyContext returns the context of a body that gets no span of ours.
-func (s *Subscriber) bodyContext(ctx context.Context, caller trace.SpanContext) context.Context {
+// bodyContext returns the context of a body that gets no span of ours. The attempt on
+// whose behalf the task was added is hidden: it has nothing to do with this one.
+func (s *Subscriber) bodyContext(ctx context.Context, caller trace.SpanContext, id taskvisor.TaskID, number int) context.Context {
+	if at := attemptOf(ctx); at != nil && !at.is(id, number) {
+		ctx = context.WithValue(ctx, attemptKey{}, (*attempt)(nil))
+	}
 	if s.callerAsParent {
 		return ctx
 	}

@@ -147,6 +147,7 @@ func TestMetricsAgreeWithTheSupervisor(t *testing.T) {
 				t.Errorf("the last state lacks %q:\n%s", line, last)
 			}
 		}
+		collect(t, reader) // of another reader, perhaps
 		if after := collect(t, reader); strings.Contains(after, "tasks{") {
 			t.Errorf("an ended supervisor is reported for ever:\n%s", after)
 		}

@@ -8,6 +8,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/taskvisor/taskvisor-go/lease"
+	"github.com/taskvisor/taskvisor-go/taskvisor"
 )
 
 // term is the lease that an attempt runs under.
@@ -17,12 +18,13 @@ type term struct {
 	owner trace.SpanContext // the last attempt of the owner before; of the first under a token
 }
 
-// termOf returns what an attempt runs under, if its context says so: it does for the
-// brackets behind that of the lease's owner, and for events. It is nil otherwise. The key
-// of a lease may be anything, and is no attribute.
-func termOf(ctx context.Context) *term {
+// termOf returns what the attempt of a task runs under, if its context says so: it does for
+// the brackets behind that of the lease's owner, and for events. It is nil otherwise, also
+// where the context says it of the attempt on whose behalf the task was added. The key of a
+// lease may be anything, and is no attribute.
+func termOf(ctx context.Context, id taskvisor.TaskID) *term {
 	of, ok := lease.TermOf(ctx)
-	if !ok {
+	if !ok || of.TaskID != id {
 		return nil
 	}
 	return &term{of, []attribute.KeyValue{keyToken.Int64(int64(of.Token)), keyLeaseWait.Float64(of.Wait.Seconds())}, parse(of.Previous)}

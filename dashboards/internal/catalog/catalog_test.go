@@ -27,9 +27,27 @@ func TestAttributesAreOtelsubs(t *testing.T) {
 			got[a] = true
 		}
 	}
-	delete(got, "error.type") // from the semantic conventions, like the next
+	for _, e := range catalog.SpanEvents() {
+		got[e[0]] = true
+	}
+	delete(got, "exception") // from the semantic conventions, like the next
+	delete(got, "error.type")
 	delete(got, "process.runtime.version")
 	compare(t, "otelsub", got, literals(t, "otel", `"(taskvisor\.[a-z_.]+)"`))
+
+	events := map[string]bool{}
+	for _, e := range catalog.SpanEvents() {
+		events[e[0]] = true
+	}
+	delete(events, "exception")
+	compare(t, "an event of otelsub", events, literals(t, "otel", `AddEvent\("([^"]+)"`))
+
+	attributes := map[string]bool{"taskvisor.link.type": true}
+	for _, a := range catalog.Attributes() {
+		attributes[a.Name] = true
+	}
+	delete(attributes, "error.type")
+	compare(t, "an attribute of otelsub", attributes, literals(t, "otel", `attribute\.Key\("([^"]+)"`))
 
 	links := map[string]bool{}
 	for _, l := range catalog.LinkTypes() {

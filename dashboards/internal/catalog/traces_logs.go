@@ -32,11 +32,18 @@ func Attributes() []Attribute {
 		{"taskvisor.cancel.error", "string", false, "the error of a stopped body, where it is more than the cancellation"},
 		{"taskvisor.attempt.aborted", "bool", false, "a stop came before the body was called: no metric and no log knows of this attempt"},
 		{"taskvisor.attempt.note", "string", false, "the last note of Beat"},
-		{"taskvisor.attempt.stuck", "bool", false, "the attempt was reported as stuck"},
-		{"taskvisor.attempt.abandoned", "bool", false, "the attempt was given up and still ran when the span ended"},
-		{"taskvisor.attempt.outgrown", "bool", false, "the attempt went on beyond the span, which was ended for its length"},
-		{"taskvisor.task.outcome", "string", false, "how the task ended, on the span of its last attempt"},
-		{"error.type", "string", false, "on failures: timeout, panic, goexit, or the type of the error"},
+		{"taskvisor.task.outcome", "string", false, "abandoned, in place of the result, of an attempt that was given up and still ran when the span ended"},
+		{"error.type", "string", false, "on failures: timeout, panic, goexit, abandoned, or the type of the error"},
+	}
+}
+
+// SpanEvents returns the events on spans, and what each tells.
+func SpanEvents() [][2]string {
+	return [][2]string{
+		{"taskvisor.attempt.stuck", "the attempt was reported as stuck; `code.stacktrace` says where it is"},
+		{"taskvisor.attempt.abandoned", "the attempt was given up and still runs, with the same attribute; the span ends here"},
+		{"taskvisor.attempt.outgrown", "the attempt goes on beyond the span, which ends here for its length"},
+		{"exception", "the attempt panicked, with the stack of that"},
 	}
 }
 

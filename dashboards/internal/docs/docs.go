@@ -28,6 +28,7 @@ func Page(all []rules.Rule) ([]byte, error) {
 	err = t.Execute(&b, map[string]string{
 		"Metrics":     metrics(),
 		"Attributes":  attributes(),
+		"Events":      events(),
 		"Links":       links(),
 		"Instruments": instruments(),
 		"LogKeys":     logKeys(),
@@ -85,6 +86,14 @@ func attributes() string {
 		rows = append(rows, []string{quoted(a.Name), a.Type, when, a.Meaning})
 	}
 	return table([]string{"Attribute", "Type", "Set at", "What it is"}, rows)
+}
+
+func events() string {
+	var rows [][]string
+	for _, e := range catalog.SpanEvents() {
+		rows = append(rows, []string{quoted(e[0]), e[1]})
+	}
+	return table([]string{"Event", "What it tells"}, rows)
 }
 
 func links() string {
