@@ -127,6 +127,41 @@ func identity(supervisor string, constLabels prometheus.Labels) prometheus.Label
 	return prometheus.Labels{"supervisor": b.String()}
 }
 
+// register has a registry know the source.
+func (s *source) register(reg prometheus.Registerer) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.registered {
+		return nil
+	}
+	err := reg.Register(s)
+	s.registered = err == nil
+	return err
+}
+
+// unregister has a registry forget a source that shows nothing any more, and reports
+// whether that is so. It is done once: a registry knows sources by what they describe,
+// and would forget the next one of that name.
+func (s *source) unregister(reg prometheus.Registerer) (over bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.life.Load() != nil {
+		return false
+	}
+	if s.registered {
+		reg.Unregister(s)
+		s.registered = false
+	}
+	return true
+}
+
+// ownedBy reports whether no other subscriber has taken the source over.
+func (s *source) ownedBy(sub *Subscriber) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.owner == sub
+}
+
 // take gives the source to a new supervisor, if the one before has ended. What was
 // counted stays.
 func (s *source) take(owner *Subscriber, l *life, now time.Time) error {

@@ -84,23 +84,20 @@ func (s *Subscriber) Attach(snapshot func() taskvisor.Snapshot) error {
 // registerLocked registers a source and returns it, or the one that is registered in its
 // place.
 func (s *Subscriber) registerLocked(from *source) (*source, error) {
-	from.mu.Lock()
-	defer from.mu.Unlock()
-	if s.reg == nil || from.registered {
+	if s.reg == nil {
 		return from, nil
 	}
-	err := s.reg.Register(from)
+	err := from.register(s.reg)
 	var already prometheus.AlreadyRegisteredError
 	if errors.As(err, &already) {
 		there, ok := already.ExistingCollector.(*source)
-		if ok && there.life.Load() != nil {
+		if ok && !there.unregister(s.reg) {
 			return there, nil
 		}
-		if ok && s.reg.Unregister(there) { // its grace is over
-			err = s.reg.Register(from)
+		if ok { // its grace is over
+			err = from.register(s.reg)
 		}
 	}
-	from.registered = err == nil
 	return from, err
 }
 
@@ -156,7 +153,7 @@ func (s *Subscriber) sweepLocked() {
 	}
 	var over []string
 	for name, from := range *m {
-		if s.sweep(from) {
+		if !from.ownedBy(s) || from.unregister(s.reg) {
 			over = append(over, name)
 		}
 	}
@@ -167,24 +164,6 @@ func (s *Subscriber) sweepLocked() {
 			}
 		})
 	}
-}
-
-// sweep unregisters a source that shows nothing any more, and reports whether the
-// subscriber can forget it.
-func (s *Subscriber) sweep(from *source) bool {
-	from.mu.Lock()
-	defer from.mu.Unlock()
-	if from.owner != s {
-		return true // another subscriber has taken it over
-	}
-	if from.life.Load() != nil {
-		return false
-	}
-	if from.registered {
-		s.reg.Unregister(from)
-		from.registered = false
-	}
-	return true
 }
 
 // Describe implements [prometheus.Collector]. Before a supervisor is attached there is
