@@ -1,10 +1,15 @@
 package promsub_test
 
 import (
+	"context"
+	"runtime"
 	"testing"
 	"testing/synctest"
+	"time"
+	"weak"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/taskvisor/taskvisor-go/lease/leasetest"
 	promsub "github.com/taskvisor/taskvisor-go/subscribers/prom"
 	"github.com/taskvisor/taskvisor-go/taskvisor"
 	"github.com/taskvisor/taskvisor-go/taskvisor/taskvisortest"
@@ -46,6 +51,7 @@ func TestFormerSubscriberLeavesTheNextOneAlone(t *testing.T) {
 				}
 				sup, _ := taskvisortest.Start(t, taskvisor.WithName("sup"), taskvisor.WithSubscriber(promsub.New(reg)))
 				add(t, sup, idle("job"))
+				synctest.Wait()
 				before := seriesOf(t, reg, "sup")
 				use(t, former)
 				if n := seriesOf(t, reg, "sup"); n != before || n == 0 {
@@ -54,4 +60,52 @@ func TestFormerSubscriberLeavesTheNextOneAlone(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A subscriber for each supervisor of a name, as where a task makes both anew, and none of
+// them closed: a lease that is acquired once counts once.
+func TestLeasesOfNextSubscribersCountOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var engine leasetest.Memory
+		owner := newOwner(t, &engine, "a")
+		r := on(t, prometheus.NewPedanticRegistry())
+		for life := range 4 {
+			sub := promsub.New(r.reg, promsub.WithLeases(owner))
+			sup, err := taskvisor.New(taskvisor.WithName("sup"), taskvisor.WithSubscriber(sub), taskvisor.WithSubscriber(owner.Subscriber()), taskvisor.WithGrace(leaseTTL/4))
+			if err != nil {
+				t.Fatal(err)
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute+time.Second)
+			if err := sup.Run(ctx, idle("job", owner.Singleton("job"))); err != nil {
+				t.Fatal(err)
+			}
+			cancel()
+			r.want(map[string]float64{"lease_acquired_total{}": float64(life + 1), "lease_renew_seconds{}": float64(15 * (life + 1))})
+		}
+	})
+}
+
+// An owner of leases does not keep the subscribers of supervisors that have a next one.
+func TestOwnersForgetFormerSubscribers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var engine leasetest.Memory
+		owner := newOwner(t, &engine, "a")
+		reg := prometheus.NewRegistry()
+		var subs []weak.Pointer[promsub.Subscriber]
+		for range 4 {
+			sub := promsub.New(reg, promsub.WithLeases(owner))
+			one(t, sub, "sup")
+			subs = append(subs, weak.Make(sub))
+		}
+		synctest.Wait()
+		runtime.GC()
+		runtime.GC()                    // what pools had as well
+		for i, sub := range subs[1:3] { // what is counted has the options of the first
+			if sub.Value() != nil {
+				t.Errorf("subscriber %d is still known", i+1)
+			}
+		}
+		runtime.KeepAlive(owner)
+		runtime.KeepAlive(reg)
+	})
 }

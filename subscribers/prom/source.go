@@ -162,28 +162,29 @@ func (s *source) ownedBy(sub *Subscriber) bool {
 	return s.owner == sub
 }
 
-// take gives the source to a new supervisor, if the one before has ended. What was
-// counted stays.
-func (s *source) take(owner *Subscriber, l *life, now time.Time) error {
+// take gives the source to a new supervisor, if the one before has ended, and returns the
+// subscriber of that one. What was counted stays.
+func (s *source) take(owner *Subscriber, l *life, now time.Time) (former *Subscriber, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if former := s.life.Load(); former != nil {
-		last := former.snapshot()
+	if before := s.life.Load(); before != nil {
+		last := before.snapshot()
 		if s.aliveLocked(last.State) {
-			return prometheus.AlreadyRegisteredError{ExistingCollector: s, NewCollector: s}
+			return nil, prometheus.AlreadyRegisteredError{ExistingCollector: s, NewCollector: s}
 		}
 		s.before = s.before.plus(&last)
 	}
 	if !s.registered && owner.reg != nil { // its grace has ended this very moment
 		if err := owner.reg.Register(s); err != nil {
-			return err
+			return nil, err
 		}
 		s.registered = true
 	}
 	s.labels.adopt(l.config.maxTasks, l.config.grace, now)
-	s.owner, s.closed, s.scrapes = owner, false, 0
+	former, s.owner = s.owner, owner
+	s.closed, s.scrapes = false, 0
 	s.life.Store(l)
-	return nil
+	return former, nil
 }
 
 // aliveLocked reports whether a supervisor in this state may still count. One that was

@@ -61,6 +61,15 @@ func (s *Subscriber) Attach(snapshot func() taskvisor.Snapshot) error {
 	if s.config.err != nil {
 		return fmt.Errorf("promsub: %w", s.config.err)
 	}
+	former, err := s.attach(snapshot)
+	if former != nil && former != s {
+		former.unobserveIdle()
+	}
+	return err
+}
+
+// attach returns the subscriber that had the supervisor before; nil if there was none.
+func (s *Subscriber) attach(snapshot func() taskvisor.Snapshot) (former *Subscriber, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.sweepLocked()
@@ -69,16 +78,16 @@ func (s *Subscriber) Attach(snapshot func() taskvisor.Snapshot) error {
 	if from == nil {
 		from = newSource(&s.config, first)
 	}
-	from, err := s.registerLocked(from)
+	from, err = s.registerLocked(from)
 	if err == nil {
-		err = from.take(s, &life{&s.config, snapshot, first.Created}, first.Time)
+		former, err = from.take(s, &life{&s.config, snapshot, first.Created}, first.Time)
 	}
 	if err != nil {
-		return attachError(first.Supervisor, err)
+		return nil, attachError(first.Supervisor, err)
 	}
 	s.changeLocked(func(m map[string]*source) { m[first.Supervisor] = from })
 	s.observeLocked()
-	return nil
+	return former, nil
 }
 
 // registerLocked registers a source and returns it, or the one that is registered in its
