@@ -143,6 +143,28 @@ func TestGuardLetsNobodyGoBeforeItsTime(t *testing.T) {
 	})
 }
 
+// What a task did last is scraped for two minutes at least, however long it had its series
+// before, and however many would like to have them.
+func TestGuardKeepsTheSeriesOfARemovedTask(t *testing.T) {
+	for name, lived := range map[string]time.Duration{"that has just come": 0, "that was there for long": time.Hour} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, []promsub.Option{promsub.WithMaxTasks(1)}, func(r *rig, sup *taskvisor.Supervisor) {
+				add(t, sup, taskvisor.Once("import", taskvisortest.Script(taskvisortest.After(lived, taskvisortest.Fail(errWork)))))
+				add(t, sup, every("busy", time.Second))
+				add(t, sup, failing("fails", time.Second))
+				later(lived + time.Second)
+				for range 8 { // 106 s after the removal
+					r.want(map[string]float64{"task_attempts_total{result=failure,task=import}": 1, "task_gave_up_total{outcome=failed,task=import}": 1})
+					later(15 * time.Second)
+				}
+				if got := owners(r); !got["fails"] {
+					t.Errorf("%v have series after two minutes", got)
+				}
+			})
+		})
+	}
+}
+
 // TestGuardLosesNoAttempt compares the sum of all series with what the supervisor says,
 // while labels lose and get series; no counter may go back but by disappearing.
 func TestGuardLosesNoAttempt(t *testing.T) {

@@ -188,9 +188,9 @@ func WithTaskLabel(label func(task string) string) Option {
 // WithMaxTasks limits the values of the label task to n, 500 by default; those
 // in their [WithSeriesGrace] count. Further tasks share "_other", and
 // taskvisor_metrics_overflow_tasks says how many. Who has series of its own is decided
-// anew at scrapes: tasks that fail come first, then those with the most attempts, a few
-// at a time, and none loses them within two minutes. With 0 all share. A negative n is
-// an error.
+// anew at scrapes: tasks that fail come first, then those with the most attempts, last
+// those that were removed. A few change at a time, and none loses its series within two
+// minutes: of getting them, nor of its removal. With 0 all share. A negative n is an error.
 func WithMaxTasks(n int) Option {
 	return option(func(c *config) {
 		if n < 0 {
@@ -203,8 +203,9 @@ func WithMaxTasks(n int) Option {
 
 // WithSeriesGrace says how long the series of a label stay after its last task
 // was removed, and those of a supervisor after [Subscriber.Close], 5 min by default, so
-// that the last failure is still scraped; at least two scrapes see them in any case. A
-// negative d is an error.
+// that the last failure is still scraped; at least two scrapes see them in any case. Where
+// the limit of [WithMaxTasks] is reached, those of a label may go to a task that needs them
+// two minutes after its last one was removed. A negative d is an error.
 func WithSeriesGrace(d time.Duration) Option {
 	return option(func(c *config) {
 		if d < 0 {
