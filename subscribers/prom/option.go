@@ -110,18 +110,6 @@ func ownLabel(name string) bool {
 	})
 }
 
-// text maps a task to its value of the label task; a panic of the user's function goes
-// through.
-func (c *config) text(name, kind string) string {
-	if kind != "" {
-		name = kind
-	}
-	if c.taskLabel == nil {
-		return name
-	}
-	return c.taskLabel(name)
-}
-
 // WithBuckets sets the upper bounds, in seconds, of the classic histograms'
 // buckets: finite, and in increasing order. The default is .005 .025 .1 .25 1
 // 2.5 10 30 60 300 1800 3600. The slice is copied.
@@ -172,9 +160,11 @@ func WithExemplars(labels func(ctx context.Context) map[string]string) Option {
 // WithTaskLabel maps the name of a task, or its kind where taskvisor.WithKind gave it
 // one, to its value of the label task: the way to keep names that contain ids out of the
 // metrics ("import-4711" to "import"). Tasks with one label share its series. "" means
-// no series of its own: the task shares "_other" with those beyond the limit. label is
-// called when a task is added and at scrapes; it must be quick, safe for concurrent use,
-// and return the same for the same task. It is an error if it is nil.
+// no series of its own: the task shares "_other" with those beyond the limit, and so do
+// those for which label panics or calls runtime.Goexit. label is called when a task is
+// added and at scrapes, one of which waits for it and for the one before; it must be quick,
+// safe for concurrent use, and return the same for the same task. It is an error if it is
+// nil.
 func WithTaskLabel(label func(task string) string) Option {
 	return option(func(c *config) {
 		if label == nil {

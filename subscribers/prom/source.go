@@ -262,17 +262,6 @@ func (s *source) Collect(ch chan<- prometheus.Metric) {
 	}
 }
 
-// textOf maps a task to its label where a panic of the user's function would end the
-// process: on the registry's goroutine.
-func (s *source) textOf(l *life, name, kind string) (text string) {
-	defer func() {
-		if recover() != nil {
-			text = overflow
-		}
-	}()
-	return l.config.text(name, kind)
-}
-
 // timer returns the histogram of a result. Each costs a scrape as much as all counters
 // of a task together, and most tasks never see most results, so they are made when they
 // are needed. Nothing is lost by that: attempts are counted by the counters.

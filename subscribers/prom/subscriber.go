@@ -14,9 +14,9 @@ import (
 
 // Subscriber exports the metrics of supervisors: of any number of them that have
 // different names, and of any number of one name that live one after the other, whose
-// counters go on. It is an inline subscriber: no event is lost, and it starts no
-// goroutine. All methods are safe for concurrent use. Make it with [New]; the zero value
-// is of no use.
+// counters go on. It is an inline subscriber: no event is lost, and no goroutine of its
+// outlives a call. All methods are safe for concurrent use. Make it with [New]; the zero
+// value is of no use.
 type Subscriber struct {
 	reg    prometheus.Registerer // may be nil
 	config config
@@ -257,7 +257,7 @@ func (s *Subscriber) late(ctx context.Context, e *taskvisor.Event) {
 	if l == nil {
 		return
 	}
-	t := &task{source: from, life: l, label: from.labels.hold(from.textOf(l, e.Task, e.TaskKind), e.Time)}
+	t := &task{source: from, life: l, label: from.labels.hold(l.config.textOf(e.Task, e.TaskKind), e.Time)}
 	defer t.release(e.Time)
 	t.attemptEnded(ctx, e)
 }

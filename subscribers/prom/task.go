@@ -38,7 +38,7 @@ func (s *Subscriber) taskOf(e *taskvisor.Event) (t *task, kept bool) {
 	if l == nil {
 		return nil, false
 	}
-	return &task{source: from, life: l, label: from.labels.hold(from.textOf(l, e.Task, e.TaskKind), e.Time)}, false
+	return &task{source: from, life: l, label: from.labels.hold(l.config.textOf(e.Task, e.TaskKind), e.Time)}, false
 }
 
 // added begins what is kept about a task.
