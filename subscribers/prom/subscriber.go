@@ -25,7 +25,8 @@ type Subscriber struct {
 	// copied when it changes.
 	sources atomic.Pointer[map[string]*source]
 
-	mu        sync.Mutex // held by those that change sources, and guards the field below
+	mu        sync.Mutex // held by those that change sources, and guards the fields below
+	newest    *source    // attached last, and not closed since
 	unobserve []func()   // the owners of leases; nil: they tell nothing
 }
 
@@ -86,6 +87,7 @@ func (s *Subscriber) attach(snapshot func() taskvisor.Snapshot) (former *Subscri
 		return nil, attachError(first.Supervisor, err)
 	}
 	s.changeLocked(func(m map[string]*source) { m[first.Supervisor] = from })
+	s.newest = from
 	s.observeLocked()
 	return former, nil
 }
@@ -140,15 +142,19 @@ func (s *Subscriber) sourceOf(supervisor string) *source {
 // more. Call it when a supervisor has ended, if the process and its registry live on:
 // otherwise the supervisor is shown as stopped for ever. Its series stay for the grace
 // of [WithSeriesGrace] and two scrapes, so that what it did last is still scraped; those
-// of one that has not run are hidden until it does. Close may be called again.
+// of one that has not run are hidden until it does, and those of one of its name that ran
+// before have that grace. The one that was attached last, as one that taskvisor.New gives
+// up because another subscriber refuses it, is let go of after that grace, if it has not
+// run and has no tasks. Close may be called again.
 func (s *Subscriber) Close() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if m := s.sources.Load(); m != nil {
 		for _, from := range *m {
-			from.close(s)
+			from.close(s, from == s.newest)
 		}
 	}
+	s.newest = nil
 	s.sweepLocked()
 	s.unobserveLocked()
 }

@@ -51,6 +51,9 @@ func (s *Subscriber) added(e *taskvisor.Event) {
 	if l == nil {
 		return
 	}
+	if from.former.Load() != nil {
+		from.former.Store(nil)
+	}
 	if e.Slot != "" {
 		from.admissionWait().observe(context.Background(), e.Duration, e.Time, false, nil)
 	}
