@@ -129,6 +129,15 @@ func TestOptionsKeepNothingOfTheCallers(t *testing.T) {
 	}
 }
 
+// heap returns the bytes in use.
+func heap() uint64 {
+	runtime.GC()
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
+}
+
 // TestThousandSupervisorsLeaveNothing makes, uses and closes a subscriber a
 // thousand times on one registry.
 func TestThousandSupervisorsLeaveNothing(t *testing.T) {
@@ -158,13 +167,6 @@ func TestThousandSupervisorsLeaveNothing(t *testing.T) {
 			t.Fatalf("%d series are left", n)
 		}
 		sub.Close() // after the grace: what is registered goes too
-	}
-	heap := func() uint64 {
-		runtime.GC()
-		runtime.GC()
-		var m runtime.MemStats
-		runtime.ReadMemStats(&m)
-		return m.HeapAlloc
 	}
 	for range 100 {
 		cycle()

@@ -7,8 +7,8 @@ import (
 )
 
 const (
-	// tenure is how long a label keeps the series that it got: counters that come and
-	// go tell nobody anything.
+	// tenure is how long a label keeps the series that it got, and again when its last
+	// task is gone: counters that come and go tell nobody anything.
 	tenure = 2 * time.Minute
 	// lead is how many times as busy as the one that it displaces a label must be.
 	lead = 2
@@ -43,7 +43,7 @@ func (ls *labelSet) rebalanceLocked(now time.Time) {
 	var having []*label
 	var least *label // of those, who needs it least
 	for _, l := range ls.byText {
-		if l != ls.shared && l.counted.Load() == l.own && (l.holders == 0 && l.scrapes >= 2 || now.Sub(l.since) >= tenure) {
+		if l != ls.shared && l.counted.Load() == l.own && l.servedLocked(now) {
 			having = append(having, l)
 			if least == nil || needs(l, least) < 0 {
 				least = l
@@ -76,6 +76,15 @@ func (ls *labelSet) rebalanceLocked(now time.Time) {
 		ls.demoteLocked(having[i], now)
 		ls.promoteLocked(waiting[i], now)
 	}
+}
+
+// servedLocked reports whether a label has had its series for long enough: one without
+// tasks since the last of them left, and for two scrapes.
+func (l *label) servedLocked(now time.Time) bool {
+	if l.holders == 0 {
+		return l.scrapes >= 2 && now.Sub(l.idle) >= tenure
+	}
+	return now.Sub(l.since) >= tenure
 }
 
 // needs compares how much two labels need series of their own. Names break ties, so

@@ -3,6 +3,7 @@ package promsub_test
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -143,6 +144,28 @@ func TestGuardLetsNobodyGoBeforeItsTime(t *testing.T) {
 	})
 }
 
+// What a task did last is scraped for two minutes at least, however long it had its series
+// before, and however many would like to have them.
+func TestGuardKeepsTheSeriesOfARemovedTask(t *testing.T) {
+	for name, lived := range map[string]time.Duration{"that has just come": 0, "that was there for long": time.Hour} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, []promsub.Option{promsub.WithMaxTasks(1)}, func(r *rig, sup *taskvisor.Supervisor) {
+				add(t, sup, taskvisor.Once("import", taskvisortest.Script(taskvisortest.After(lived, taskvisortest.Fail(errWork)))))
+				add(t, sup, every("busy", time.Second))
+				add(t, sup, failing("fails", time.Second))
+				later(lived + time.Second)
+				for range 8 { // 106 s after the removal
+					r.want(map[string]float64{"task_attempts_total{result=failure,task=import}": 1, "task_gave_up_total{outcome=failed,task=import}": 1})
+					later(15 * time.Second)
+				}
+				if got := owners(r); !got["fails"] {
+					t.Errorf("%v have series after two minutes", got)
+				}
+			})
+		})
+	}
+}
+
 // TestGuardLosesNoAttempt compares the sum of all series with what the supervisor says,
 // while labels lose and get series; no counter may go back but by disappearing.
 func TestGuardLosesNoAttempt(t *testing.T) {
@@ -190,5 +213,51 @@ func TestGuardLosesNoAttempt(t *testing.T) {
 		if moved < 3 {
 			t.Errorf("series changed hands only %d times: this tests nothing", moved)
 		}
+	})
+}
+
+// What the shared label counted last stays for the grace as well.
+func TestSharedSeriesStayForTheGrace(t *testing.T) {
+	bubble(t, []promsub.Option{promsub.WithMaxTasks(1)}, func(r *rig, sup *taskvisor.Supervisor) {
+		add(t, sup, idle("a"))
+		h := add(t, sup, idle("b"))
+		later(time.Hour)
+		r.scrape()
+		h.Stop()
+		for _, want := range []float64{1, 1, 1, 1, 1, -1} {
+			synctest.Wait()
+			r.want(map[string]float64{"task_attempts_total{result=canceled,task=_other}": want})
+			later(time.Minute)
+		}
+	})
+}
+
+// Names of tasks that are gone cost nothing, if they had no series: nor where nobody scrapes.
+func TestFinishedTasksBeyondTheLimitLeaveNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		sub := promsub.New(nil, promsub.WithMaxTasks(10))
+		sup, err := taskvisor.New(taskvisor.WithSubscriber(sub))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := sup.Start(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		run := func(from, to int) {
+			for i := from; i < to; i++ {
+				_, _ = add(t, sup, taskvisor.Once(fmt.Sprintf("job-%d", i), taskvisortest.Script(taskvisortest.Succeed()))).Wait(t.Context())
+			}
+		}
+		run(0, 1000)
+		before := heap()
+		run(1000, 11_000)
+		// A name and its label are 245 bytes.
+		if after := heap(); after > before+1<<20 {
+			t.Errorf("the heap grew from %d to %d", before, after)
+		}
+		if err := sup.Shutdown(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		runtime.KeepAlive(sub)
 	})
 }

@@ -106,7 +106,7 @@ func (s *Subscriber) observeLocked() {
 func (s *Subscriber) unobserveLocked() {
 	if m := s.sources.Load(); m != nil {
 		for _, from := range *m {
-			if l := from.life.Load(); l != nil && l.snapshot().State != taskvisor.SupervisorStopped {
+			if l := from.life.Load(); l != nil && from.ownedBy(s) && l.snapshot().State != taskvisor.SupervisorStopped {
 				return
 			}
 		}
@@ -117,12 +117,19 @@ func (s *Subscriber) unobserveLocked() {
 	s.unobserve = nil
 }
 
-// leaseEvent counts. A lease that tasks of several supervisors share counts for one.
+// unobserveIdle is unobserveLocked for who does not hold the lock.
+func (s *Subscriber) unobserveIdle() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.unobserveLocked()
+}
+
+// leaseEvent counts, unless another subscriber has taken over, which does. A lease that tasks of several supervisors share counts for one.
 func (s *Subscriber) leaseEvent(e lease.Event) {
 	if e.Kind == lease.Renewed {
 		if m := s.sources.Load(); m != nil {
 			for _, from := range *m {
-				if from.leases.left(e.Owner, e.Margin) {
+				if from.ownedBy(s) && from.leases.left(e.Owner, e.Margin) {
 					from.renewals().observe(context.Background(), e.Took, e.Time, false, nil)
 				}
 			}
@@ -130,7 +137,7 @@ func (s *Subscriber) leaseEvent(e lease.Event) {
 		return
 	}
 	from := s.sourceOf(e.Supervisor)
-	if from == nil {
+	if from == nil || !from.ownedBy(s) {
 		return
 	}
 	ls := &from.leases

@@ -172,32 +172,6 @@ func TestCloseIsScrapedTwiceWhateverTheGrace(t *testing.T) {
 	})
 }
 
-// refusing is a subscriber that New does not get past.
-type refusing struct{ taskvisor.Subscribe }
-
-func (refusing) Attach(func() taskvisor.Snapshot) error { return errWork }
-
-// New closes what it attached before a subscriber refused. A subscriber that others use
-// as well must not lose them by that.
-func TestRefusedSupervisorTakesNothingAlong(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		reg := prometheus.NewRegistry()
-		sub := promsub.New(reg)
-		waits, err := taskvisor.New(taskvisor.WithName("sup"), taskvisor.WithSubscriber(sub))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := taskvisor.New(taskvisor.WithName("refused"), taskvisor.WithSubscriber(sub), taskvisor.WithSubscriber(refusing{taskvisor.Discard})); !errors.Is(err, errWork) {
-			t.Fatalf("got %v", err)
-		}
-		if err := waits.Run(t.Context(), taskvisor.Once("job", taskvisortest.Script(taskvisortest.Succeed()))); err != nil {
-			t.Fatal(err)
-		}
-		on(t, reg).want(map[string]float64{"tasks_finished_total{outcome=completed}": 1})
-		one(t, sub, "refused") // its name is free
-	})
-}
-
 func TestSupervisorsMayDifferInConstantLabels(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		reg := prometheus.NewRegistry()

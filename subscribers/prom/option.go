@@ -110,18 +110,6 @@ func ownLabel(name string) bool {
 	})
 }
 
-// text maps a task to its value of the label task; a panic of the user's function goes
-// through.
-func (c *config) text(name, kind string) string {
-	if kind != "" {
-		name = kind
-	}
-	if c.taskLabel == nil {
-		return name
-	}
-	return c.taskLabel(name)
-}
-
 // WithBuckets sets the upper bounds, in seconds, of the classic histograms'
 // buckets: finite, and in increasing order. The default is .005 .025 .1 .25 1
 // 2.5 10 30 60 300 1800 3600. The slice is copied.
@@ -172,9 +160,11 @@ func WithExemplars(labels func(ctx context.Context) map[string]string) Option {
 // WithTaskLabel maps the name of a task, or its kind where taskvisor.WithKind gave it
 // one, to its value of the label task: the way to keep names that contain ids out of the
 // metrics ("import-4711" to "import"). Tasks with one label share its series. "" means
-// no series of its own: the task shares "_other" with those beyond the limit. label is
-// called when a task is added and at scrapes; it must be quick, safe for concurrent use,
-// and return the same for the same task. It is an error if it is nil.
+// no series of its own: the task shares "_other" with those beyond the limit, and so do
+// those for which label panics or calls runtime.Goexit. label is called when a task is
+// added and at scrapes, one of which waits for it and for the one before; it must be quick,
+// safe for concurrent use, and return the same for the same task. It is an error if it is
+// nil.
 func WithTaskLabel(label func(task string) string) Option {
 	return option(func(c *config) {
 		if label == nil {
@@ -188,9 +178,9 @@ func WithTaskLabel(label func(task string) string) Option {
 // WithMaxTasks limits the values of the label task to n, 500 by default; those
 // in their [WithSeriesGrace] count. Further tasks share "_other", and
 // taskvisor_metrics_overflow_tasks says how many. Who has series of its own is decided
-// anew at scrapes: tasks that fail come first, then those with the most attempts, a few
-// at a time, and none loses them within two minutes. With 0 all share. A negative n is
-// an error.
+// anew at scrapes: tasks that fail come first, then those with the most attempts, last
+// those that were removed. A few change at a time, and none loses its series within two
+// minutes: of getting them, nor of its removal. With 0 all share. A negative n is an error.
 func WithMaxTasks(n int) Option {
 	return option(func(c *config) {
 		if n < 0 {
@@ -203,8 +193,9 @@ func WithMaxTasks(n int) Option {
 
 // WithSeriesGrace says how long the series of a label stay after its last task
 // was removed, and those of a supervisor after [Subscriber.Close], 5 min by default, so
-// that the last failure is still scraped; at least two scrapes see them in any case. A
-// negative d is an error.
+// that the last failure is still scraped; at least two scrapes see them in any case. Where
+// the limit of [WithMaxTasks] is reached, those of a label may go to a task that needs them
+// two minutes after its last one was removed. A negative d is an error.
 func WithSeriesGrace(d time.Duration) Option {
 	return option(func(c *config) {
 		if d < 0 {

@@ -46,9 +46,12 @@ func (s *source) read(l *life) *page {
 	// meanwhile is not counted twice.
 	s.labels.backoffs()
 	c := scrape{source: s, life: l, snap: l.snapshot(), created: timestamppb.New(s.created), out: new(page)}
-	sum, ok := s.shown(l, &c.snap)
-	if !ok {
+	of, sum := s.shown(l, &c.snap)
+	if of == nil {
 		return c.out
+	}
+	if of != l {
+		c.life, c.snap = of, of.snapshot()
 	}
 	c.sum = sum
 	found := c.find()

@@ -82,9 +82,10 @@ func (c *scrape) find() []*label {
 	if len(c.life.config.owners) > 0 {
 		c.byID = make(map[taskvisor.TaskID]*label, len(c.snap.Tasks))
 	}
+	texts := c.life.config.textsOf(len(found), func(i int) (name, kind string) { return c.snap.Tasks[i].Name, c.snap.Tasks[i].Kind })
 	for i := range c.snap.Tasks {
 		t := &c.snap.Tasks[i]
-		l := c.labels.get(c.textOf(c.life, t.Name, t.Kind), c.snap.Time)
+		l := c.labels.get(texts[i], c.snap.Time)
 		l.found.add(t)
 		found[i] = l
 		if c.byID != nil {

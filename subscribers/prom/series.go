@@ -159,7 +159,20 @@ func (ls *labelSet) release(l *label, now time.Time) {
 	if l.holders > 0 {
 		l.holders--
 	}
+	ls.idleLocked(l, now)
+}
+
+// idleLocked notes that a task has let go of a label. One without series of its own has
+// nothing to show, and is forgotten with its last task: what it counted is the shared
+// one's, whose grace begins anew.
+func (ls *labelSet) idleLocked(l *label, now time.Time) {
 	l.idle, l.scrapes = now, 0
+	if s := ls.shared; s != nil && l.counted.Load() == s.own {
+		s.idle, s.scrapes = now, 0
+	}
+	if l.own == nil && l.holders == 0 && ls.byText[l.text] == l {
+		delete(ls.byText, l.text)
+	}
 }
 
 // adopt makes the labels those of a new supervisor: the tasks of the one before, which
@@ -170,7 +183,8 @@ func (ls *labelSet) adopt(max int, grace time.Duration, now time.Time) {
 	ls.max, ls.grace = max, grace
 	for _, l := range ls.byText {
 		if l.holders > 0 {
-			l.holders, l.idle, l.scrapes = 0, now, 0
+			l.holders = 0
+			ls.idleLocked(l, now)
 		}
 	}
 }

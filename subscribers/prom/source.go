@@ -44,6 +44,8 @@ type source struct {
 
 	// life is the supervisor that is shown; nil when its time is over.
 	life atomic.Pointer[life]
+	// former is the one before; nil when its time is over, and when this one does anything.
+	former atomic.Pointer[life]
 
 	scraping sync.Mutex // held while a scrape reads: what it shows never goes back
 
@@ -51,9 +53,10 @@ type source struct {
 	before     totals     // of the lives before this one
 	owner      *Subscriber
 	registered bool
-	closed     bool      // there will be no more of this one
-	since      time.Time // when it was closed
-	scrapes    int       // since then
+	closed     taskvisor.SupervisorState // in which there will be no more of this one; 0: it is not closed
+	refused    bool                      // closed as the newest of its subscriber, before it ran
+	since      time.Time                 // when it was closed
+	scrapes    int                       // since then
 }
 
 // life is one supervisor.
@@ -127,28 +130,70 @@ func identity(supervisor string, constLabels prometheus.Labels) prometheus.Label
 	return prometheus.Labels{"supervisor": b.String()}
 }
 
-// take gives the source to a new supervisor, if the one before has ended. What was
-// counted stays.
-func (s *source) take(owner *Subscriber, l *life, now time.Time) error {
+// register has a registry know the source.
+func (s *source) register(reg prometheus.Registerer) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if former := s.life.Load(); former != nil {
-		last := former.snapshot()
-		if s.aliveLocked(last.State) {
-			return prometheus.AlreadyRegisteredError{ExistingCollector: s, NewCollector: s}
+	if s.registered {
+		return nil
+	}
+	err := reg.Register(s)
+	s.registered = err == nil
+	return err
+}
+
+// unregister has a registry forget a source that shows nothing any more, and reports
+// whether that is so. It is done once: a registry knows sources by what they describe,
+// and would forget the next one of that name.
+func (s *source) unregister(reg prometheus.Registerer) (over bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.life.Load() != nil {
+		return false
+	}
+	if s.registered {
+		reg.Unregister(s)
+		s.registered = false
+	}
+	return true
+}
+
+// ownedBy reports whether no other subscriber has taken the source over.
+func (s *source) ownedBy(sub *Subscriber) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.owner == sub
+}
+
+// take gives the source to a new supervisor, if the one before has ended, and returns the
+// subscriber of that one. What was counted stays.
+func (s *source) take(owner *Subscriber, l *life, now time.Time) (former *Subscriber, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	last := s.life.Load()
+	var state taskvisor.Snapshot
+	if last != nil {
+		if state = last.snapshot(); s.aliveLocked(state.State) {
+			return nil, prometheus.AlreadyRegisteredError{ExistingCollector: s, NewCollector: s}
 		}
-		s.before = s.before.plus(&last)
 	}
 	if !s.registered && owner.reg != nil { // its grace has ended this very moment
 		if err := owner.reg.Register(s); err != nil {
-			return err
+			return nil, err
 		}
 		s.registered = true
 	}
+	if last == nil || state.State != taskvisor.SupervisorNew {
+		s.former.Store(last)
+	}
+	if state.State != taskvisor.SupervisorNew || state.Added > 0 {
+		s.before = s.before.plus(&state)
+	}
 	s.labels.adopt(l.config.maxTasks, l.config.grace, now)
-	s.owner, s.closed, s.scrapes = owner, false, 0
+	former, s.owner = s.owner, owner
+	s.closed, s.refused, s.scrapes = 0, false, 0
 	s.life.Store(l)
-	return nil
+	return former, nil
 }
 
 // aliveLocked reports whether a supervisor in this state may still count. One that was
@@ -159,14 +204,16 @@ func (s *source) aliveLocked(state taskvisor.SupervisorState) bool {
 	case taskvisor.SupervisorStopped:
 		return false
 	case taskvisor.SupervisorNew:
-		return !s.closed
+		return s.closed == 0
 	default:
 		return true
 	}
 }
 
-// close begins the grace of a supervisor that does not run.
-func (s *source) close(owner *Subscriber) {
+// close begins the grace of a supervisor that does not run. newest says that it is the one
+// that its owner was attached to last: so is one that New makes and gives up, and of those
+// that others still may run, it is hardly one.
+func (s *source) close(owner *Subscriber, newest bool) {
 	l := s.life.Load()
 	if l == nil {
 		return
@@ -174,38 +221,45 @@ func (s *source) close(owner *Subscriber) {
 	now := l.snapshot()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.owner != owner || s.closed {
+	if s.owner != owner || s.closed == now.State {
 		return
 	}
 	if now.State == taskvisor.SupervisorNew || now.State == taskvisor.SupervisorStopped {
-		s.closed, s.since, s.scrapes = true, now.Time, 0
+		s.closed, s.since, s.scrapes = now.State, now.Time, 0
+		s.refused = newest && now.State == taskvisor.SupervisorNew
 	}
 }
 
-// shown reports whether a scrape of this state has something to show. The last scrape
-// after the grace lets go of everything. It returns the totals of all lives.
-func (s *source) shown(l *life, now *taskvisor.Snapshot) (sum totals, ok bool) {
+// shown returns what a scrape of this state shows, nil for nothing, and the totals of all
+// lives: what one that was closed before it ran has in its place is the one before, as
+// long as that has its grace. The last scrape after the grace lets go of everything.
+func (s *source) shown(l *life, now *taskvisor.Snapshot) (of *life, sum totals) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.life.Load() != l {
-		return totals{}, false // another one has taken its place this very moment
+		return nil, totals{} // another one has taken its place this very moment
 	}
-	if !s.closed {
-		return s.before.plus(now), true
+	if now.State != taskvisor.SupervisorNew {
+		s.former.Store(nil)
 	}
-	switch now.State {
-	case taskvisor.SupervisorNew:
-		return totals{}, false
-	case taskvisor.SupervisorStopped:
-		if s.overLocked(l.config.grace, now.Time) {
-			s.life.Store(nil)
-			return totals{}, false
+	if s.closed != now.State {
+		if s.closed == taskvisor.SupervisorNew { // it was started after all
+			s.closed = 0
 		}
-		s.scrapes++
-	default:
-		s.closed = false // it was started after all
+		return l, s.before.plus(now)
 	}
-	return s.before.plus(now), true
+	if s.overLocked(l.config.grace, now.Time) {
+		s.former.Store(nil)
+		if s.refused && now.Added == 0 || now.State == taskvisor.SupervisorStopped {
+			s.life.Store(nil)
+		}
+		return nil, totals{}
+	}
+	s.scrapes++
+	if now.State == taskvisor.SupervisorNew {
+		return s.former.Load(), s.before
+	}
+	return l, s.before.plus(now)
 }
 
 func (s *source) overLocked(grace time.Duration, now time.Time) bool {
@@ -224,17 +278,6 @@ func (s *source) Collect(ch chan<- prometheus.Metric) {
 	if l := s.life.Load(); l != nil {
 		s.collect(l, ch)
 	}
-}
-
-// textOf maps a task to its label where a panic of the user's function would end the
-// process: on the registry's goroutine.
-func (s *source) textOf(l *life, name, kind string) (text string) {
-	defer func() {
-		if recover() != nil {
-			text = overflow
-		}
-	}()
-	return l.config.text(name, kind)
 }
 
 // timer returns the histogram of a result. Each costs a scrape as much as all counters

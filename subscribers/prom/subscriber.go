@@ -14,9 +14,9 @@ import (
 
 // Subscriber exports the metrics of supervisors: of any number of them that have
 // different names, and of any number of one name that live one after the other, whose
-// counters go on. It is an inline subscriber: no event is lost, and it starts no
-// goroutine. All methods are safe for concurrent use. Make it with [New]; the zero value
-// is of no use.
+// counters go on. It is an inline subscriber: no event is lost, and no goroutine of its
+// outlives a call. All methods are safe for concurrent use. Make it with [New]; the zero
+// value is of no use.
 type Subscriber struct {
 	reg    prometheus.Registerer // may be nil
 	config config
@@ -25,7 +25,8 @@ type Subscriber struct {
 	// copied when it changes.
 	sources atomic.Pointer[map[string]*source]
 
-	mu        sync.Mutex // held by those that change sources, and guards the field below
+	mu        sync.Mutex // held by those that change sources, and guards the fields below
+	newest    *source    // attached last, and not closed since
 	unobserve []func()   // the owners of leases; nil: they tell nothing
 }
 
@@ -61,6 +62,15 @@ func (s *Subscriber) Attach(snapshot func() taskvisor.Snapshot) error {
 	if s.config.err != nil {
 		return fmt.Errorf("promsub: %w", s.config.err)
 	}
+	former, err := s.attach(snapshot)
+	if former != nil && former != s {
+		former.unobserveIdle()
+	}
+	return err
+}
+
+// attach returns the subscriber that had the supervisor before; nil if there was none.
+func (s *Subscriber) attach(snapshot func() taskvisor.Snapshot) (former *Subscriber, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.sweepLocked()
@@ -69,38 +79,36 @@ func (s *Subscriber) Attach(snapshot func() taskvisor.Snapshot) error {
 	if from == nil {
 		from = newSource(&s.config, first)
 	}
-	from, err := s.registerLocked(from)
+	from, err = s.registerLocked(from)
 	if err == nil {
-		err = from.take(s, &life{&s.config, snapshot, first.Created}, first.Time)
+		former, err = from.take(s, &life{&s.config, snapshot, first.Created}, first.Time)
 	}
 	if err != nil {
-		return attachError(first.Supervisor, err)
+		return nil, attachError(first.Supervisor, err)
 	}
 	s.changeLocked(func(m map[string]*source) { m[first.Supervisor] = from })
+	s.newest = from
 	s.observeLocked()
-	return nil
+	return former, nil
 }
 
 // registerLocked registers a source and returns it, or the one that is registered in its
 // place.
 func (s *Subscriber) registerLocked(from *source) (*source, error) {
-	from.mu.Lock()
-	defer from.mu.Unlock()
-	if s.reg == nil || from.registered {
+	if s.reg == nil {
 		return from, nil
 	}
-	err := s.reg.Register(from)
+	err := from.register(s.reg)
 	var already prometheus.AlreadyRegisteredError
 	if errors.As(err, &already) {
 		there, ok := already.ExistingCollector.(*source)
-		if ok && there.life.Load() != nil {
+		if ok && !there.unregister(s.reg) {
 			return there, nil
 		}
-		if ok && s.reg.Unregister(there) { // its grace is over
-			err = s.reg.Register(from)
+		if ok { // its grace is over
+			err = from.register(s.reg)
 		}
 	}
-	from.registered = err == nil
 	return from, err
 }
 
@@ -134,15 +142,19 @@ func (s *Subscriber) sourceOf(supervisor string) *source {
 // more. Call it when a supervisor has ended, if the process and its registry live on:
 // otherwise the supervisor is shown as stopped for ever. Its series stay for the grace
 // of [WithSeriesGrace] and two scrapes, so that what it did last is still scraped; those
-// of one that has not run are hidden until it does. Close may be called again.
+// of one that has not run are hidden until it does, and those of one of its name that ran
+// before have that grace. The one that was attached last, as one that taskvisor.New gives
+// up because another subscriber refuses it, is let go of after that grace, if it has not
+// run and has no tasks. Close may be called again.
 func (s *Subscriber) Close() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if m := s.sources.Load(); m != nil {
 		for _, from := range *m {
-			from.close(s)
+			from.close(s, from == s.newest)
 		}
 	}
+	s.newest = nil
 	s.sweepLocked()
 	s.unobserveLocked()
 }
@@ -156,7 +168,7 @@ func (s *Subscriber) sweepLocked() {
 	}
 	var over []string
 	for name, from := range *m {
-		if s.sweep(from) {
+		if !from.ownedBy(s) || from.unregister(s.reg) {
 			over = append(over, name)
 		}
 	}
@@ -167,24 +179,6 @@ func (s *Subscriber) sweepLocked() {
 			}
 		})
 	}
-}
-
-// sweep unregisters a source that shows nothing any more, and reports whether the
-// subscriber can forget it.
-func (s *Subscriber) sweep(from *source) bool {
-	from.mu.Lock()
-	defer from.mu.Unlock()
-	if from.owner != s {
-		return true // another subscriber has taken it over
-	}
-	if from.life.Load() != nil {
-		return false
-	}
-	if from.registered {
-		s.reg.Unregister(from)
-		from.registered = false
-	}
-	return true
 }
 
 // Describe implements [prometheus.Collector]. Before a supervisor is attached there is
@@ -269,7 +263,7 @@ func (s *Subscriber) late(ctx context.Context, e *taskvisor.Event) {
 	if l == nil {
 		return
 	}
-	t := &task{source: from, life: l, label: from.labels.hold(from.textOf(l, e.Task, e.TaskKind), e.Time)}
+	t := &task{source: from, life: l, label: from.labels.hold(l.config.textOf(e.Task, e.TaskKind), e.Time)}
 	defer t.release(e.Time)
 	t.attemptEnded(ctx, e)
 }

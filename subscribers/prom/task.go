@@ -38,7 +38,7 @@ func (s *Subscriber) taskOf(e *taskvisor.Event) (t *task, kept bool) {
 	if l == nil {
 		return nil, false
 	}
-	return &task{source: from, life: l, label: from.labels.hold(from.textOf(l, e.Task, e.TaskKind), e.Time)}, false
+	return &task{source: from, life: l, label: from.labels.hold(l.config.textOf(e.Task, e.TaskKind), e.Time)}, false
 }
 
 // added begins what is kept about a task.
@@ -50,6 +50,9 @@ func (s *Subscriber) added(e *taskvisor.Event) {
 	l := from.life.Load()
 	if l == nil {
 		return
+	}
+	if from.former.Load() != nil {
+		from.former.Store(nil)
 	}
 	if e.Slot != "" {
 		from.admissionWait().observe(context.Background(), e.Duration, e.Time, false, nil)

@@ -73,9 +73,11 @@
 // suppressed telling how many were left out before it, and one record at
 // recovery. Panics, timeouts, stuck attempts, interruptions and all other failures
 // have a minute of their own each: none hides another. Nothing is left
-// uncounted: the last failure of a task is always written, and the record of the
-// task's end has the rest. Reports about subscribers, that they panicked or lost
-// events, are limited likewise, for each of them.
+// uncounted: the last failure of a task is always written, if not before, then when
+// the task ends, with its own time and with the number of those before it; unless the
+// record of a recovery has counted it. What else was left out is counted by the record
+// of the task's end. Reports about subscribers, that they panicked or lost events, are
+// limited likewise, for each of them.
 //
 // # Delivery
 //

@@ -100,6 +100,77 @@ func TestLastFailureIsToldThoughSuppressed(t *testing.T) {
 	})
 }
 
+// TestLastFailureIsToldAtTheEnd: a crash loop is stopped while it waits, more often than
+// not, and what it failed with at last is what people look for.
+func TestLastFailureIsToldAtTheEnd(t *testing.T) {
+	counted := func(after ...taskvisor.Func) taskvisor.Func {
+		n := 0
+		return func(ctx context.Context) error {
+			if n++; n > 5 && len(after) > 0 {
+				return after[0](ctx)
+			}
+			return fmt.Errorf("error %d", n)
+		}
+	}
+	stop := func(_ *life, h *taskvisor.Handle) { h.Stop() }
+	const first = "WARN attempt failed task=job attempt=1 result=failure duration=0s delay=1s error=error 1\n"
+	const last = "WARN attempt failed task=job attempt=5 result=failure duration=0s delay=1s error=error 5 suppressed=3\n"
+	for name, c := range map[string]struct {
+		body taskvisor.Func
+		end  func(l *life, h *taskvisor.Handle)
+		want string
+	}{
+		"stopped in backoff":   {counted(), stop, first + last},
+		"shut down in backoff": {counted(), func(l *life, _ *taskvisor.Handle) { l.shutdown(true) }, first + last},
+		"stopped while it runs": {
+			counted(blocks()), func(_ *life, h *taskvisor.Handle) { time.Sleep(time.Second); h.Stop() },
+			first + last,
+		},
+		"another record between": {
+			counted(ignores(15 * time.Second)), func(_ *life, h *taskvisor.Handle) { time.Sleep(time.Second); h.Stop() },
+			first + "ERROR attempt stuck task=job attempt=6 duration=5.5s reason=removed stack=slog_test.deaf suppressed=3\n" +
+				"WARN attempt failed task=job attempt=5 result=failure duration=0s delay=1s error=error 5\n",
+		},
+		"recovered, which this log does not tell": {
+			counted(succeeds()), func(_ *life, h *taskvisor.Handle) { time.Sleep(2 * time.Second); h.Stop() },
+			first + last,
+		},
+		"recovered, and not for the first time": {
+			script(fails(errors.New("error 1")), succeeds(), fails(errors.New("error 3")), succeeds()), stop,
+			first + "WARN attempt failed task=job attempt=3 result=failure duration=0s delay=1s error=error 3\n",
+		},
+		"interrupted": {
+			script(untilStopped(errors.New("flush 1")), untilStopped(errors.New("flush 2")), blocks()),
+			func(_ *life, h *taskvisor.Handle) {
+				for range 2 {
+					h.Interrupt(nil)
+					time.Sleep(2 * time.Second)
+				}
+				h.Stop()
+			},
+			"WARN stopped attempt failed task=job attempt=1 duration=4.5s reason=interrupted error=flush 1\n" +
+				"WARN stopped attempt failed task=job attempt=2 duration=2s reason=interrupted error=flush 2\n",
+		},
+		"panic of an abandoned body": {
+			script(panics(), func(ctx context.Context) error { _ = deaf(time.Minute / 2); return crash(ctx) }), stop,
+			"ERROR attempt panicked task=job attempt=1 result=panic duration=0s delay=1s error=panic: oh no stack=slog_test.crash\n" +
+				"ERROR attempt stuck task=job attempt=2 duration=8.5s reason=removed stack=slog_test.deaf\n" +
+				"ERROR task abandoned task=job attempt=2 duration=23.5s reason=removed error=taskvisor: grace of 20s exceeded by \"job\" (attempt 2) stack=slog_test.deaf\n" +
+				"ERROR attempt panicked task=job attempt=2 result=panic duration=30s error=panic: oh no stack=slog_test.crash\n",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			live(t, slog.LevelWarn, nil, nil, func(l *life) {
+				h := l.add(every(c.body, taskvisor.WithStuckAfter(5*time.Second), taskvisor.WithTimeout(time.Hour)))
+				time.Sleep(4*time.Second + time.Second/2)
+				c.end(l, h)
+				time.Sleep(time.Minute)
+				l.expect(c.want)
+			})
+		})
+	}
+}
+
 // TestStoppedBodyThatFails: what was lost at a deploy must not be silent, and a deploy
 // at which nothing was lost must be.
 func TestStoppedBodyThatFails(t *testing.T) {

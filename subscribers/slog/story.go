@@ -68,7 +68,8 @@ type story struct {
 	owner *Subscriber
 
 	mu        sync.Mutex // guards the fields below
-	failure   *failure   // not yet written
+	failure   *failure   // that waits for what follows it
+	last      *failure   // the latest, if it was left out; it is not among the left
 	intervals [classes]interval
 	told      bool // of a failure, and of no recovery since
 	left      int  // records left out since the last
@@ -126,37 +127,82 @@ func (t *story) failed(f *failure, every time.Duration, final bool) (suppressed 
 	defer t.mu.Unlock()
 	c, _ := classOf(&f.e)
 	if !t.intervals[c].pass(f.e.Time, every) && !final {
-		t.left++
+		t.leaveLocked(f)
 		return 0, false
 	}
 	t.told = true
-	return t.restLocked(), true
+	return t.allLocked(), true
+}
+
+// leaveLocked leaves out a failure, unless it turns out to be the last.
+func (t *story) leaveLocked(f *failure) {
+	if t.last != nil {
+		t.left++
+	}
+	t.last = f
+}
+
+// ends reports whether a task ends with such an event: no later attempt fails, but for
+// that of an abandoned body.
+func ends(k taskvisor.EventKind) bool {
+	switch k {
+	case taskvisor.ActorExhausted, taskvisor.ActorDead, taskvisor.TaskAbandoned, taskvisor.TaskReturned, taskvisor.TaskRemoved:
+		return true
+	}
+	return false
+}
+
+// end returns the last failure, if that is still to be written, and how many were left
+// out before it.
+func (t *story) end() (f *failure, suppressed int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.last == nil {
+		return nil, 0
+	}
+	f, t.last = t.last, nil
+	return f, t.restLocked()
 }
 
 // note decides about any other record, and how many it has to account for.
-func (t *story) note(e *taskvisor.Event, every time.Duration) (suppressed int, pass bool) {
+func (t *story) note(ctx context.Context, e *taskvisor.Event, level slog.Level, every time.Duration) (suppressed int, pass bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	switch e.Kind {
-	case taskvisor.TaskRecovered:
+	if e.Kind == taskvisor.TaskRecovered {
 		if !t.told {
 			return 0, false
 		}
 		t.told = false
-		return t.restLocked(), true
-	case taskvisor.ActorExhausted, taskvisor.ActorDead, taskvisor.TaskAbandoned, taskvisor.TaskReturned,
-		taskvisor.TaskRemoved, taskvisor.BodyReturned:
+		return t.allLocked(), true
+	}
+	if ends(e.Kind) || e.Kind == taskvisor.BodyReturned {
 		return t.restLocked(), true
 	}
 	c, often := classOf(e)
-	if !often {
+	pass = !often || t.intervals[c].pass(e.Time, every)
+	switch {
+	case !often:
 		return 0, true
-	}
-	if !t.intervals[c].pass(e.Time, every) {
+	case c == canceling && pass:
+		return t.allLocked(), true
+	case c == canceling:
+		t.leaveLocked(&failure{ctx: ctx, e: *e, level: level})
+	case pass:
+		return t.restLocked(), true
+	default:
 		t.left++
-		return 0, false
 	}
-	return t.restLocked(), true
+	return 0, false
+}
+
+// allLocked is for a record after which the latest failure is no news.
+func (t *story) allLocked() int {
+	n := t.restLocked()
+	if t.last != nil {
+		t.last = nil
+		n++
+	}
+	return n
 }
 
 func (t *story) restLocked() int {

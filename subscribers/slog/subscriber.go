@@ -110,6 +110,11 @@ func (s *Subscriber) OnEvent(ctx context.Context, e taskvisor.Event) {
 	if failure := t.take(); failure != nil && s.resume(t, failure, &e, level) {
 		return
 	}
+	if ends(e.Kind) {
+		if last, suppressed := t.end(); last != nil {
+			s.writeFailure(last, suppressed)
+		}
+	}
 	if e.Kind == taskvisor.TaskFailed {
 		t.hold(&failure{ctx: ctx, e: e, level: level})
 		return
@@ -117,7 +122,7 @@ func (s *Subscriber) OnEvent(ctx context.Context, e taskvisor.Event) {
 	if !s.handler.Enabled(ctx, level) {
 		return
 	}
-	if suppressed, pass := t.note(&e, s.every); pass {
+	if suppressed, pass := t.note(ctx, &e, level, s.every); pass {
 		s.write(ctx, &e, level, suppressed)
 	}
 }
@@ -125,20 +130,17 @@ func (s *Subscriber) OnEvent(ctx context.Context, e taskvisor.Event) {
 // resume writes a failure now that it is known what follows it, and reports
 // whether that says all there is to say about e.
 func (s *Subscriber) resume(t *story, f *failure, e *taskvisor.Event, level slog.Level) (told bool) {
-	final := false
 	switch e.Kind {
 	case taskvisor.BackoffScheduled:
 		f.next, told = *e, true
 	case taskvisor.ActorExhausted, taskvisor.ActorDead:
-		f.next, told, final = *e, true, true
+		f.next, told = *e, true
 		f.level = max(f.level, level)
-	case taskvisor.TaskRemoved, taskvisor.TaskAbandoned:
-		final = true
 	}
 	if !s.handler.Enabled(f.ctx, f.level) {
 		return false // e has a level of its own
 	}
-	suppressed, pass := t.failed(f, s.every, final)
+	suppressed, pass := t.failed(f, s.every, ends(e.Kind))
 	if pass {
 		s.writeFailure(f, suppressed)
 	}
@@ -157,6 +159,10 @@ func (s *Subscriber) write(ctx context.Context, e *taskvisor.Event, level slog.L
 
 // writeFailure writes a failure with what follows it.
 func (s *Subscriber) writeFailure(f *failure, suppressed int) {
+	if f.e.Kind != taskvisor.TaskFailed { // of an attempt that was interrupted
+		s.write(f.ctx, &f.e, f.level, suppressed)
+		return
+	}
 	r := slog.NewRecord(f.e.Time, f.level, f.message(), 0)
 	s.addFailure(&r, &f.e, &f.next)
 	s.handle(f.ctx, &r, &f.e, suppressed)

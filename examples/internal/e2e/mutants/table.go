@@ -59,6 +59,6 @@ var mutants = []mutant{
 		"subscribers/slog/level.go", "case taskvisor.ResultPanic, taskvisor.ResultFatal:\n\t\treturn slog.LevelError", "case taskvisor.ResultFatal:\n\t\treturn slog.LevelError\n\tcase taskvisor.ResultPanic:\n\t\treturn slog.LevelWarn",
 	}}},
 	{"slog-suppressed", "one failure in each flood is not accounted for", "the suppressed log accounts for every failure", []edit{{
-		"subscribers/slog/story.go", "&& !final {\n\t\tt.left++", "&& !final {\n\t\tt.left = max(t.left+1, 2) - 1",
+		"subscribers/slog/story.go", "if t.last != nil {\n\t\tt.left++", "if t.last != nil {\n\t\tt.left = max(t.left+1, 2) - 1",
 	}}},
 }
