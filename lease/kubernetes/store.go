@@ -25,10 +25,11 @@
 //
 // Nothing expires in an API server. A lease has expired for this store when its object has
 // not changed (but for its note) for the ttl since the store has seen it, by the local
-// monotonic clock; a [Store.Watch] sees each renewal. What was not watched has expired when the holder's
-// renewTime, by the holder's clock, is two ttls ago by ours: only then do clocks matter,
-// and they may differ by the ttl. So a replica that starts waits for the ttl of one that
-// has just died, and for nothing that is older.
+// monotonic clock; a [Store.Watch] sees each renewal. An object that it sees for the first
+// time has expired, too, if the holder's renewTime, by the holder's clock, is two ttls ago by
+// ours: only until it has seen another version do clocks matter, and they may differ by the
+// ttl. So a replica that starts waits for the ttl of one that has just died, and for nothing
+// that is older.
 //
 // # Deletion
 //
