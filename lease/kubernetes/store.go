@@ -181,25 +181,30 @@ func (s *Store) forget(key string, token uint64) {
 	}
 }
 
-// Renew implements lease.Store. It makes one request for each lease, some at a time.
+// Renew implements lease.Store. It makes one request for each lease, some at a time; an
+// error that is a lease.RenewError names those of which nothing is known.
 func (s *Store) Renew(ctx context.Context, owner string, leases map[string]uint64, ttl time.Duration) (lost []string, err error) {
-	return each(ctx, leases, func(key string) (bool, error) {
+	lost, failed, err := each(ctx, leases, func(key string) (bool, error) {
 		ours, err := s.renew(ctx, key, owner, leases[key], ttl)
 		if err != nil {
 			err = fmt.Errorf("kubelease: renew %q: %w", key, err)
 		}
 		return ours, err
 	})
+	if len(failed) > 0 {
+		err = &lease.RenewError{Keys: failed, Err: err}
+	}
+	return lost, err
 }
 
 // each makes a request for each lease, some at a time, and returns the keys of those that
-// are not ours.
-func each(ctx context.Context, leases map[string]uint64, request func(key string) (ours bool, err error)) (lost []string, err error) {
+// are not ours, and of those whose requests failed.
+func each(ctx context.Context, leases map[string]uint64, request func(key string) (ours bool, err error)) (lost, failed []string, err error) {
 	if err := context.Cause(ctx); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	var (
-		mu  sync.Mutex // guards lost and all
+		mu  sync.Mutex // guards lost, failed and all
 		all []error
 		wg  sync.WaitGroup
 	)
@@ -210,7 +215,7 @@ func each(ctx context.Context, leases map[string]uint64, request func(key string
 				ours, err := request(key)
 				mu.Lock()
 				if err != nil {
-					all = append(all, err)
+					failed, all = append(failed, key), append(all, err)
 				} else if !ours {
 					lost = append(lost, key)
 				}
@@ -223,7 +228,7 @@ func each(ctx context.Context, leases map[string]uint64, request func(key string
 	}
 	close(keys)
 	wg.Wait()
-	return lost, errors.Join(all...)
+	return lost, failed, errors.Join(all...)
 }
 
 // renew prolongs one lease, and reports whether it is still there.
