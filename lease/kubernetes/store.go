@@ -34,10 +34,11 @@
 // # Deletion
 //
 // Objects are never deleted by this store, and keep the note that an owner has left in
-// another annotation: deleting one takes the lease from its holder,
-// which learns of it with its next renewal, after a fifth of the ttl. Stores that have
-// seen the object give the lease to nobody else before it would have expired. One that
-// has not, because its replica has just started, may: so delete what nobody holds.
+// another annotation; deploy/clean.sh deletes those that nobody has. Deleting one that is held
+// takes the lease from its holder, which learns of it with its next renewal, after a fifth of
+// the ttl. Stores that have seen the object give the lease to nobody else before it would have
+// expired. One that has not, because its replica has just started, may: so delete what nobody
+// holds.
 //
 // # What it costs
 //

@@ -8,11 +8,11 @@
 //	}
 //	owner, err := lease.New(store)
 //
-// A lease is a row, which stays when the lease has ended, and its token is drawn from a
-// sequence, so that tokens grow even if rows are deleted. All times are the server's own;
-// a step of its clock by more than a quarter of the TTL moves leases with it. A
-// renewal is one statement for however many leases, and the note that an owner leaves is a
-// column of the row. Advisory locks are not used: they
+// A lease is a row, and its token is drawn from a sequence, so that tokens grow although rows
+// are deleted. A row without a note, which is a column, is deleted with the release; where its
+// owner was killed [Store.Migrate] does it, an hour after the lease has expired. All times are
+// the server's own; a step of its clock by more than a quarter of the TTL moves leases with
+// it. A renewal is one statement for however many leases. Advisory locks are not used: they
 // belong to a connection, and die with it while the work goes on.
 //
 // Use synchronous_commit = on, as is the default, and a primary: a server that loses
@@ -61,7 +61,7 @@ type Store struct {
 
 	migrate                []string
 	blank, acquire, holder string
-	renew, release         string
+	renew, release, drop   string
 	annotate, holders      string
 }
 
@@ -83,6 +83,7 @@ func New(pool *pgxpool.Pool, opts ...Option) *Store {
 			token   bigint NOT NULL,
 			expires timestamptz NOT NULL,
 			note    text NOT NULL DEFAULT '')`),
+		names.Replace(`DELETE FROM TABLE_ WHERE note = '' AND expires < clock_timestamp() - interval '1 hour'`),
 	}
 	// In one transaction, in which the row is there and locked before its token is drawn:
 	// tokens are in the order of their leases also if others delete the row. What is taken
@@ -102,6 +103,7 @@ func New(pool *pgxpool.Pool, opts ...Option) *Store {
 	s.release = names.Replace(`WITH gone AS (
 			UPDATE TABLE_ SET expires = '-infinity', note = coalesce($3, note) WHERE key = $1 AND token = $2 AND expires > '-infinity' RETURNING key)
 		SELECT pg_notify('CHANNEL_', left(key, 7000)) FROM gone`)
+	s.drop = names.Replace(`DELETE FROM TABLE_ WHERE key = $1 AND token = $2 AND expires = '-infinity' AND note = ''`)
 	s.annotate = names.Replace(`WITH mine AS (
 			SELECT key, h.note FROM TABLE_ l JOIN unnest($1::text[], $2::bigint[], $3::text[]) AS h(k, t, note) ON l.key = h.k AND l.token = h.t
 			WHERE expires > clock_timestamp() ORDER BY key FOR UPDATE OF l)
@@ -110,7 +112,8 @@ func New(pool *pgxpool.Pool, opts ...Option) *Store {
 	return s
 }
 
-// Migrate makes the table and the sequence, if they are not there.
+// Migrate makes the table and the sequence, if they are not there, and deletes the rows of
+// leases that expired an hour ago and have no note.
 func (s *Store) Migrate(ctx context.Context) error {
 	return pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
 		// One at a time: IF NOT EXISTS of two at once fails for one of them.
@@ -203,7 +206,10 @@ func (s *Store) ReleaseNoted(ctx context.Context, key string, token uint64, note
 }
 
 func (s *Store) end(ctx context.Context, key string, token uint64, note *string) error {
-	if _, err := s.pool.Exec(ctx, s.release, key, int64(token), note); err != nil {
+	var b pgx.Batch
+	b.Queue(s.release, key, int64(token), note)
+	b.Queue(s.drop, key, int64(token))
+	if err := s.pool.SendBatch(ctx, &b).Close(); err != nil {
 		return fmt.Errorf("pglease: release %q: %w", key, err)
 	}
 	return nil
