@@ -29,8 +29,8 @@ type Store interface {
 	// Renew prolongs the leases that owner has under these tokens, to ttl from no
 	// earlier than the call, and returns the keys of those that it has no more. What
 	// is in lost is lost also where there is an error; of the rest nothing is known
-	// then, unless that is or wraps a [RenewError]. Other leases of owner are not prolonged. The map belongs to the caller
-	// and does not change meanwhile.
+	// then, unless that is or wraps a [RenewError]. Other leases of owner are not
+	// prolonged. The map belongs to the caller and does not change meanwhile.
 	Renew(ctx context.Context, owner string, held map[string]uint64, ttl time.Duration) (lost []string, err error)
 
 	// Release ends the lease of key if its token is still this one, which is no
