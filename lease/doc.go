@@ -31,8 +31,9 @@
 //     a shutdown hands over within milliseconds, and [taskvisor.Supervisor.Run] returns
 //     after the release.
 //   - Where a replica dies or is cut off, another begins within the TTL and the time that
-//     it takes to notice: no time with a store that is a [Watcher], otherwise a fifth of
-//     the TTL, 2 s at most.
+//     it takes to notice: none with a store that is a [Watcher] (a second with PostgreSQL's),
+//     or five eighths of the TTL where its watch has fallen silent; otherwise a quarter of
+//     the TTL, 2.5 s at most.
 //   - An interrupted attempt is canceled and no failure; the task is then pending again.
 //     Failed attempts, delays and periods keep the lease.
 //

@@ -23,7 +23,7 @@ const (
 	Refused                          // Task, Err: a task that cannot be leased as it is; it was stopped, or waits for ever
 	StoreFailed                      // Err: another request failed. Once for a row of them; Key is "" where it was for many
 	KeysFailed                       // Err: of the function that lists the keys of a Shard
-	Renewed                          // Took: of the request that renewed all leases of the owner; Margin; Key is ""
+	Renewed                          // Took: of the request that renewed the owner's leases, or some; Margin; Key is ""
 )
 
 var eventLabels = []string{"", "acquired", "lost", "released", "lapsing", "overrun", "renew_failed", "refused", "store_failed", "keys_failed", "renewed"}

@@ -3,6 +3,7 @@ package lease
 import (
 	"context"
 	"errors"
+	"strconv"
 	"time"
 )
 
@@ -28,8 +29,8 @@ type Store interface {
 	// Renew prolongs the leases that owner has under these tokens, to ttl from no
 	// earlier than the call, and returns the keys of those that it has no more. What
 	// is in lost is lost also where there is an error; of the rest nothing is known
-	// then. Other leases of owner are not prolonged. The map belongs to the caller
-	// and does not change meanwhile.
+	// then, unless that is or wraps a [RenewError]. Other leases of owner are not
+	// prolonged. The map belongs to the caller and does not change meanwhile.
 	Renew(ctx context.Context, owner string, held map[string]uint64, ttl time.Duration) (lost []string, err error)
 
 	// Release ends the lease of key if its token is still this one, which is no
@@ -89,6 +90,21 @@ func (e *HeldError) Error() string {
 
 // Unwrap returns ErrHeld.
 func (e *HeldError) Unwrap() error { return ErrHeld }
+
+// RenewError is the error of a [Store.Renew] that knows what became of each lease, and
+// could not prolong some of them.
+type RenewError struct {
+	Keys []string // of which nothing is known; the others were prolonged, or are lost
+	Err  error
+}
+
+// Error says how many, and why.
+func (e *RenewError) Error() string {
+	return "lease: " + strconv.Itoa(len(e.Keys)) + " not renewed: " + e.Err.Error()
+}
+
+// Unwrap returns Err.
+func (e *RenewError) Unwrap() error { return e.Err }
 
 // ErrLost is what the cause of an attempt's context unwraps to when its lease was
 // lost while it ran; see [LostError].

@@ -3,6 +3,7 @@ package lease
 import (
 	"context"
 	"errors"
+	"maps"
 	"time"
 )
 
@@ -106,9 +107,11 @@ func (l *lease) failed(x *acts, err error, now time.Time) {
 	}
 }
 
-// keep renews what is held, until nothing is.
+// keep renews what is held, until nothing is. What a request that renewed others has left
+// is asked for again by itself, the more of it the later: requests grow by half at most.
 func (o *Owner) keep() {
-	next := time.Now().Add(o.every())
+	all := time.Now().Add(o.every()) // when the next request for all of them is due
+	next, rest, n := all, map[string]uint64(nil), 0
 	for {
 		held := o.renewable()
 		if held == nil {
@@ -119,10 +122,24 @@ func (o *Owner) keep() {
 			continue
 		}
 		sent := time.Now()
-		if o.renew(held, sent) {
-			next = sent.Add(o.every())
+		whole := !sent.Before(all)
+		if whole {
+			all, n = sent.Add(o.every()), len(held)
 		} else {
-			next = time.Now().Add(jitter(o.ttl / 50))
+			maps.DeleteFunc(held, func(key string, token uint64) bool { return rest[key] != token })
+		}
+		err := o.renew(held, sent)
+		rest, next = held, all
+		switch {
+		case err == nil:
+		case whole && len(rest) == n: // nobody has answered
+			all = time.Now().Add(jitter(o.ttl / 50))
+			next = all
+		default:
+			pause := max(o.ttl/50, 2*o.every()*time.Duration(len(rest))/time.Duration(n))
+			if again := time.Now().Add(jitter(pause)); again.Before(all) {
+				next = again
+			}
 		}
 	}
 }
@@ -148,33 +165,45 @@ func (o *Owner) renewable() map[string]uint64 {
 
 func (l *lease) renewable() bool { return l.state == Held && !l.lapsing }
 
-// renew makes one request for all that is held, and reports whether it was answered.
-func (o *Owner) renew(held map[string]uint64, sent time.Time) bool {
+// renew makes one request for leases that are held, and leaves in the map what that did
+// not renew.
+func (o *Owner) renew(held map[string]uint64, sent time.Time) error {
 	ctx, cancel := context.WithTimeout(context.Background(), o.patience())
 	defer cancel()
 	lost, err := o.store.Renew(ctx, o.id, held, o.ttl)
+	renewed := maps.Clone(held)
+	var some *RenewError
+	switch {
+	case errors.As(err, &some):
+		for _, key := range some.Keys {
+			delete(renewed, key)
+		}
+	case err != nil:
+		clear(renewed)
+	}
 	o.do(func(x *acts, now time.Time) {
 		for _, key := range lost {
 			if l := o.leases[key]; l != nil && l.state == Held && l.token == held[key] {
 				l.lose(x, LostStolen, now)
 			}
 			delete(held, key)
+			delete(renewed, key)
 		}
-		if err != nil {
-			if !o.failing {
-				x.events = append(x.events, Event{Time: now, Kind: RenewFailed, Owner: o.id, Err: err, Took: now.Sub(sent)})
-			}
-			o.failing = true
+		if err != nil && !o.failing {
+			x.events = append(x.events, Event{Time: now, Kind: RenewFailed, Owner: o.id, Err: err, Took: now.Sub(sent)})
+		}
+		o.failing = err != nil
+		if err != nil && len(renewed) == 0 {
 			return
 		}
-		o.failing = false
 		least := o.deadline()
-		for key, token := range held {
+		for key, token := range renewed {
 			if l := o.leases[key]; l != nil && l.token == token && l.valid(now) {
 				least = min(least, l.renewed(sent, now))
 			}
+			delete(held, key)
 		}
 		x.events = append(x.events, Event{Time: now, Kind: Renewed, Owner: o.id, Took: now.Sub(sent), Margin: least})
 	})
-	return err == nil
+	return err
 }

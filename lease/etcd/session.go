@@ -181,10 +181,26 @@ func (s *Store) prolong(ctx context.Context, ses *session) error {
 	return err
 }
 
+// refusal reports whether a request that etcd answers with err has not been carried out, and
+// will not be. ErrNoSpace is none: so it answers what has filled the quota as well.
+func refusal(err error) bool {
+	return errors.Is(err, rpctypes.ErrPermissionDenied) || errors.Is(err, rpctypes.ErrInvalidAuthToken) ||
+		errors.Is(err, rpctypes.ErrRequestTooLarge) || errors.Is(err, rpctypes.ErrTooManyRequests)
+}
+
+// unsure notes that an acquisition may have been carried out, or may still be.
+func (s *Store) unsure(ses *session, key string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.doubt[key], ses.dirty = ses, true
+	delete(s.keys, key)
+}
+
 // tidy deletes what hangs on the session and must not live on with it: leases whose
 // owner does not renew them any more, and what acquisitions without an answer may have
-// written.
-func (s *Store) tidy(ctx context.Context, ses *session, leases map[string]uint64) error {
+// written. It says nothing about what cannot be deleted now: that is no fault of the leases
+// that are renewed.
+func (s *Store) tidy(ctx context.Context, ses *session, leases map[string]uint64) {
 	now := time.Now()
 	expired := make(map[string]uint64)
 	var doubtful []string
@@ -201,22 +217,18 @@ func (s *Store) tidy(ctx context.Context, ses *session, leases map[string]uint64
 	}
 	s.mu.Unlock()
 	for key, token := range expired {
-		if err := s.Release(ctx, key, token); err != nil {
-			return err
+		if s.Release(ctx, key, token) != nil {
+			return
 		}
 	}
-	if len(doubtful) == 0 {
-		return nil
-	}
-	if err := s.settle(ctx, ses); err != nil {
-		return err
+	if len(doubtful) == 0 || s.settle(ctx, ses) != nil {
+		return
 	}
 	for _, key := range doubtful {
-		if err := s.undo(ctx, ses, key); err != nil {
-			return err
+		if s.undo(ctx, ses, key) != nil {
+			return
 		}
 	}
-	return nil
 }
 
 // undo deletes a key that an acquisition without an answer may have written.

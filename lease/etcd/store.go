@@ -131,10 +131,6 @@ func (s *Store) AcquireNoted(ctx context.Context, key, id string, ttl time.Durat
 		case err == nil, errors.Is(err, lease.ErrHeld):
 			return token, note, err
 		default:
-			s.mu.Lock()
-			s.doubt[key], ses.dirty = ses, true
-			delete(s.keys, key)
-			s.mu.Unlock()
 			return 0, "", fmt.Errorf("etcdlease: acquire %q: %w", key, err)
 		}
 	}
@@ -170,9 +166,15 @@ func (s *Store) acquire(ctx context.Context, ses *session, key string, ttl time.
 		return 0, "", errAgain
 	}
 	if err != nil {
+		if !refusal(err) {
+			s.unsure(ses, key)
+		}
 		return 0, "", err
 	}
 	if err := s.prolong(ctx, ses); err != nil {
+		if !errors.Is(err, errAgain) {
+			s.unsure(ses, key)
+		}
 		return 0, "", err
 	}
 	token = uint64(resp.Header.Revision)
@@ -216,9 +218,9 @@ func (s *Store) Renew(ctx context.Context, id string, leases map[string]uint64, 
 			return lost, fmt.Errorf("etcdlease: renew: %w", err)
 		}
 		s.renewed(ses, leases, lost, sent.Add(ttl))
-		if err := s.tidy(ctx, ses, leases); err != nil {
-			return lost, fmt.Errorf("etcdlease: renew: %w", err)
-		}
+	}
+	for ses := range sessions {
+		s.tidy(ctx, ses, leases) // what it cannot do, the next renewal does
 	}
 	return lost, nil
 }

@@ -6,9 +6,12 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
 
@@ -26,6 +29,7 @@ type network struct {
 	lose     int        // answers of changes to lose
 	keep     int        // changes to keep for later
 	kept     []func() int
+	refuse   string // the changes of objects with this in their names
 	rewrite  func(r *http.Request)
 	requests int
 }
@@ -67,6 +71,9 @@ func (n *network) RoundTrip(r *http.Request) (*http.Response, error) {
 	lose, keep := false, false
 	if r.Method == http.MethodPut {
 		switch {
+		case n.refuse != "" && strings.Contains(r.URL.Path, n.refuse):
+			n.mu.Unlock()
+			return &http.Response{StatusCode: http.StatusForbidden, Body: io.NopCloser(strings.NewReader("a webhook says no")), Request: r}, nil
 		case n.keep > 0:
 			n.keep--
 			keep = true
@@ -132,6 +139,36 @@ func TestLostAnswerIsNoLostLease(t *testing.T) {
 		t.Errorf("release: %v", err)
 	}
 	take(t, kubelease.New(leases(t, s, nil)), k, "b")
+}
+
+// An object that the server does not let change costs none of the other leases: the error
+// says which it is, and they are renewed.
+func TestOneRefusedOfMany(t *testing.T) {
+	s, ctx := start(t), context.Background()
+	admin := s.Admin().CoordinationV1().Leases(namespace)
+	n := &network{}
+	a := kubelease.New(leases(t, s, n.wrap))
+	held, before := make(map[string]uint64), make(map[string]string)
+	for _, name := range []string{"one", "two", "guarded"} {
+		k := key(t, name)
+		held[k] = take(t, a, k, "a")
+		before[k] = object(t, admin, k).ResourceVersion
+	}
+	n.set(func() { n.refuse = "guarded" })
+	gone, err := a.Renew(ctx, "a", held, long)
+	var some *lease.RenewError
+	if !errors.As(err, &some) || len(some.Keys) != 1 || !strings.HasSuffix(some.Keys[0], "guarded") || !apierrors.IsForbidden(err) || len(gone) != 0 {
+		t.Fatalf("lost %q: %v", gone, err)
+	}
+	for k := range held {
+		if renewed := object(t, admin, k).ResourceVersion != before[k]; renewed == slices.Contains(some.Keys, k) {
+			t.Errorf("%q is renewed: %t", k, renewed)
+		}
+	}
+	n.set(func() { n.refuse = "" })
+	if gone, err := a.Renew(ctx, "a", held, long); err != nil || len(gone) != 0 {
+		t.Errorf("then lost %q: %v", gone, err)
+	}
 }
 
 // Of an acquisition without an answer nobody was told: no renewal keeps it, and the owner

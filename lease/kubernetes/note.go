@@ -30,7 +30,7 @@ func (s *Store) ReleaseNoted(ctx context.Context, key string, token uint64, note
 
 // Annotate implements lease.Noter. It makes one request for each lease, as Renew does.
 func (s *Store) Annotate(ctx context.Context, leases map[string]uint64, notes map[string]string) error {
-	_, err := each(ctx, leases, func(key string) (bool, error) {
+	_, _, err := each(ctx, leases, func(key string) (bool, error) {
 		if err := s.annotate(ctx, key, leases[key], notes[key]); err != nil {
 			return false, fmt.Errorf("kubelease: annotate %q: %w", key, err)
 		}

@@ -25,18 +25,20 @@
 //
 // Nothing expires in an API server. A lease has expired for this store when its object has
 // not changed (but for its note) for the ttl since the store has seen it, by the local
-// monotonic clock; a [Store.Watch] sees each renewal. What was not watched has expired when the holder's
-// renewTime, by the holder's clock, is two ttls ago by ours: only then do clocks matter,
-// and they may differ by the ttl. So a replica that starts waits for the ttl of one that
-// has just died, and for nothing that is older.
+// monotonic clock; a [Store.Watch] sees each renewal. An object that it sees for the first
+// time has expired, too, if the holder's renewTime, by the holder's clock, is two ttls ago by
+// ours: only until it has seen another version do clocks matter, and they may differ by the
+// ttl. So a replica that starts waits for the ttl of one that has just died, and for nothing
+// that is older.
 //
 // # Deletion
 //
 // Objects are never deleted by this store, and keep the note that an owner has left in
-// another annotation: deleting one takes the lease from its holder,
-// which learns of it with its next renewal, after a fifth of the ttl. Stores that have
-// seen the object give the lease to nobody else before it would have expired. One that
-// has not, because its replica has just started, may: so delete what nobody holds.
+// another annotation; deploy/clean.sh deletes those that nobody has. Deleting one that is held
+// takes the lease from its holder, which learns of it with its next renewal, after a fifth of
+// the ttl. Stores that have seen the object give the lease to nobody else before it would have
+// expired. One that has not, because its replica has just started, may: so delete what nobody
+// holds.
 //
 // # What it costs
 //
@@ -180,25 +182,30 @@ func (s *Store) forget(key string, token uint64) {
 	}
 }
 
-// Renew implements lease.Store. It makes one request for each lease, some at a time.
+// Renew implements lease.Store. It makes one request for each lease, some at a time; an
+// error that is a lease.RenewError names those of which nothing is known.
 func (s *Store) Renew(ctx context.Context, owner string, leases map[string]uint64, ttl time.Duration) (lost []string, err error) {
-	return each(ctx, leases, func(key string) (bool, error) {
+	lost, failed, err := each(ctx, leases, func(key string) (bool, error) {
 		ours, err := s.renew(ctx, key, owner, leases[key], ttl)
 		if err != nil {
 			err = fmt.Errorf("kubelease: renew %q: %w", key, err)
 		}
 		return ours, err
 	})
+	if len(failed) > 0 {
+		err = &lease.RenewError{Keys: failed, Err: err}
+	}
+	return lost, err
 }
 
 // each makes a request for each lease, some at a time, and returns the keys of those that
-// are not ours.
-func each(ctx context.Context, leases map[string]uint64, request func(key string) (ours bool, err error)) (lost []string, err error) {
+// are not ours, and of those whose requests failed.
+func each(ctx context.Context, leases map[string]uint64, request func(key string) (ours bool, err error)) (lost, failed []string, err error) {
 	if err := context.Cause(ctx); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	var (
-		mu  sync.Mutex // guards lost and all
+		mu  sync.Mutex // guards lost, failed and all
 		all []error
 		wg  sync.WaitGroup
 	)
@@ -209,7 +216,7 @@ func each(ctx context.Context, leases map[string]uint64, request func(key string
 				ours, err := request(key)
 				mu.Lock()
 				if err != nil {
-					all = append(all, err)
+					failed, all = append(failed, key), append(all, err)
 				} else if !ours {
 					lost = append(lost, key)
 				}
@@ -222,7 +229,7 @@ func each(ctx context.Context, leases map[string]uint64, request func(key string
 	}
 	close(keys)
 	wg.Wait()
-	return lost, errors.Join(all...)
+	return lost, failed, errors.Join(all...)
 }
 
 // renew prolongs one lease, and reports whether it is still there.

@@ -156,8 +156,8 @@ func TestTokensGrowOverTheEndOfTheCount(t *testing.T) {
 	}
 }
 
-// What nobody has watched is judged by the clocks of two machines, which may differ by the
-// ttl; what was seen, by the local one alone.
+// What is seen for the first time is judged by the clocks of two machines, which may differ
+// by the ttl; what was watched, by the local one alone.
 func TestClocks(t *testing.T) {
 	const wide = 3 * ttl
 	s, ctx := start(t), context.Background()
@@ -206,6 +206,30 @@ func TestClocks(t *testing.T) {
 				t.Error("it was taken before it has been looked at for the ttl")
 			}
 		})
+	}
+}
+
+// A change that was seen counts from then: the clock of whoever made it may be hours behind.
+func TestNoClockForWhatWasWatched(t *testing.T) {
+	s, ctx := start(t), context.Background()
+	admin := s.Admin().CoordinationV1().Leases(namespace)
+	a, b, k := kubelease.New(leases(t, s, nil)), kubelease.New(leases(t, s, nil)), key(t, "k")
+	token := take(t, a, k, "a")
+	for range 2 {
+		if holders, err := b.Holders(ctx, k); err != nil || holders[k] != "a" {
+			t.Errorf("holders %v: %v", holders, err)
+		}
+		if lost(t, a, k, "a", token) {
+			t.Fatal("it is lost")
+		}
+		edit(t, admin, k, func(l *coordination.Lease) {
+			then := meta.NewMicroTime(l.Spec.RenewTime.Add(-time.Hour))
+			l.Spec.RenewTime = &then
+		})
+	}
+	annotate(t, a, k, token, "a note is no first sight")
+	if token, err := b.Acquire(ctx, k, "b", long); !errors.Is(err, lease.ErrHeld) {
+		t.Errorf("token %d of a lease whose renewals it has seen: %v", token, err)
 	}
 }
 

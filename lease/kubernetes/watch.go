@@ -22,6 +22,7 @@ type record struct {
 	token   uint64
 	renewed meta.MicroTime // by the holder's clock
 	note    string
+	watched bool // an earlier version was seen: at is not just when we came to look
 }
 
 // due is when the lease has expired, unless its object changes before.
@@ -36,12 +37,12 @@ func (s *Store) see(object *coordination.Lease) {
 	if known && !newer(object.ResourceVersion, old.version) {
 		return // it looks as before, or the answer comes late
 	}
-	r := record{object.ResourceVersion, now, holderOf(object), ttlOf(object), tokenOf(object), meta.MicroTime{}, noteOf(object)}
+	r := record{object.ResourceVersion, now, holderOf(object), ttlOf(object), tokenOf(object), meta.MicroTime{}, noteOf(object), known}
 	if object.Spec.RenewTime != nil {
 		r.renewed = *object.Spec.RenewTime
 	}
 	if known && r.noted(&old) {
-		r.at = old.at
+		r.at, r.watched = old.at, old.watched
 	}
 	s.seen[object.Name] = r
 }
@@ -75,12 +76,15 @@ func (s *Store) holder(object *coordination.Lease) string {
 	if holder == "" {
 		return ""
 	}
-	now := time.Now()
-	if r := s.recordOf(object.Name); r.version == object.ResourceVersion && !now.Before(r.due()) {
+	now, r := time.Now(), s.recordOf(object.Name)
+	if r.version == object.ResourceVersion && !now.Before(r.due()) {
 		return ""
 	}
-	// The clocks of two machines, which may differ by the second ttl. Not by the
-	// monotonic clock: the time comes from elsewhere.
+	if r.watched {
+		return holder
+	}
+	// At first sight the clocks of two machines, which may differ by the second ttl. Not by
+	// the monotonic clock: the time comes from elsewhere.
 	if renew := object.Spec.RenewTime; renew != nil && now.Round(0).Sub(renew.Time) >= 2*ttl {
 		return ""
 	}

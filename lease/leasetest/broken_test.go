@@ -33,6 +33,7 @@ var broken = map[string]struct {
 	"notes what has ended":   {"expiring/notes_are_fenced", func(c *leasetest.Conn) lease.Store { return posthumous{c} }},
 	"renews by notes":        {"expiring/notes_prolong_nothing", func(c *leasetest.Conn) lease.Store { return talkative{c} }},
 	"one note for all":       {"expiring/many_notes", func(c *leasetest.Conn) lease.Store { return lumping{c} }},
+	"renews in words":        {"expiring/cut_short", func(c *leasetest.Conn) lease.Store { return boastful{c} }},
 	"keeps what is lost":     {"expiring/canceled_in_between", func(c *leasetest.Conn) lease.Store { return &stubborn{eager{Conn: c}} }},
 }
 
@@ -89,6 +90,17 @@ type confident struct{ *leasetest.Conn }
 func (s confident) Renew(ctx context.Context, owner string, held map[string]uint64, ttl time.Duration) ([]string, error) {
 	_, err := s.Conn.Renew(ctx, owner, held, ttl)
 	return nil, err
+}
+
+// boastful says that leases were renewed where it does not know.
+type boastful struct{ *leasetest.Conn }
+
+func (s boastful) Renew(ctx context.Context, owner string, held map[string]uint64, ttl time.Duration) ([]string, error) {
+	lost, err := s.Conn.Renew(ctx, owner, held, ttl)
+	if err != nil {
+		err = &lease.RenewError{Err: err}
+	}
+	return lost, err
 }
 
 type careless struct{ *leasetest.Conn }

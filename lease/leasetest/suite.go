@@ -77,7 +77,7 @@ func testStore(t *testing.T, e Engine, run func(t *testing.T, check func(t *test
 		family(t, true, []check{
 			{"tokens grow", (*suite).tokensGrow}, {"expiry", (*suite).expiry}, {"renewal", (*suite).renewal},
 			{"only what is named is renewed", (*suite).unnamed}, {"lost", (*suite).lost}, {"holders", (*suite).holders},
-			{"canceled in between", (*suite).canceled}, {"watch", (*suite).watch}, {"notes stay", (*suite).notesStay},
+			{"canceled in between", (*suite).canceled}, {"cut short", (*suite).cutShort}, {"watch", (*suite).watch}, {"notes stay", (*suite).notesStay},
 			{"notes are fenced", (*suite).staleNotes}, {"notes prolong nothing", (*suite).notesProlongNothing},
 			{"many notes", (*suite).manyNotes},
 		})

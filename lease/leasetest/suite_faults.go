@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/taskvisor/taskvisor-go/lease"
@@ -51,6 +52,38 @@ func (s *suite) canceled() {
 		a.keep(held, b, s.key(fmt.Sprint(i)))
 	}
 	b.refused(own)
+}
+
+// A renewal that is cut short names the leases of which nothing is known, if it knows of
+// any: the others are prolonged.
+func (s *suite) cutShort() {
+	a, b := s.open(), s.open()
+	held, until := make(map[string]uint64), make(map[string]time.Time)
+	for i := range 8 {
+		key := s.key(fmt.Sprint(i))
+		held[key] = a.take(key)
+	}
+	for i := 10; i >= 0; i-- {
+		time.Sleep(s.e.TTL / 25)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Duration(i)*time.Millisecond)
+		sent := time.Now()
+		lost, err := a.Renew(ctx, a.id, held, s.e.TTL)
+		cancel()
+		if len(lost) != 0 {
+			s.Fatalf("lost %q", lost)
+		}
+		var some *lease.RenewError
+		for key := range held {
+			if err == nil || errors.As(err, &some) && !slices.Contains(some.Keys, key) {
+				until[key] = sent.Add(s.e.TTL)
+			}
+		}
+	}
+	for key := range held {
+		if _, at := b.free(key, s.e.TTL+s.e.Late); at.Before(until[key]) {
+			s.Errorf("%q was renewed, and ended %s too early", key, until[key].Sub(at))
+		}
+	}
 }
 
 func (s *suite) watch() {

@@ -8,11 +8,11 @@
 //	}
 //	owner, err := lease.New(store)
 //
-// A lease is a row, which stays when the lease has ended, and its token is drawn from a
-// sequence, so that tokens grow even if rows are deleted. All times are the server's own;
-// a step of its clock by more than a quarter of the TTL moves leases with it. A
-// renewal is one statement for however many leases, and the note that an owner leaves is a
-// column of the row. Advisory locks are not used: they
+// A lease is a row, and its token is drawn from a sequence, so that tokens grow although rows
+// are deleted. A row without a note, which is a column, is deleted with the release; where its
+// owner was killed [Store.Migrate] does it, an hour after the lease has expired. All times are
+// the server's own; a step of its clock by more than a quarter of the TTL moves leases with
+// it. A renewal is one statement for however many leases. Advisory locks are not used: they
 // belong to a connection, and die with it while the work goes on.
 //
 // Use synchronous_commit = on, as is the default, and a primary: a server that loses
@@ -36,6 +36,8 @@ import (
 const (
 	defaultTable = "taskvisor_leases"
 	channel      = "taskvisor_leases" // of notifications
+
+	retries = 5 // of an acquisition that others came between
 )
 
 // Option configures a [Store]. The interface is sealed.
@@ -57,8 +59,10 @@ type Store struct {
 	pool *pgxpool.Pool
 	name pgx.Identifier
 
-	migrate                                    []string
-	acquire, renew, release, annotate, holders string
+	migrate                []string
+	blank, acquire, holder string
+	renew, release, drop   string
+	annotate, holders      string
 }
 
 // New returns a store in the database of pool, which stays the caller's. A watch keeps
@@ -79,14 +83,18 @@ func New(pool *pgxpool.Pool, opts ...Option) *Store {
 			token   bigint NOT NULL,
 			expires timestamptz NOT NULL,
 			note    text NOT NULL DEFAULT '')`),
+		names.Replace(`DELETE FROM TABLE_ WHERE note = '' AND expires < clock_timestamp() - interval '1 hour'`),
 	}
-	// clock_timestamp is the time of the row's turn: now() would be that of the
-	// statement, which may have waited for a lock.
-	s.acquire = names.Replace(`INSERT INTO TABLE_ AS l (key, owner, token, expires)
-		VALUES ($1, $2, nextval('SEQUENCE_'), clock_timestamp() + $3)
-		ON CONFLICT (key) DO UPDATE SET owner = $2, token = nextval('SEQUENCE_'), expires = clock_timestamp() + $3
-		WHERE l.owner = $2 OR l.expires <= clock_timestamp()
+	// In one transaction, in which the row is there and locked before its token is drawn:
+	// tokens are in the order of their leases also if others delete the row. What is taken
+	// is free, or the owner's under the token that it had when it was looked at: a request
+	// that comes late finds another. clock_timestamp is the time of the row's turn: now()
+	// would be that of the statement, which may have waited for a lock.
+	s.blank = names.Replace(`INSERT INTO TABLE_ (key, owner, token, expires) VALUES ($1, '', 0, '-infinity') ON CONFLICT DO NOTHING`)
+	s.acquire = names.Replace(`UPDATE TABLE_ SET owner = $2, token = nextval('SEQUENCE_'), expires = clock_timestamp() + $3
+		WHERE key = $1 AND (expires <= clock_timestamp() OR owner = $2 AND token = $4)
 		RETURNING token, note`)
+	s.holder = names.Replace(`SELECT owner, token FROM TABLE_ WHERE key = $1 AND expires > clock_timestamp()`)
 	// In the order of the keys, so that two renewals wait for each other at most.
 	s.renew = names.Replace(`WITH mine AS (
 			SELECT key FROM TABLE_ l JOIN unnest($2::text[], $3::bigint[]) AS h(k, t) ON l.key = h.k AND l.token = h.t
@@ -95,6 +103,7 @@ func New(pool *pgxpool.Pool, opts ...Option) *Store {
 	s.release = names.Replace(`WITH gone AS (
 			UPDATE TABLE_ SET expires = '-infinity', note = coalesce($3, note) WHERE key = $1 AND token = $2 AND expires > '-infinity' RETURNING key)
 		SELECT pg_notify('CHANNEL_', left(key, 7000)) FROM gone`)
+	s.drop = names.Replace(`DELETE FROM TABLE_ WHERE key = $1 AND token = $2 AND expires = '-infinity' AND note = ''`)
 	s.annotate = names.Replace(`WITH mine AS (
 			SELECT key, h.note FROM TABLE_ l JOIN unnest($1::text[], $2::bigint[], $3::text[]) AS h(k, t, note) ON l.key = h.k AND l.token = h.t
 			WHERE expires > clock_timestamp() ORDER BY key FOR UPDATE OF l)
@@ -103,7 +112,8 @@ func New(pool *pgxpool.Pool, opts ...Option) *Store {
 	return s
 }
 
-// Migrate makes the table and the sequence, if they are not there.
+// Migrate makes the table and the sequence, if they are not there, and deletes the rows of
+// leases that expired an hour ago and have no note.
 func (s *Store) Migrate(ctx context.Context) error {
 	return pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
 		// One at a time: IF NOT EXISTS of two at once fails for one of them.
@@ -127,20 +137,35 @@ func (s *Store) Acquire(ctx context.Context, key, owner string, ttl time.Duratio
 
 // AcquireNoted implements lease.Noter.
 func (s *Store) AcquireNoted(ctx context.Context, key, owner string, ttl time.Duration) (uint64, string, error) {
-	var token int64
-	var note string
-	err := s.pool.QueryRow(ctx, s.acquire, key, owner, ttl).Scan(&token, &note)
-	if err == nil {
-		return uint64(token), note, nil
+	var seen int64 // the token of a lease that is the owner's already
+	for range retries {
+		token, note, err := s.take(ctx, key, owner, ttl, seen)
+		if err == nil {
+			return uint64(token), note, nil
+		}
+		var holder string
+		if errors.Is(err, pgx.ErrNoRows) {
+			err = s.pool.QueryRow(ctx, s.holder, key).Scan(&holder, &seen)
+		}
+		switch {
+		case errors.Is(err, pgx.ErrNoRows): // it has ended meanwhile
+			seen = 0
+		case err != nil:
+			return 0, "", fmt.Errorf("pglease: acquire %q: %w", key, err)
+		case holder != owner:
+			return 0, "", &lease.HeldError{Key: key, Holder: holder}
+		}
 	}
-	if !errors.Is(err, pgx.ErrNoRows) {
-		return 0, "", fmt.Errorf("pglease: acquire %q: %w", key, err)
-	}
-	holders, err := s.Holders(ctx, key) // for the error's text alone
-	if err != nil {
-		holders = nil
-	}
-	return 0, "", &lease.HeldError{Key: key, Holder: holders[key]}
+	return 0, "", &lease.HeldError{Key: key} // others came between each time
+}
+
+// take makes owner the holder, if nobody is, or owner itself under the token seen.
+func (s *Store) take(ctx context.Context, key, owner string, ttl time.Duration, seen int64) (token int64, note string, err error) {
+	var b pgx.Batch // one request, and one transaction
+	b.Queue(s.blank, key)
+	b.Queue(s.acquire, key, owner, ttl, seen).QueryRow(func(row pgx.Row) error { return row.Scan(&token, &note) })
+	err = s.pool.SendBatch(ctx, &b).Close()
+	return token, note, err
 }
 
 // Renew implements lease.Store.
@@ -181,7 +206,10 @@ func (s *Store) ReleaseNoted(ctx context.Context, key string, token uint64, note
 }
 
 func (s *Store) end(ctx context.Context, key string, token uint64, note *string) error {
-	if _, err := s.pool.Exec(ctx, s.release, key, int64(token), note); err != nil {
+	var b pgx.Batch
+	b.Queue(s.release, key, int64(token), note)
+	b.Queue(s.drop, key, int64(token))
+	if err := s.pool.SendBatch(ctx, &b).Close(); err != nil {
 		return fmt.Errorf("pglease: release %q: %w", key, err)
 	}
 	return nil

@@ -104,6 +104,45 @@ func TestTokensGrowOverDeletedRows(t *testing.T) {
 	}
 }
 
+// Nothing stays of keys that are used once: a release deletes the row, and Migrate those of
+// owners that were killed. Notes stay, and what is held.
+func TestRowsAreDeleted(t *testing.T) {
+	ctx := context.Background()
+	pool := connect(t, start(t).URL())
+	store := pglease.New(pool)
+	if err := store.Migrate(ctx); err != nil {
+		t.Fatal(err)
+	}
+	tokens := make(map[string]uint64)
+	for _, key := range []string{"released", "killed long ago", "killed", "held", "noted", "noted long ago"} {
+		token, err := store.Acquire(ctx, key, "me", time.Hour)
+		if err != nil {
+			t.Fatal(err)
+		}
+		tokens[key] = token
+	}
+	err1 := store.Release(ctx, "released", tokens["released"])
+	err2 := store.ReleaseNoted(ctx, "noted", tokens["noted"], "a note")
+	err3 := store.Annotate(ctx, tokens, map[string]string{"noted long ago": "another"})
+	_, err4 := pool.Exec(ctx, `UPDATE taskvisor_leases SET expires = clock_timestamp() - interval '2 hours' WHERE key LIKE '%long ago'`)
+	_, err5 := pool.Exec(ctx, `UPDATE taskvisor_leases SET expires = clock_timestamp() - interval '50 minutes' WHERE key = 'killed'`)
+	if err := errors.Join(err1, err2, err3, err4, err5, store.Migrate(ctx)); err != nil {
+		t.Fatal(err)
+	}
+	var left string
+	if err := pool.QueryRow(ctx, `SELECT string_agg(key, ', ' ORDER BY key) FROM taskvisor_leases`).Scan(&left); err != nil {
+		t.Fatal(err)
+	}
+	if left != "held, killed, noted, noted long ago" {
+		t.Errorf("left: %s", left)
+	}
+	for key, before := range tokens {
+		if token, err := store.Acquire(ctx, key, "me", time.Hour); err != nil || token <= before {
+			t.Errorf("%q: token %d after %d: %v", key, token, before, err)
+		}
+	}
+}
+
 // Whatever else is going on, a watch tells of a lease that has expired, and of one that
 // has another holder by the time that it looks.
 func TestWatchLooksForExpiry(t *testing.T) {
