@@ -221,3 +221,31 @@ func TestOptionWithoutMeaningIsIgnored(t *testing.T) {
 		r.trace("inherits", "A S ✗ B S ✗ B S ✗ B S ✗ E D")
 	}, taskvisor.WithTaskDefaults(taskvisor.RestartAlways(time.Second), taskvisor.WithMaxRetries(3), taskvisor.ConstantBackoff(time.Second)))
 }
+
+// Every duration may be as long as a duration can be: no sum of it wraps.
+func TestOptionsOfTheLongestDuration(t *testing.T) {
+	const forever = time.Duration(math.MaxInt64)
+	bubble(t, func(t *testing.T) {
+		sup, rec := taskvisortest.Start(t, taskvisor.WithGrace(forever), taskvisor.WithSubscriberDrain(forever), taskvisor.WithRestartBudget(1, forever),
+			taskvisor.WithTaskDefaults(taskvisor.WithTimeout(forever), taskvisor.WithIdleTimeout(forever), taskvisor.WithResetAfter(forever),
+				taskvisor.WithStuckAfter(forever), taskvisor.WithGrace(forever), taskvisor.ConstantBackoff(time.Second)))
+		late := taskvisor.WithInitialDelay(0, forever)
+		addTo(t, sup, taskvisor.Once("late", noWork, late))
+		if _, err := sup.Submit(context.Background(), taskvisor.Submission{Task: taskvisor.Once("late, in a slot", noWork, late)}); err != nil {
+			t.Fatal(err)
+		}
+		for i := range 2 { // both ask for their retry at one instant
+			addTo(t, sup, taskvisor.Restartable(nth("fails", i), taskvisortest.Script(taskvisortest.Fail(errBoom), taskvisortest.Block())))
+		}
+		addTo(t, sup, taskvisor.Restartable("first", idle))
+		addTo(t, sup, taskvisor.Restartable("then", idle, taskvisor.After("first"))) // two stages of the shutdown
+		time.Sleep(time.Hour)
+		same(t, "within the budget", sup.Count(taskvisor.StateRunning), 2+1)
+		same(t, "beyond the budget", sup.Count(taskvisor.StatePending), 1)
+		begun := time.Now()
+		if err := sup.Shutdown(context.Background()); err != nil || time.Since(begun) != 0 {
+			t.Errorf("Shutdown: %v after %v", err, time.Since(begun))
+		}
+		wantTrace(t, rec, "late, in a slot", "U A D")
+	})
+}

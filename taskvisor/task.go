@@ -3,6 +3,7 @@ package taskvisor
 import (
 	"context"
 	"errors"
+	"math"
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
@@ -301,7 +302,7 @@ func (t *task) launch() { t.do(nil, t.launchLocked) }
 func (t *task) launchLocked(now life.Time) life.Effects {
 	initial := t.pol.least
 	if t.pol.most > t.pol.least {
-		initial += rand.N(t.pol.most - t.pol.least + 1)
+		initial += rand.N(min(t.pol.most-t.pol.least, math.MaxInt64-1) + 1) // min: the sum must not wrap
 	}
 	if t.x != nil && !t.x.next.IsZero() {
 		initial = max(time.Until(t.x.next), 1)
