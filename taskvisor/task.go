@@ -108,8 +108,12 @@ func (s *Supervisor) safeTask(ctx context.Context, op string, spec TaskSpec, fro
 		}
 	}()
 	t = s.newTask(ctx, spec, from, phase)
-	if t.pol.Scheduled && t.x.next.IsZero() {
-		return nil, &TaskError{Op: op, Task: spec.name, Err: errors.New("its schedule has no start")}
+	err = t.pol.err // of its options together with the defaults
+	if err == nil && t.pol.Scheduled && t.x.next.IsZero() {
+		err = errors.New("its schedule has no start")
+	}
+	if err != nil {
+		return nil, &TaskError{Op: op, Task: spec.name, Err: err}
 	}
 	return t, nil
 }
