@@ -18,7 +18,7 @@ import (
 type Event struct {
 	Seq        uint64    // contiguous from 1 for each supervisor; 0 on SubscriberOverflow
 	Time       time.Time // of the transition
-	Supervisor string    // a supervisor in a task has the path of both: see [Supervisor.AsTask]
+	Supervisor string    // its name; also of one in a task of another: see [Supervisor.AsTask]
 	Task       string
 	TaskKind   string // what [WithKind] said
 	TaskID     TaskID
