@@ -4,6 +4,7 @@ import (
 	"context"
 	"runtime"
 	"testing"
+	"testing/synctest"
 	"time"
 	"weak"
 
@@ -69,6 +70,7 @@ func TestInnerSupervisorsAreForgotten(t *testing.T) {
 			return inner.Run(ctx, taskvisor.Once("late", func(context.Context) error { time.Sleep(2 * time.Second); return nil }))
 		}, taskvisor.ConstantBackoff(time.Minute)))
 		time.Sleep(10*time.Minute + 30*time.Second)
+		synctest.Wait()
 		kept := 0
 		for range 3 {
 			runtime.GC()
