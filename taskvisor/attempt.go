@@ -50,7 +50,7 @@ const (
 	stepBrackets step = iota // begin them
 	stepStart                // announce the attempt; if a stop came first, go to stepEnd
 	stepBody                 // call the body
-	stepJoin                 // wait for its children
+	stepJoin                 // wait for its children, then ask the schedule
 	stepReturn               // decide the result; back to stepJoin if the context was looked at since
 	stepEnd                  // end brackets
 	stepSettle               // announce the end, begin what follows
@@ -139,6 +139,7 @@ func (a *attempt) take() {
 	case stepJoin:
 		a.join() // may be repeated: see returned
 		a.step = stepReturn
+		a.plan()
 	case stepReturn:
 		a.returned()
 	case stepEnd:
@@ -172,8 +173,8 @@ func (a *attempt) begin() {
 	t.awaitRoom() // an attempt must not run far ahead of the delivery of its events
 }
 
-// call calls the body and classifies what it does. No lock is held: the body, the methods
-// of its error and the schedule are the user's. fn is not cleared while an attempt runs.
+// call calls the body and classifies what it does. No lock is held: the body and the methods
+// of its error are the user's. fn is not cleared while an attempt runs.
 func (a *attempt) call() {
 	defer a.caught()
 	a.end = exited() // this stands if runtime.Goexit ends the goroutine from here on
@@ -184,9 +185,6 @@ func (a *attempt) call() {
 		err = a.t.fn(a.ctx())
 	}
 	a.end.judge(err)
-	if next := a.t.schedule(); next != nil && a.end.Kind == life.Success {
-		a.end.plan(next, a.t.sup)
-	}
 }
 
 // ctx is what the body is given: the attempt, or what brackets have derived from it.
@@ -232,6 +230,20 @@ func (a *attempt) join() {
 	if failure := a.std.Load().join(); failure != nil && a.end.Kind != life.Panic && !a.end.Exited {
 		a.end = *failure
 	}
+}
+
+// plan asks a schedule, after a success, when the next attempt begins. It comes after the
+// children, since a start that falls into the attempt is skipped, and they are part of that.
+func (a *attempt) plan() {
+	next := a.t.schedule()
+	if next == nil || a.end.Kind != life.Success {
+		return
+	}
+	defer a.caught()
+	end := a.end
+	a.end = exited() // this stands if the schedule, which is the user's, ends the goroutine
+	end.plan(next, a.t.sup)
+	a.end = end
 }
 
 // returned decides the result, after the children have been joined. Without brackets it

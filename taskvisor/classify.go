@@ -90,6 +90,7 @@ func (e *ending) carries(v any, p *PanicError) {
 // goroutine. What the machine counts by is Next; next is kept to correct that when the
 // wall clock is set.
 func (e *ending) plan(next func(time.Time) time.Time, s *Supervisor) {
+	e.next, e.Next = nil, 0 // of an earlier join: see returned
 	now := time.Now()
 	if at := next(now.Round(0)); !at.IsZero() {
 		e.next = &at

@@ -108,8 +108,10 @@ func WithMaxQueue(n int) Option {
 }
 
 // WithMaxRegistered says how many tasks may be registered and waiting in slots
-// together; beyond that Add, AddAll and Submit are refused with [ErrTooManyTasks].
-// There is no limit by default. An n below 1 is an error.
+// together; beyond that Add, AddAll, Run and Submit are refused with [ErrTooManyTasks],
+// which is announced by TaskAddFailed or, for a submission, ControllerRejected. One that
+// takes the place of another needs no room. There is no limit by default. An n below 1
+// is an error.
 func WithMaxRegistered(n int) Option {
 	return option(func(c *config) {
 		if n < 1 {

@@ -10,7 +10,8 @@ const (
 	// TaskAdded: registered, not yet started. Duration is the time that a
 	// submission waited for its Slot; Admission is its policy.
 	TaskAdded EventKind = iota + 1
-	// TaskAddFailed: Add, AddAll or Run refused the name. Reason; TaskID is 0.
+	// TaskAddFailed: Add, AddAll or Run refused the task, because its name is taken, there
+	// are too many, or another of the batch is refused. Reason; TaskID is 0.
 	TaskAddFailed
 	// TaskGated: the next attempt, whose number is Attempt, waits at a Gate.
 	TaskGated
@@ -74,7 +75,7 @@ const (
 	// Owner of the slot, Queued. A joined one is no task of its own: Task and
 	// TaskID are those of the owner.
 	ControllerSubmitted
-	// ControllerRejected*: an accepted submission was refused, now or later.
+	// ControllerRejected*: a submission was refused, now or later.
 	// Slot, Admission, Reason, Err, Duration that it waited.
 	ControllerRejected
 	// ControllerSlotTransition: Slot went From one state To another; Owner after

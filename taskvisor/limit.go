@@ -2,6 +2,7 @@ package taskvisor
 
 import (
 	"container/list"
+	"math"
 	"strconv"
 	"sync"
 	"time"
@@ -70,7 +71,8 @@ type retry struct {
 
 // newBudget returns a full bucket of n tokens that is refilled evenly in per.
 func newBudget(n int, per time.Duration) *budget {
-	return &budget{every: max(per/time.Duration(n), 1), most: float64(n), tokens: float64(n), at: time.Now(),
+	every := min(max(per/time.Duration(n), 1), math.MaxInt64/2) // half of what fits, so that armLocked's sum does not wrap
+	return &budget{every: every, most: float64(n), tokens: float64(n), at: time.Now(),
 		who: make(map[TaskID]*list.Element), kept: make(map[TaskID]struct{})}
 }
 

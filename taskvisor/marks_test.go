@@ -176,16 +176,3 @@ func TestAsTask(t *testing.T) {
 		close(release)
 	})
 }
-
-// A supervisor runs once: a second attempt says so, and the task ends.
-func TestAsTaskRunsOnce(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		inner, _ := newSup(t)
-		addTo(t, inner, taskvisor.Once("fails", taskvisortest.Script(taskvisortest.Fail(errBoom)), taskvisor.WithEssential()))
-		outer, rec := taskvisortest.Start(t)
-		h := addTo(t, outer, inner.AsTask("inner", taskvisor.ConstantBackoff(time.Second)))
-		o := outcomeOf(t, h)
-		isAll(t, "outcome", o.Err, taskvisor.ErrShuttingDown)
-		wantTrace(t, rec, "inner", "A S ✗ B S ✗ X D")
-	})
-}

@@ -1,6 +1,7 @@
 package taskvisor
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"maps"
@@ -8,19 +9,25 @@ import (
 )
 
 // AsTask returns the spec of a task that runs the supervisor: a supervisor among the
-// tasks of another. What it leaves running when it is stopped is part of the outer
-// one's report, under the path of both names. A supervisor runs once: after a failure
-// the task ends, since a further attempt could only be refused; make a new supervisor
-// in the body of a [Restartable] where it is to be made anew. For the same reason it
-// must not have been started. Options are those of the task.
+// tasks of another. It is a [Once], whatever the defaults say, that is ready while it
+// runs, and whose error is what [Supervisor.Run] returns: a supervisor runs once, so an
+// interruption ends it too, and a further attempt could only be refused. Make a new
+// supervisor in the body of a [Restartable] where it is to be made anew. For the same
+// reason it must not have been started. Options are those of the task.
+//
+// What it leaves running when it is stopped is part of the outer one's report, as
+// "name/task". Its own events, metrics and spans have its own name, that of [WithName].
 func (s *Supervisor) AsTask(name string, opts ...TaskOption) TaskSpec {
-	return Restartable(name, func(ctx context.Context) error {
+	return Once(name, func(ctx context.Context) error {
+		Ready(ctx)
 		err := s.Run(ctx)
-		if errors.Is(err, ErrShuttingDown) || errors.Is(err, ErrAlreadyRunning) {
-			return Fatal(err)
+		// Fatal, since RunNow and an interruption have another attempt follow; but one that was
+		// stopped, or has timed out, ends as that.
+		if cause := context.Cause(ctx); cause == nil || errors.Is(cause, ErrInterrupted) {
+			return Fatal(cmp.Or(err, cause))
 		}
 		return err
-	}, opts...)
+	}, WithReadiness()).With(opts...)
 }
 
 // waitsForSelf reports whether ctx comes from something that the end of s waits for: an

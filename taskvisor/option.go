@@ -205,12 +205,24 @@ func (r *policy) overlayMore(m *morePolicy) {
 		r.more = m
 		return
 	}
+	r.addGates(m.gates)
 	x := r.extra()
-	x.gates = slices.Concat(x.gates, m.gates)
 	x.after = slices.Concat(x.after, m.after)
 	x.bound = slices.Concat(x.bound, m.bound)
 	if m.next != nil {
 		x.next = m.next
+	}
+}
+
+// addGates adds gates to those that p has, into a new slice: the spec that this one was made
+// from has the old one.
+func (p *policy) addGates(gates []Gate) {
+	x := p.extra()
+	x.gates = slices.Concat(x.gates, gates)
+	for i, g := range x.gates {
+		if slices.ContainsFunc(x.gates[:i], func(other Gate) bool { return sameGate(g, other) }) {
+			p.fail(fmt.Errorf("gate %q is given twice", g.String()))
+		}
 	}
 }
 

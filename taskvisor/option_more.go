@@ -89,15 +89,15 @@ func WithIdleTimeout(d time.Duration) TaskOption {
 
 // WithGate adds gates, which decide when an attempt may begin: see [Gate]. They are
 // entered in the order given, those of the supervisor's defaults first. There are
-// none by default. A nil gate is an error when the task is added.
+// none by default. A nil gate is an error when the task is added, and so is a pointer that
+// is given twice, here or to the defaults: of a [Limit] the attempt would take two places.
 func WithGate(gates ...Gate) TaskOption {
 	return taskOption(func(p *policy) {
 		if slices.Contains(gates, nil) {
 			p.fail(errors.New("nil gate"))
 			return
 		}
-		x := p.extra()
-		x.gates = slices.Concat(x.gates, gates) // a new slice: the spec that this one was made from has the old one
+		p.addGates(gates)
 	})
 }
 

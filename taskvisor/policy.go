@@ -56,7 +56,7 @@ func (r RestartPolicy) applyTask(p *policy) {
 	case r.interval < 0:
 		p.fail(fmt.Errorf("negative interval %s", r.interval))
 	case p.set&pinRestart != 0 && p.restart() != r: // the same policy once more is no contradiction
-		p.fail(fmt.Errorf("restart policy %s contradicts %s, which Once, Periodic and Scheduled fix", r, p.restart()))
+		p.fail(fmt.Errorf("restart policy %s contradicts %s, which Once, Periodic, Scheduled and AsTask fix", r, p.restart()))
 	default:
 		p.Restart, p.Interval = r.kind, r.interval
 		p.set |= setRestart

@@ -21,7 +21,7 @@ const (
 	ErrSlotBusy                        // the slot has an owner and the policy does not wait (Submit)
 	ErrQueueFull                       // as many as may wait for the slot wait already (Submit)
 	ErrSuperseded                      // a later submission took the place (Submit)
-	ErrTooManyTasks                    // as many as may be registered are (Add, AddAll, Submit); see WithMaxRegistered
+	ErrTooManyTasks                    // as many as may be registered are (Add, AddAll, Run, Submit); see WithMaxRegistered
 
 	// Causes: why an attempt's context was cancelled.
 

@@ -73,9 +73,10 @@ func (r *registry) open(natural bool, first []*task, opened func()) (before []*t
 	return before, nil, nil
 }
 
-// add registers all of ts or none. If a name is taken, also by an earlier one of ts,
-// conflict is the first such task. The refusal counts as live, and the caller must drop it
-// once it was announced: no verdict comes before. Other errors leave nothing to drop.
+// add registers all of ts or none. If a name is taken, also by an earlier one of ts, or the
+// limit is reached, conflict is the first such task. The refusal counts as live, and the
+// caller must drop it once it was announced: no verdict comes before. Other errors leave
+// nothing to drop.
 func (r *registry) add(ts ...*task) (conflict *task, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -88,8 +89,9 @@ func (r *registry) add(ts ...*task) (conflict *task, err error) {
 // addLocked is add, whatever the state. Names are put one by one, so that two tasks of one
 // batch cannot have the same, and taken back if a later one is refused; nobody sees that.
 func (r *registry) addLocked(ts []*task) (conflict *task, err error) {
-	if r.limit > 0 && len(r.names.m)+r.waiting+len(ts) > r.limit {
-		return nil, ErrTooManyTasks
+	if room := max(r.limit-len(r.names.m)-r.waiting, 0); r.limit > 0 && len(ts) > room {
+		r.live++
+		return ts[room], ErrTooManyTasks
 	}
 	for i, t := range ts {
 		if r.names.m[t.name] != nil {
@@ -124,21 +126,21 @@ func (r *registry) admit(t *task) error {
 	return nil
 }
 
-// hold counts as live a submission that waits, with waits, or one that has joined an owner
-// or been refused, until that was announced.
-func (r *registry) hold(waits bool) error {
+// hold counts as live a submission until what became of it was announced; with more, it is
+// one more that waits for its slot. It is also counted if the limit refuses that.
+func (r *registry) hold(more bool) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	switch {
-	case r.state > SupervisorRunning:
+	if r.state > SupervisorRunning {
 		return ErrShuttingDown
-	case waits && r.limit > 0 && len(r.names.m)+r.waiting >= r.limit:
-		return ErrTooManyTasks
-	}
-	if waits {
-		r.waiting++
 	}
 	r.live++
+	if more {
+		if r.limit > 0 && len(r.names.m)+r.waiting >= r.limit {
+			return ErrTooManyTasks
+		}
+		r.waiting++
+	}
 	return nil
 }
 

@@ -2,6 +2,7 @@ package taskvisor_test
 
 import (
 	"context"
+	"runtime"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -105,4 +106,51 @@ func TestScheduleThatIsSlow(t *testing.T) {
 			}
 		}
 	})
+}
+
+// A start that falls into the time in which children are waited for is skipped, as one
+// that falls into the body is.
+func TestScheduleSkipsWhileItJoins(t *testing.T) {
+	inRoom(t, func(r *room) {
+		r.add(taskvisor.Scheduled("a", func(prev time.Time) time.Time { return prev.Truncate(time.Minute).Add(time.Minute) },
+			func(ctx context.Context) error {
+				return taskvisor.Go(ctx, func(context.Context) { time.Sleep(90 * time.Second) })
+			}))
+		time.Sleep(6*time.Minute + 45*time.Second)
+		sameList(t, "starts", r.starts(), []time.Duration{0, 2 * time.Minute, 4 * time.Minute})
+	})
+}
+
+// A schedule that ends its goroutine fails the attempt before it, as one that panics does;
+// it is asked after a success only.
+func TestScheduleThatDoesNotReturn(t *testing.T) {
+	for name, tt := range map[string]struct {
+		act    func()
+		result taskvisor.ResultKind
+		is     error
+	}{
+		"panic":  {func() { panic(errBoom) }, taskvisor.ResultPanic, errBoom},
+		"Goexit": {runtime.Goexit, taskvisor.ResultFailure, taskvisor.ErrGoexit},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inRoom(t, func(r *room) {
+				calls := 0
+				h := r.add(taskvisor.Scheduled("a", func(prev time.Time) time.Time {
+					if calls++; calls > 1 {
+						tt.act()
+					}
+					return prev.Add(time.Minute)
+				}, taskvisortest.Script(taskvisortest.Succeed(), taskvisortest.Fail(taskvisor.Fatal(errBoom))), taskvisor.ConstantBackoff(time.Second)))
+				same(t, "outcome", r.end(h).Kind, taskvisor.OutcomeFatal)
+				r.trace("a", "A S ✗ B S ✗ X D")
+				for _, e := range r.rec.Events("a") {
+					if e.Kind == taskvisor.TaskFailed && e.Attempt == 1 {
+						same(t, "result", e.Result, tt.result)
+						isAll(t, "error", e.Err, tt.is)
+					}
+				}
+				same(t, "calls of the schedule", calls, 2)
+			})
+		})
+	}
 }

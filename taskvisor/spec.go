@@ -84,10 +84,11 @@ func Periodic(name string, interval time.Duration, fn Func, opts ...TaskOption) 
 // is given a time and returns the first start after it, as the Schedule of a cron
 // library does; the zero time means that there is none, and ends the task, or is an
 // error when it is added. A start
-// that falls into a running attempt is skipped. A step of the clock, and the end of
-// a suspension, is noticed within a minute. After a failure the backoff decides. next
-// is called by Add and on attempts' goroutines, where a panic counts as the body's.
-// It panics if next or fn is nil.
+// that falls into a running attempt, its children included, is skipped. A step of the
+// clock, and the end of a suspension, is noticed within a minute. After a failure the
+// backoff decides. next is called by Add and, after each success, on the attempt's
+// goroutine, where a panic or [runtime.Goexit] counts as the body's. It panics if next or
+// fn is nil.
 func Scheduled(name string, next func(prev time.Time) time.Time, fn Func, opts ...TaskOption) TaskSpec {
 	if next == nil {
 		panic("taskvisor: nil schedule for task " + strconv.Quote(name))

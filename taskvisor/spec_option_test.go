@@ -11,6 +11,8 @@ import (
 	"github.com/taskvisor/taskvisor-go/taskvisor/taskvisortest"
 )
 
+var doubled = taskvisor.NewLimit("doubled", 3)
+
 // wrongTaskOptions are misuses, with what the error says.
 var wrongTaskOptions = map[string]struct {
 	opt taskvisor.TaskOption
@@ -31,6 +33,7 @@ var wrongTaskOptions = map[string]struct {
 	"factor infinite":     {taskvisor.BackoffPolicy{First: 1, Max: 2, Factor: math.Inf(1)}, "factor +Inf"},
 	"factor negative":     {taskvisor.BackoffPolicy{First: 1, Max: 2, Factor: -2}, "factor -2"},
 	"unknown jitter":      {taskvisor.BackoffPolicy{First: 1, Max: 2, Jitter: 9}, "unknown jitter 9"},
+	"gate twice":          {taskvisor.WithGate(doubled, oddGate{}, oddGate{}, doubled), `gate "doubled" is given twice`},
 }
 
 // A wrong option surfaces when the task is registered, and nothing is left.
@@ -220,4 +223,53 @@ func TestOptionWithoutMeaningIsIgnored(t *testing.T) {
 		r.run(taskvisor.Restartable("inherits", fail))
 		r.trace("inherits", "A S ✗ B S ✗ B S ✗ B S ✗ E D")
 	}, taskvisor.WithTaskDefaults(taskvisor.RestartAlways(time.Second), taskvisor.WithMaxRetries(3), taskvisor.ConstantBackoff(time.Second)))
+}
+
+// A gate that the defaults have already is an error as well, and takes no place of those
+// for which it is given once.
+func TestOptionGateIsGivenOnce(t *testing.T) {
+	limit := taskvisor.NewLimit("limit", 1)
+	inRoom(t, func(r *room) {
+		spec := taskvisor.Once("culprit", noWork, taskvisor.WithGate(limit))
+		_, err := r.sup.Add(context.Background(), spec)
+		checkRefusal(t, err, "culprit", `gate "limit" is given twice`)
+		_, err = r.sup.AddAll(context.Background(), taskvisor.Once("valid", noWork), spec)
+		checkRefusal(t, err, "culprit", `gate "limit" is given twice`)
+		_, err = r.sup.Submit(context.Background(), taskvisor.Submission{Task: spec})
+		checkRefusal(t, err, "culprit", `gate "limit" is given twice`)
+		_, err = r.sup.Submit(context.Background(), taskvisor.Submission{Task: taskvisor.Once("later", noWork, taskvisor.WithGate(limit)).With(taskvisor.WithGate(limit))})
+		checkRefusal(t, err, "later", `gate "limit" is given twice`)
+		nothingLeft(r)
+		for range 3 {
+			same(t, "outcome", r.run(taskvisor.Once("once", noWork, taskvisor.WithGate(taskvisor.NewLimit("other", 1)))).Kind, taskvisor.OutcomeCompleted)
+		}
+	}, taskvisor.WithTaskDefaults(taskvisor.WithGate(limit)))
+}
+
+// Every duration may be as long as a duration can be: no sum of it wraps.
+func TestOptionsOfTheLongestDuration(t *testing.T) {
+	const forever = time.Duration(math.MaxInt64)
+	bubble(t, func(t *testing.T) {
+		sup, rec := taskvisortest.Start(t, taskvisor.WithGrace(forever), taskvisor.WithSubscriberDrain(forever), taskvisor.WithRestartBudget(1, forever),
+			taskvisor.WithTaskDefaults(taskvisor.WithTimeout(forever), taskvisor.WithIdleTimeout(forever), taskvisor.WithResetAfter(forever),
+				taskvisor.WithStuckAfter(forever), taskvisor.WithGrace(forever), taskvisor.ConstantBackoff(time.Second)))
+		late := taskvisor.WithInitialDelay(0, forever)
+		addTo(t, sup, taskvisor.Once("late", noWork, late))
+		if _, err := sup.Submit(context.Background(), taskvisor.Submission{Task: taskvisor.Once("late, in a slot", noWork, late)}); err != nil {
+			t.Fatal(err)
+		}
+		for i := range 2 { // both ask for their retry at one instant
+			addTo(t, sup, taskvisor.Restartable(nth("fails", i), taskvisortest.Script(taskvisortest.Fail(errBoom), taskvisortest.Block())))
+		}
+		addTo(t, sup, taskvisor.Restartable("first", idle))
+		addTo(t, sup, taskvisor.Restartable("then", idle, taskvisor.After("first"))) // two stages of the shutdown
+		time.Sleep(time.Hour)
+		same(t, "within the budget", sup.Count(taskvisor.StateRunning), 2+1)
+		same(t, "beyond the budget", sup.Count(taskvisor.StatePending), 1)
+		begun := time.Now()
+		if err := sup.Shutdown(context.Background()); err != nil || time.Since(begun) != 0 {
+			t.Errorf("Shutdown: %v after %v", err, time.Since(begun))
+		}
+		wantTrace(t, rec, "late, in a slot", "U A D")
+	})
 }

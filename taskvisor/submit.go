@@ -82,8 +82,9 @@ func (sl *slot) occupied() occupancy {
 // Submit asks for a slot on behalf of a task. It never waits: the handle carries
 // the verdict, at once if it is known already, and a rejected submission's
 // outcome says why. An error means that the submission was not accepted, and
-// then there is no handle and no event: bad input, ErrTooManyTasks, ErrShuttingDown,
-// or the cause of a ctx that has ended. The attempts carry the values of ctx, as those
+// then there is no handle: bad input, ErrShuttingDown, or the cause of a ctx that has
+// ended, of which no event tells; or ErrTooManyTasks, which is counted and announced as
+// other rejections are. The attempts carry the values of ctx, as those
 // of [Supervisor.Add] do. A joined handle is the owner's: stopping it stops the work
 // for everybody. Submit panics if ctx is nil.
 func (s *Supervisor) Submit(ctx context.Context, sub Submission) (*Handle, error) {
@@ -131,23 +132,23 @@ func (c *controller) submit(t *task) (*Handle, error) {
 	c.mu.Lock()
 	h, owner, follow, err := c.decide(t)
 	c.mu.Unlock()
-	if err != nil {
-		c.sup.order.unlink([]*task{t})
-		return nil, err
-	}
-	if h != t { // it has joined; one that was rejected is unlinked already
+	if h != t || err != nil { // it has joined, or is refused; one that was rejected is unlinked already
 		c.sup.order.unlink([]*task{t})
 	}
 	defer carryOutAll(follow) // even if an inline subscriber ends this goroutine
-	if owner != nil {         // it may have ended since: then t has the slot already
+	if err != nil {
+		return nil, err
+	}
+	if owner != nil { // it may have ended since: then t has the slot already
 		owner.stopFor(ErrReplaced, nil)
 	}
 	return h.h, nil
 }
 
 // decide applies the table to t. h is the task whose handle the caller gets, stop the owner
-// that is to be stopped, if any. With an error nothing was counted or announced. The lock is
-// held from the look at the slot to the last event, so that no other decision comes between.
+// that is to be stopped, if any. With an error nothing was counted or announced, but for
+// ErrTooManyTasks, which is a rejection as well. The lock is held from the look at the slot to
+// the last event, so that no other decision comes between.
 func (c *controller) decide(t *task) (h, stop *task, follow []effects, err error) {
 	reg := &c.sup.reg
 	sl := c.slots.m[t.sub.slot]
@@ -156,16 +157,19 @@ func (c *controller) decide(t *task) (h, stop *task, follow []effects, err error
 		in.slot, in.queued, in.coalesced = sl.occupied(), sl.queued, sl.coalesced != nil
 	}
 	r := rule(in)
-	// The registry has the last word: it may be closed or full, which is the caller's error, or
-	// have a task of that name, which is a rejection like those of the table.
+	displaced := sl.displaced(r)
+	// The registry has the last word: it may be closed, which is the caller's error, or be full
+	// or have a task of that name, which are rejections like those of the table.
 	if r.verdict == VerdictStarted {
-		if _, err = reg.add(t); err == error(ErrTaskExists) { // counted as live until refuseLocked drops it
-			r.verdict, r.reason, err = VerdictRejected, ErrTaskExists, nil
-		}
-	} else {
-		err = reg.hold(r.verdict == VerdictQueued) // so that no verdict of the supervisor comes before the events
+		_, err = reg.add(t)
+	} else { // so that no verdict of the supervisor comes before the events
+		err = reg.hold(r.verdict == VerdictQueued && displaced == nil) // otherwise it takes a place that is counted
 	}
-	if err != nil {
+	switch why, _ := err.(Reason); why {
+	case 0:
+	case ErrTaskExists, ErrTooManyTasks: // counted as live until refuseLocked drops it
+		r.verdict, r.reason = VerdictRejected, why
+	default:
 		return nil, nil, nil, err
 	}
 	c.submitted++
@@ -177,7 +181,7 @@ func (c *controller) decide(t *task) (h, stop *task, follow []effects, err error
 		if r.stopOwner {
 			stop = sl.owner
 		}
-		return t, stop, c.wait(sl, t, r), nil
+		return t, stop, c.wait(sl, t, displaced), nil
 	case VerdictJoined:
 		// The owner may have ended a moment ago, but not have left: it releases its slot under
 		// this lock before its TaskRemoved, which therefore follows the verdict.
@@ -187,7 +191,10 @@ func (c *controller) decide(t *task) (h, stop *task, follow []effects, err error
 		return sl.owner, nil, []effects{e}, nil
 	default: // rejected: the verdict is announced like any other, and then the refusal
 		told := t.tell(t, sl, r.verdict)
-		return t, nil, []effects{told, c.refuseLocked(t, r.reason, false)}, nil
+		if r.reason != ErrTooManyTasks {
+			err = nil
+		}
+		return t, nil, []effects{told, c.refuseLocked(t, r.reason, false)}, err
 	}
 }
 
@@ -223,23 +230,28 @@ func (c *controller) own(t *task) (e effects) {
 	return e
 }
 
-// wait puts t into the queue of sl, and refuses the submission that it displaces, if any,
-// before its own verdict is announced. The lock is held.
-func (c *controller) wait(sl *slot, t *task, r ruling) []effects {
-	if t.sub.admission == Replace {
-		t.sub.replaced = sl.owner.id
-	}
-	var displaced *task
+// displaced is the submission of the queue whose place a new one takes; nil: none.
+func (sl *slot) displaced(r ruling) *task {
 	switch {
 	case r.displace:
-		displaced = sl.coalesced
+		return sl.coalesced
 	case r.atHead:
-		displaced = sl.head
+		return sl.head
+	default: // perhaps without a slot
+		return nil
+	}
+}
+
+// wait puts t into the queue of sl, and refuses the submission that it displaces, if any,
+// before its own verdict is announced. The lock is held.
+func (c *controller) wait(sl *slot, t, displaced *task) []effects {
+	if t.sub.admission == Replace {
+		t.sub.replaced = sl.owner.id
 	}
 	sl.enqueue(t, displaced) // first, so that the events tell the length of the queue with it
 	var follow []effects
 	if displaced != nil {
-		follow = append(follow, c.refuseLocked(displaced, ErrSuperseded, true))
+		follow = append(follow, c.refuseLocked(displaced, ErrSuperseded, false)) // t is counted as waiting in its place
 	}
 	return append(follow, t.tell(t, sl, VerdictQueued))
 }

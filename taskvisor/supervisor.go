@@ -334,7 +334,8 @@ func (s *Supervisor) newTasks(ctx context.Context, op string, specs []TaskSpec, 
 }
 
 // refuse announces a refused registration and returns its error. Tasks are announced only if
-// a name was taken, by conflict; then the refusal counts as live until here: see add.
+// one of them, conflict, was refused by the registry, which counts that as live until here:
+// see add.
 func (s *Supervisor) refuse(op string, tasks []*task, conflict *task, err error) error {
 	if conflict == nil {
 		if len(tasks) == 1 {
@@ -347,7 +348,7 @@ func (s *Supervisor) refuse(op string, tasks []*task, conflict *task, err error)
 	for _, t := range tasks {
 		e := Event{Kind: TaskAddFailed, Task: t.name, TaskKind: t.pol.kind, Reason: ErrBatchRejected}
 		if t == conflict {
-			e.Reason = ErrTaskExists
+			e.Reason, _ = err.(Reason)
 		}
 		f.recordRootLocked(e)
 	}

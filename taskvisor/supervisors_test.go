@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -256,6 +257,7 @@ func TestNestedSupervisorsEndTogether(t *testing.T) {
 		wantTrace(t, innerRec, "stuck", "A S N")
 		wantTrace(t, innerRec, "good", "A S C D")
 		wantTrace(t, outerRec, "host", "A S C D")
+		same(t, "the inner one's events are those of", innerRec.Events("stuck")[0].Supervisor, "inner")
 		close(release)
 	})
 }
@@ -277,6 +279,74 @@ func TestSupervisorStartedInATaskEndsWithIt(t *testing.T) {
 		<-inner.Done()
 		wantTrace(t, rec, "guest", "A S C D")
 		wantTrace(t, rec, "", "H V")
+	})
+}
+
+// A supervisor runs once, and the task that runs it ends with it, whatever the defaults
+// say: its outcome tells how the supervisor inside has ended.
+func TestAsTaskRunsOnce(t *testing.T) {
+	essential := func(fn taskvisor.Func) taskvisor.TaskSpec {
+		return taskvisor.Once("essential", fn, taskvisor.WithEssential())
+	}
+	eachInRoom(t, map[string]struct {
+		inside taskvisor.TaskSpec
+		opts   []taskvisor.TaskOption
+		act    func(inner *taskvisor.Supervisor, h *taskvisor.Handle)
+		trace  string
+		is     error // nil: the outcome has no error
+	}{
+		"completes":   {inside: essential(noWork), trace: "A S ✓ E D"},
+		"fails":       {inside: essential(taskvisortest.Script(taskvisortest.Fail(errBoom))), trace: "A S ✗ X D", is: errBoom},
+		"timed out":   {inside: essential(idle), opts: []taskvisor.TaskOption{taskvisor.WithTimeout(time.Minute)}, trace: "A S T ✗ E D", is: taskvisor.ErrAttemptTimeout},
+		"interrupted": {inside: essential(idle), act: func(_ *taskvisor.Supervisor, h *taskvisor.Handle) { h.Interrupt(errBoom) }, trace: "A S I ✗ X D", is: taskvisor.ErrInterrupted},
+		"stopped":     {inside: essential(idle), act: func(_ *taskvisor.Supervisor, h *taskvisor.Handle) { h.Stop() }, trace: "A S Q ✓ D", is: taskvisor.ErrRemoved},
+		"shut down":   {inside: essential(idle), act: func(inner *taskvisor.Supervisor, _ *taskvisor.Handle) { inner.Shutdown(context.Background()) }, trace: "A S ✓ E D"},
+		"fails after RunNow": {inside: essential(taskvisortest.Script(taskvisortest.After(time.Minute, taskvisortest.Fail(errBoom)))),
+			act: func(_ *taskvisor.Supervisor, h *taskvisor.Handle) { h.RunNow(nil) }, trace: "A S ! ✗ X D", is: errBoom},
+	}, func(r *room, tt struct {
+		inside taskvisor.TaskSpec
+		opts   []taskvisor.TaskOption
+		act    func(inner *taskvisor.Supervisor, h *taskvisor.Handle)
+		trace  string
+		is     error
+	}) {
+		sup, rec := taskvisortest.Start(r.T, taskvisor.WithTaskDefaults(taskvisor.RestartAlways(time.Second), taskvisor.ConstantBackoff(time.Second)))
+		inner, _ := newSup(r.T)
+		addTo(r.T, inner, tt.inside)
+		h := addTo(r.T, sup, inner.AsTask("inner", tt.opts...))
+		if tt.act != nil {
+			synctest.Wait()
+			tt.act(inner, h)
+		}
+		o := outcomeOf(r.T, h)
+		if tt.is == nil {
+			same(r, "error", o.Err, nil)
+		} else {
+			isAll(r, "outcome", o.Err, tt.is)
+		}
+		wantTrace(r.T, rec, "inner", tt.trace)
+		_, err := sup.Add(context.Background(), inner.AsTask("again"))
+		same(r, "Add", err, nil)
+		wantTrace(r.T, rec, "again", "A S ✗ X D")
+	})
+}
+
+// What would have it run again is an error; what depends on it begins while it runs.
+func TestAsTaskIsNotRestarted(t *testing.T) {
+	inRoom(t, func(r *room) {
+		inner, _ := newSup(t)
+		for name, opt := range map[string]taskvisor.TaskOption{"always": taskvisor.RestartAlways(0), "on failure": taskvisor.RestartOnFailure(),
+			"retries": taskvisor.WithMaxRetries(3), "backoff": taskvisor.ConstantBackoff(time.Second)} {
+			if _, err := r.sup.Add(context.Background(), inner.AsTask(name, opt)); err == nil || !strings.Contains(err.Error(), name) {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		nothingLeft(r)
+		addTo(t, inner, taskvisor.Once("inside", worksFor(time.Minute)))
+		h := r.add(inner.AsTask("inner"))
+		same(t, "what depends on it", r.run(taskvisor.Once("dependent", noWork, taskvisor.After("inner"))).Kind, taskvisor.OutcomeCompleted)
+		same(t, "meanwhile", h.Status().State, taskvisor.StateRunning)
+		same(t, "outcome", r.end(h).Kind, taskvisor.OutcomeCompleted)
 	})
 }
 

@@ -3,6 +3,7 @@ package taskvisor
 import (
 	"context"
 	"errors"
+	"math"
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
@@ -108,8 +109,12 @@ func (s *Supervisor) safeTask(ctx context.Context, op string, spec TaskSpec, fro
 		}
 	}()
 	t = s.newTask(ctx, spec, from, phase)
-	if t.pol.Scheduled && t.x.next.IsZero() {
-		return nil, &TaskError{Op: op, Task: spec.name, Err: errors.New("its schedule has no start")}
+	err = t.pol.err // of its options together with the defaults
+	if err == nil && t.pol.Scheduled && t.x.next.IsZero() {
+		err = errors.New("its schedule has no start")
+	}
+	if err != nil {
+		return nil, &TaskError{Op: op, Task: spec.name, Err: err}
 	}
 	return t, nil
 }
@@ -319,7 +324,7 @@ func (t *task) launch(whole bool) {
 func (t *task) launchLocked(now life.Time) life.Effects {
 	initial := t.pol.least
 	if t.pol.most > t.pol.least {
-		initial += rand.N(t.pol.most - t.pol.least + 1)
+		initial += rand.N(min(t.pol.most-t.pol.least, math.MaxInt64-1) + 1) // min: the sum must not wrap
 	}
 	if t.x != nil && !t.x.next.IsZero() {
 		initial = max(time.Until(t.x.next), 1)

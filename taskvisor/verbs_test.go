@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"runtime"
-	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -19,7 +18,7 @@ import (
 func TestTooManyTasks(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		ctx := context.Background()
-		sup, rec := taskvisortest.Start(t, taskvisor.WithMaxRegistered(3))
+		sup, _ := taskvisortest.Start(t, taskvisor.WithMaxRegistered(3))
 		submit := func(name string) (*taskvisor.Handle, error) {
 			return sup.Submit(ctx, taskvisor.Submission{Slot: "s", Task: taskvisor.Once(name, untilDone)})
 		}
@@ -46,10 +45,6 @@ func TestTooManyTasks(t *testing.T) {
 		full("Submit", err)
 		_, err = sup.Add(ctx, taskvisor.Once("b", untilDone))
 		full("Add", err)
-		before := rec.Trace("")
-		if strings.Contains(before, "J") {
-			t.Errorf("a refused call is announced: %s", before)
-		}
 		waits.Stop()
 		outcomeOf(t, waits)
 		addTo(t, sup, taskvisor.Once("b", untilDone))
@@ -60,6 +55,101 @@ func TestTooManyTasks(t *testing.T) {
 		synctest.Wait()
 		addTo(t, sup, taskvisor.Once("c", untilDone))
 		checkConservation(t, sup.Snapshot())
+	})
+}
+
+// What takes the place of a submission that waits needs no room of its own.
+func TestDisplacementNeedsNoRoom(t *testing.T) {
+	for _, policy := range []taskvisor.Admission{taskvisor.Coalesce, taskvisor.Replace} {
+		t.Run(policy.String(), func(t *testing.T) {
+			inRoom(t, func(r *room) {
+				submit := func(name string) (*taskvisor.Handle, error) {
+					return r.sup.Submit(context.Background(), taskvisor.Submission{Slot: "s", Admission: policy, Task: taskvisor.Once(name, ignoresFor(time.Minute))})
+				}
+				var hs []*taskvisor.Handle
+				for i := range 5 {
+					h, err := submit(nth("t", i))
+					if err != nil {
+						t.Fatal(err)
+					}
+					hs = append(hs, h)
+					synctest.Wait() // the first one's body has begun, and does not heed a stop
+				}
+				for _, h := range hs[1:4] {
+					same(t, "displaced", r.end(h).Reason, taskvisor.ErrSuperseded)
+				}
+				if _, err := r.sup.Add(context.Background(), taskvisor.Once("more", noWork)); !errors.Is(err, taskvisor.ErrTooManyTasks) {
+					t.Errorf("beside an owner and a submission: %v", err)
+				}
+				same(t, "the last one", r.end(hs[4]).Kind, taskvisor.OutcomeCompleted)
+				for i := range 2 { // all is counted off again
+					r.add(taskvisor.Once(nth("more", i), idle))
+				}
+				checkConservation(t, r.sup.Snapshot())
+			}, taskvisor.WithMaxRegistered(2))
+		})
+	}
+}
+
+// What is refused because of the limit is announced, and a submission counted, before the
+// verdict of a supervisor that ends meanwhile; the call returns the error all the same.
+func TestTooManyTasksAreAnnounced(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		ctx := context.Background()
+		sup, rec := newSup(t, taskvisor.WithMaxRegistered(2))
+		specs := func(names ...string) (list []taskvisor.TaskSpec) {
+			for _, name := range names {
+				list = append(list, taskvisor.Once(name, worksFor(time.Minute)))
+			}
+			return list
+		}
+		refused := func(what string, err error, names ...string) {
+			t.Helper()
+			var call *taskvisor.TaskError
+			if !errors.As(err, &call) || !errors.Is(err, taskvisor.ErrTooManyTasks) || call.Task != names[len(names)-1] {
+				t.Errorf("%s: %v", what, err)
+			}
+			for i, name := range names { // the last one does not fit any more
+				want := taskvisor.ErrBatchRejected
+				if i == len(names)-1 {
+					want = taskvisor.ErrTooManyTasks
+				}
+				events := rec.Events(name)
+				if last := events[len(events)-1]; last.Reason != want {
+					t.Errorf("%s: %v", what, last)
+				}
+			}
+		}
+		submit := func(slot string, task taskvisor.TaskSpec) error {
+			h, err := sup.Submit(ctx, taskvisor.Submission{Slot: slot, Task: task})
+			if (h == nil) != (err != nil) {
+				t.Errorf("Submit: %v, %v", h, err)
+			}
+			return err
+		}
+		refused("Run", sup.Run(ctx, specs("run a", "run b", "run c")...), "run a", "run b", "run c")
+		if err := submit("s", specs("owner")[0]); err != nil {
+			t.Fatal(err)
+		}
+		_, err := sup.AddAll(ctx, specs("all a", "all b")...)
+		refused("AddAll", err, "all a", "all b")
+		addTo(t, sup, specs("other")[0])
+		_, err = sup.Add(ctx, specs("add")[0])
+		refused("Add", err, "add")
+		refused("Submit to a slot that is free", submit("free", specs("sub a")[0]), "sub a")
+		refused("Submit to one that is not", submit("s", specs("sub b")[0]), "sub b")
+		for _, task := range []string{"sub a", "sub b"} {
+			wantTrace(t, rec, task, "U J")
+		}
+		wantTrace(t, rec, "add", "F")
+		sn := sup.Snapshot()
+		if sn.Submitted != 3 || sn.Rejected != 2 || len(sn.Tasks) != 2 || len(sn.Slots) != 1 {
+			t.Errorf("submitted %d, rejected %d, %d tasks, %d slots", sn.Submitted, sn.Rejected, len(sn.Tasks), len(sn.Slots))
+		}
+		checkConservation(t, sn)
+		if err := sup.Run(ctx); err != nil { // it ends: no refusal is left in the counts
+			t.Error(err)
+		}
 	})
 }
 
