@@ -57,8 +57,8 @@ func (s *subscriber) OnEvent(ctx context.Context, e taskvisor.Event) {
 }
 
 // BeginAttempt implements taskvisor.AttemptBracket: it gives the attempt its token. One
-// whose lease was lost between its gate and here is interrupted: its body finds its
-// context cancelled, and the token that it would have had.
+// whose lease was lost between its gate and here is interrupted, so that its body is not
+// called; so is one that loses it while other brackets begin.
 func (s *subscriber) BeginAttempt(ctx context.Context, a taskvisor.Attempt) context.Context {
 	var term *Term
 	s.o.do(func(x *acts, now time.Time) {
