@@ -48,7 +48,7 @@ func (s *subscriber) OnEvent(ctx context.Context, e taskvisor.Event) {
 	case taskvisor.TaskRemoved:
 		s.o.removed(e.TaskID)
 	case taskvisor.SubscriberOverflow:
-		s.reconcile()
+		s.o.reconcile()
 	case taskvisor.AllStoppedWithinGrace, taskvisor.GraceExceeded:
 		s.o.flush(ctx)
 		s.Close()
@@ -118,24 +118,19 @@ func (m *member) abandon(x *acts, now time.Time) {
 	}
 }
 
-// reconcile looks itself which tasks have ended, after events were lost.
-func (s *subscriber) reconcile() {
-	sn := s.snapshot()
-	alive := make(map[taskvisor.TaskID]bool, len(sn.Tasks))
-	for _, st := range sn.Tasks {
-		alive[st.ID] = true
+// reconcile looks itself which tasks have ended, after events were lost. It asks each of
+// them: a list of those that are registered would be older or younger than ours.
+func (o *Owner) reconcile() {
+	o.mu.Lock()
+	known := make([]*taskvisor.Handle, 0, len(o.tasks))
+	for _, members := range o.tasks {
+		known = append(known, members[0].h)
 	}
-	others := s.o.registeredBut(s)
-	s.o.mu.Lock()
-	var gone []taskvisor.TaskID
-	for id := range s.o.tasks {
-		if !alive[id] && !others[id] {
-			gone = append(gone, id)
+	o.mu.Unlock()
+	for _, h := range known {
+		if now, ok := h.Supervisor().Lookup(h.Name()); !ok || now != h {
+			o.removed(h.ID())
 		}
-	}
-	s.o.mu.Unlock()
-	for _, id := range gone {
-		s.o.removed(id)
 	}
 }
 
@@ -167,25 +162,6 @@ func (o *Owner) attached(supervisor string) bool {
 		}
 	}
 	return false
-}
-
-// registeredBut lists the tasks of the other supervisors.
-func (o *Owner) registeredBut(not *subscriber) map[taskvisor.TaskID]bool {
-	o.mu.Lock()
-	var all []*subscriber
-	for s := range o.sups {
-		if s != not {
-			all = append(all, s)
-		}
-	}
-	o.mu.Unlock()
-	found := make(map[taskvisor.TaskID]bool)
-	for _, s := range all {
-		for _, st := range s.snapshot().Tasks {
-			found[st.ID] = true
-		}
-	}
-	return found
 }
 
 // interruptAll ends the attempts whose leases were lost. One that has ended meanwhile
