@@ -7,6 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/taskvisor/taskvisor-go/lease"
 	"github.com/taskvisor/taskvisor-go/taskvisor"
 	"github.com/taskvisor/taskvisor-go/taskvisor/taskvisortest"
 )
@@ -100,4 +101,47 @@ func TestEndThatIsLost(t *testing.T) {
 			t.Errorf("the handover took %s", took)
 		}
 	})
+}
+
+// Nor does an abandonment that was not told keep a lease for ever: it is left to expire, and
+// given back at once if the body comes back before.
+func TestAbandonmentThatIsLost(t *testing.T) {
+	for name, c := range map[string]struct {
+		opts   []taskvisor.TaskOption
+		linger time.Duration
+		after  time.Duration // the stop, when another begins, at least; at most, the slack later
+		lost   int
+	}{
+		"kept":     {nil, 10 * ttl, margin + ttl - ttl/5, 1},
+		"released": {[]taskvisor.TaskOption{taskvisor.WithReleaseOnAbandon()}, 10 * ttl, margin + ttl - ttl/5, 1},
+		"back":     {nil, margin + ttl/10, margin + ttl/10, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := &fleet{t: t}
+				b := f.join()
+				r, _ := f.joinLossy(taskvisor.TaskAbandoned, taskvisor.TaskReturned, taskvisor.TaskRemoved)
+				h := r.add("job", c.linger, c.opts...)
+				f.runner("job", nil, time.Second)
+				b.add("job", 0)
+				synctest.Wait()
+				h.Stop()
+				stopped := time.Now()
+				for len(f.engine.Grants()) == 1 && time.Since(stopped) < 3*ttl {
+					time.Sleep(10 * time.Millisecond)
+				}
+				if took := time.Since(stopped); took < c.after || took > c.after+slack {
+					t.Errorf("taken over %s after the stop, want %s", took, c.after)
+				}
+				lost := r.saw(lease.Lost)
+				if len(lost) != c.lost || c.lost > 0 && lost[0].Reason != lease.LostAbandoned {
+					t.Errorf("lost %v", lost)
+				}
+				if n := len(r.saw(lease.Released)); n != 1-c.lost {
+					t.Errorf("released %d times", n)
+				}
+				time.Sleep(10 * ttl)
+			})
+		})
+	}
 }

@@ -118,8 +118,9 @@ func (m *member) abandon(x *acts, now time.Time) {
 	}
 }
 
-// reconcile looks itself which tasks have ended, after events were lost. It asks each of
-// them: a list of those that are registered would be older or younger than ours.
+// reconcile looks itself which tasks have ended, or were abandoned, after events were lost.
+// It asks each of them: a list of those that are registered would be older or younger than
+// ours.
 func (o *Owner) reconcile() {
 	o.mu.Lock()
 	known := make([]*taskvisor.Handle, 0, len(o.tasks))
@@ -128,7 +129,14 @@ func (o *Owner) reconcile() {
 	}
 	o.mu.Unlock()
 	for _, h := range known {
-		if now, ok := h.Supervisor().Lookup(h.Name()); !ok || now != h {
+		registered, _ := h.Supervisor().Lookup(h.Name())
+		abandoned := h.Status().State == taskvisor.StateAbandoned
+		o.about(h.ID(), func(m *member, x *acts, now time.Time) {
+			if m.abandoned = abandoned; abandoned {
+				m.abandon(x, now)
+			}
+		})
+		if registered != h { // without its name while its body runs, if it releases that
 			o.removed(h.ID())
 		}
 	}
