@@ -86,9 +86,13 @@ var errNoSubscriber = errors.New("lease: the supervisor needs taskvisor.WithSubs
 
 // check stops a task that cannot be leased, and reports whether it can be.
 func (g *gate) check(a taskvisor.Attempt) bool {
+	h := a.Handle()
 	var err error
 	switch grace := a.Spec.Grace(); {
-	case !g.o.attached(a.Supervisor):
+	case !g.o.attachedTo(h):
+		if _, ended := h.Outcome(); ended { // while it was asked: its supervisor knows it no more
+			return false
+		}
 		err = errNoSubscriber
 	case grace > g.o.margin():
 		err = &graceError{a.Task, grace, g.o.ttl, g.o.margin()}
@@ -96,7 +100,7 @@ func (g *gate) check(a taskvisor.Attempt) bool {
 		return true
 	}
 	g.o.observe(Event{Time: time.Now(), Kind: Refused, Key: g.name, Owner: g.o.id, Task: a.Task, Supervisor: a.Supervisor, Err: err})
-	a.Handle().StopFor(err)
+	h.StopFor(err)
 	return false
 }
 

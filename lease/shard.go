@@ -33,7 +33,7 @@ import (
 // An owner has one Shard at a time: give another set of keys an owner with a prefix of
 // its own.
 func (o *Owner) Shard(ctx context.Context, sup *taskvisor.Supervisor, keys func(context.Context) ([]string, error), spec func(key string) taskvisor.TaskSpec) error {
-	if !o.attached(sup.Name()) {
+	if !o.attached(sup) {
 		return errNoSubscriber
 	}
 	s := &sharding{o: o, sup: sup, keys: keys, spec: spec, tasks: make(map[string]*shard), kick: make(chan struct{}, 1)}
@@ -155,8 +155,11 @@ func (s *sharding) ended() error {
 			continue
 		}
 		var refused *graceError
-		if errors.As(o.Err, &refused) {
+		switch {
+		case errors.As(o.Err, &refused):
 			return refused
+		case errors.Is(o.Err, errNoSubscriber):
+			return errNoSubscriber
 		}
 		if t.moving {
 			delete(s.tasks, key)

@@ -36,7 +36,7 @@ func (o *Owner) Slot(ctx context.Context, sup *taskvisor.Supervisor, sub taskvis
 	if err := validKey("slot", key); err != nil {
 		return refuse(err)
 	}
-	if !o.attached(sup.Name()) {
+	if !o.attached(sup) {
 		return refuse(errNoSubscriber)
 	}
 	name := slotPart + key

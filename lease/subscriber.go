@@ -2,6 +2,7 @@ package lease
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/taskvisor/taskvisor-go/taskvisor"
@@ -9,16 +10,19 @@ import (
 
 // Subscriber returns what a supervisor has to be given, with
 // [taskvisor.WithSubscriber], whose tasks take leases of this owner; a fresh one for
-// each supervisor. It hands attempts their tokens, learns when tasks have ended, which
+// each supervisor, whose New fails otherwise. It hands attempts their tokens, learns when tasks have ended, which
 // is when their leases are released, and has the end of the supervisor wait for that.
 func (o *Owner) Subscriber() taskvisor.Subscribe { return &subscriber{o: o} }
 
 // subscriber is queued, so that it may wait for the store at the end: the drain of the
 // supervisor bounds that.
 type subscriber struct {
-	o        *Owner
+	o *Owner
+
+	// Guarded by the owner's lock.
 	name     string
 	snapshot func() taskvisor.Snapshot
+	sup      *taskvisor.Supervisor // that it belongs to; nil: no task of it has told yet
 }
 
 // Attach implements taskvisor.Attacher.
@@ -26,10 +30,15 @@ func (s *subscriber) Attach(snapshot func() taskvisor.Snapshot) error {
 	name := snapshot().Supervisor
 	s.o.mu.Lock()
 	defer s.o.mu.Unlock()
-	s.name, s.snapshot = name, snapshot
+	if _, attached := s.o.sups[s]; attached {
+		return errOneEach
+	}
+	s.name, s.snapshot, s.sup = name, snapshot, nil
 	s.o.sups[s] = struct{}{}
 	return nil
 }
+
+var errOneEach = errors.New("lease: the subscriber belongs to another supervisor: each has its own owner.Subscriber()")
 
 // Close is called by New if another subscriber refuses.
 func (s *subscriber) Close() {
@@ -62,6 +71,9 @@ func (s *subscriber) OnEvent(ctx context.Context, e taskvisor.Event) {
 func (s *subscriber) BeginAttempt(ctx context.Context, a taskvisor.Attempt) context.Context {
 	var term *Term
 	s.o.do(func(x *acts, now time.Time) {
+		if h := a.Handle(); h != nil {
+			s.sup = h.Supervisor()
+		}
 		for _, m := range s.o.tasks[a.TaskID] {
 			if !m.inside {
 				continue
@@ -160,16 +172,44 @@ func (o *Owner) flush(ctx context.Context) {
 	}
 }
 
-// attached reports whether a supervisor of that name has our subscriber.
-func (o *Owner) attached(supervisor string) bool {
+// attached reports whether the supervisor has our subscriber, as far as is known before it
+// has a task. Its name does not tell: others may have the same.
+func (o *Owner) attached(sup *taskvisor.Supervisor) bool {
+	known, maybe := o.subscribersOf(sup)
+	return known || len(maybe) > 0
+}
+
+// attachedTo reports whether the task's supervisor has our subscriber. It looks at the
+// supervisor's tasks once, with the first that asks.
+func (o *Owner) attachedTo(h *taskvisor.Handle) bool {
+	known, maybe := o.subscribersOf(h.Supervisor())
+	for _, s := range maybe {
+		for _, st := range s.snapshot().Tasks {
+			if st.ID == h.ID() {
+				o.mu.Lock()
+				s.sup = h.Supervisor()
+				o.mu.Unlock()
+				return true
+			}
+		}
+	}
+	return known
+}
+
+// subscribersOf reports whether one of our subscribers is known to be of sup, or else
+// lists those that may be.
+func (o *Owner) subscribersOf(sup *taskvisor.Supervisor) (known bool, maybe []*subscriber) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for s := range o.sups {
-		if s.name == supervisor {
-			return true
+		switch {
+		case s.sup == sup:
+			return true, nil
+		case s.sup == nil && s.name == sup.Name():
+			maybe = append(maybe, s)
 		}
 	}
-	return false
+	return false, maybe
 }
 
 // interruptAll ends the attempts whose leases were lost. One that has ended meanwhile
