@@ -13,7 +13,8 @@ import (
 // Shard spreads tasks over processes: each key that keys returns has one task, that of
 // spec(key), in one of the processes whose owners call Shard with the same store and
 // prefix. It blocks until ctx ends, has then stopped its tasks, and returns ctx's cause;
-// or an error that it cannot go on with, of Add, say. Run it as a task of sup:
+// or an error that it cannot go on with, of Add, say. It stops them as well if keys or spec
+// panics or calls [runtime.Goexit]. Run it as a task of sup:
 //
 //	taskvisor.Restartable("shards", func(ctx context.Context) error {
 //		return owner.Shard(ctx, sup, folders, index)
@@ -44,12 +45,8 @@ func (o *Owner) Shard(ctx context.Context, sup *taskvisor.Supervisor, keys func(
 	}
 	o.sharding = s
 	o.mu.Unlock()
-	err := s.run(ctx)
-	o.mu.Lock()
-	o.sharding = nil
-	o.mu.Unlock()
-	o.do(func(*acts, time.Time) {}) // what was needed for it is not any more
-	return err
+	defer o.do(func(*acts, time.Time) { o.sharding = nil }) // also if keys or spec panics
+	return s.run(ctx)
 }
 
 // sharding is one call of Shard. Only its goroutine uses it, but for kick.
@@ -69,7 +66,7 @@ type shard struct {
 	moving bool // stopped, because it is another's
 }
 
-func (s *sharding) run(ctx context.Context) error {
+func (s *sharding) run(ctx context.Context) (err error) {
 	name := memberPart + s.o.id
 	s.o.do(func(x *acts, now time.Time) {
 		l := s.o.leaseLocked(name, now)
@@ -77,16 +74,16 @@ func (s *sharding) run(ctx context.Context) error {
 		l.settle(x, now)
 	})
 	defer s.o.unclaim(name)
+	err = errUnreturned
+	defer func() { s.stopAll(err) }()
 	for {
 		if err := s.step(ctx); err != nil {
-			s.stopAll(err)
 			return err
 		}
 		timer := time.NewTimer(jitter(min(s.o.every(), maxScan) * 4 / 5))
 		select {
 		case <-ctx.Done():
 			timer.Stop()
-			s.stopAll(context.Cause(ctx))
 			return context.Cause(ctx)
 		case <-timer.C:
 		case <-s.kick:
@@ -193,7 +190,10 @@ func (s *sharding) giveAway(mine, exists map[string]bool) {
 	}
 }
 
-var errMoved = errors.New("lease: the key belongs to another process, or to none any more")
+var (
+	errMoved      = errors.New("lease: the key belongs to another process, or to none any more")
+	errUnreturned = errors.New("lease: Shard has not returned: its keys or spec panicked, or ended the goroutine")
+)
 
 func (s *sharding) add(ctx context.Context, key string) error {
 	if err := validKey("key", key); err != nil {

@@ -10,8 +10,9 @@ import (
 
 // Subscriber returns what a supervisor has to be given, with
 // [taskvisor.WithSubscriber], whose tasks take leases of this owner; a fresh one for
-// each supervisor, whose New fails otherwise. It hands attempts their tokens, learns when tasks have ended, which
-// is when their leases are released, and has the end of the supervisor wait for that.
+// each supervisor, whose New fails otherwise. It hands attempts their tokens, learns when
+// tasks have ended, which is when their leases are released, and has the end of the
+// supervisor wait for that.
 func (o *Owner) Subscriber() taskvisor.Subscribe { return &subscriber{o: o} }
 
 // subscriber is queued, so that it may wait for the store at the end: the drain of the
