@@ -28,8 +28,10 @@ import (
 //
 // keys is called every fifth of the TTL, and at least every 2 s; with an error, what it
 // returned last stands. spec is called once for each key that comes to belong to this
-// process, and names its task. A task that ends by itself is not run again, unless the
-// key goes and comes. Task and supervisor must be as [Owner.Singleton] says.
+// process, and names its task; it is called again as long as that name is taken by a body
+// that was abandoned, which keeps no other key waiting. A task that ends by itself is not
+// run again, unless the key goes and comes. Task and supervisor must be as
+// [Owner.Singleton] says.
 //
 // An owner has one Shard at a time: give another set of keys an owner with a prefix of
 // its own.
@@ -200,6 +202,9 @@ func (s *sharding) add(ctx context.Context, key string) error {
 		return fmt.Errorf("lease: %w", err)
 	}
 	spec := s.spec(key).With(taskvisor.WithGate(&gate{o: s.o, name: shardPart + key, label: sharedGate}))
+	if before, taken := s.sup.Lookup(spec.Name()); taken && before.Status().State == taskvisor.StateAbandoned {
+		return nil // not yet: the name is free when that body is back
+	}
 	h, err := s.sup.Add(ctx, spec)
 	if err == nil {
 		s.tasks[key] = &shard{h: h}

@@ -2,8 +2,10 @@ package lease_test
 
 import (
 	"context"
+	"errors"
 	"runtime"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/taskvisor/taskvisor-go/taskvisor"
@@ -61,4 +63,63 @@ func TestShardOutlivesItsCaller(t *testing.T) {
 			})
 		}
 	}
+}
+
+// A key whose former body outlives its grace waits for it, alone; a name that somebody
+// else has is an error.
+func TestShardWaitsForAnAbandonedBody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &fleet{t: t}
+		r := f.join()
+		keys := numbered(5)
+		var list keyList
+		list.set(keys, nil)
+		free := make(chan struct{})
+		stuck := keys[0]
+		h := r.addSpec(taskvisor.Restartable("shards", func(ctx context.Context) error {
+			return r.owner.Shard(ctx, r.sup, list.get, func(key string) taskvisor.TaskSpec {
+				work := r.holder(key)
+				if key == stuck {
+					stuck = ""
+					return taskvisor.Restartable(work.Name(), func(context.Context) error {
+						defer f.witness.Begin(key, r.name, 1)()
+						<-free
+						return nil
+					})
+				}
+				return work
+			})
+		}))
+		f.allRun(keys, slack)
+		begun := len(f.engine.Grants())
+		list.set(keys[1:], nil)
+		time.Sleep(3 * ttl)
+		list.set(keys, nil)
+		time.Sleep(10 * ttl)
+		if st := h.Status(); st.Attempt != 1 || len(f.engine.Grants()) != begun {
+			t.Errorf("attempt %d, last error %q, %d leases more", st.Attempt, st.LastError, len(f.engine.Grants())-begun)
+		}
+		for _, e := range r.rec.Events() {
+			if e.Kind == taskvisor.TaskAddFailed {
+				t.Errorf("asked for in vain: %v", e)
+			}
+		}
+		close(free)
+		time.Sleep(slack)
+		f.allRun(keys, 0)
+		if n := len(f.engine.Grants()) - begun; n != 1 {
+			t.Errorf("then %d leases were taken, not 1", n)
+		}
+		if _, err := r.sup.Add(t.Context(), r.holder("other")); err != nil {
+			t.Fatal(err)
+		}
+		list.set(append(keys, "other"), nil)
+		time.Sleep(slack)
+		if st := h.Status(); !errors.Is(st.LastErr, taskvisor.ErrTaskExists) {
+			t.Errorf("a name that is taken: %v", st.LastErr)
+		}
+		for _, v := range f.witness.Violations() {
+			t.Error(v)
+		}
+	})
 }
