@@ -150,10 +150,7 @@ func (o *Owner) unwritten() (held map[string]uint64, notes map[string]string) {
 // does what has come meanwhile.
 func (o *Owner) wrote(held map[string]uint64, notes map[string]string, err error) {
 	o.do(func(x *acts, now time.Time) {
-		if err != nil && !o.mute {
-			x.events = append(x.events, Event{Time: now, Kind: StoreFailed, Owner: o.id, Err: err})
-		}
-		o.mute = err != nil
+		o.failed(x, &o.mute, err, now)
 		for key, token := range held {
 			l := o.leases[key]
 			if l == nil || l.token != token {

@@ -112,7 +112,9 @@ type Owner struct {
 	watches  bool          // a watch is on, as far as is known
 	sharding *sharding     // the Shard that runs; nil: none
 	failing  bool          // the last renewal failed
-	ailing   bool          // the last other request failed
+	ailing   bool          // the last request for a lease, or to release one, failed
+	blind    bool          // the last look at the holders did
+	deaf     bool          // the last watch has ended, and none has told of anything since
 	mute     bool          // the last notes could not be written
 }
 

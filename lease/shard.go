@@ -131,9 +131,13 @@ func (s *sharding) step(ctx context.Context) error {
 
 // members lists who is there. It is not ok if nobody knows, or we are not ourselves.
 func (s *sharding) members(ctx context.Context) (ids []string, ok bool) {
-	ctx, cancel := context.WithTimeout(ctx, s.o.patience())
+	asked, cancel := context.WithTimeout(ctx, s.o.patience())
 	defer cancel()
-	holders, err := s.o.store.Holders(ctx, s.o.prefix+memberPart)
+	holders, err := s.o.store.Holders(asked, s.o.prefix+memberPart)
+	if ctx.Err() != nil {
+		return nil, false
+	}
+	s.o.do(func(x *acts, now time.Time) { s.o.failed(x, &s.o.blind, err, now) })
 	if err != nil {
 		return nil, false
 	}
