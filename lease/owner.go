@@ -201,12 +201,13 @@ func (o *Owner) do(transition func(x *acts, now time.Time)) {
 	o.carryOut(&x)
 }
 
+// carryOut interrupts first: an observer that takes its time keeps no body running.
 func (o *Owner) carryOut(x *acts) {
-	for _, e := range x.events {
-		o.observe(e)
-	}
 	if len(x.interrupt) > 0 {
 		interruptAll(x.interrupt)
+	}
+	for _, e := range x.events {
+		o.observe(e)
 	}
 	for _, ready := range x.ready {
 		ready()
