@@ -79,10 +79,17 @@ func (l *lease) take(ctx context.Context) (token uint64, note string, err error)
 	return token, "", err
 }
 
-// giveBack releases the lease, and leaves a note if there is one.
-func (l *lease) giveBack(ctx context.Context, token uint64, note string, noted bool) error {
+// giveBack releases the lease, and leaves a note if there is one. If that has failed before,
+// the note is one request and the release another: what may be wrong with the former does
+// not keep the lease.
+func (l *lease) giveBack(ctx context.Context, token uint64, note string, noted, again bool) error {
 	if n := l.noter(); n != nil && noted {
-		return n.ReleaseNoted(ctx, l.key, token, note)
+		if !again {
+			return n.ReleaseNoted(ctx, l.key, token, note)
+		}
+		soon, cancel := context.WithTimeout(ctx, l.o.ttl/50)
+		_ = n.Annotate(soon, map[string]uint64{l.key: token}, map[string]string{l.key: note})
+		cancel()
 	}
 	return l.o.store.Release(ctx, l.key, token)
 }
