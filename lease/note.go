@@ -96,13 +96,16 @@ func (l *lease) giveBack(ctx context.Context, token uint64, note string, noted, 
 
 // writeLocked has the lease's note written, unless the store has it.
 func (l *lease) writeLocked() {
-	if l.noting || l.note == l.kept {
+	if l.noting || !l.unwritten() {
 		return
 	}
 	l.noting = true
 	l.o.notes = append(l.o.notes, l)
 	l.o.scribe.startLocked(l.o.write)
 }
+
+// unwritten reports whether the store may not have the note.
+func (l *lease) unwritten() bool { return l.unsure || l.note != l.kept }
 
 // write writes notes until none is left: the first at once, and what has come meanwhile a
 // fifth of the ttl later. It is no part of the keeper, whose renewals must not wait for it.
@@ -146,7 +149,7 @@ func (o *Owner) unwritten() (held map[string]uint64, notes map[string]string) {
 		l := o.notes[0]
 		o.notes = o.notes[1:]
 		l.noting = false
-		if l.renewable() && l.note != l.kept {
+		if l.renewable() && l.unwritten() {
 			held[l.key], notes[l.key] = l.token, l.note
 		}
 	}
@@ -163,7 +166,7 @@ func (o *Owner) wrote(held map[string]uint64, notes map[string]string, err error
 			if l == nil || l.token != token {
 				continue
 			}
-			if err == nil {
+			if l.unsure = err != nil; err == nil {
 				l.kept = notes[key]
 			}
 			l.writeLocked()

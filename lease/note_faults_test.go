@@ -48,3 +48,29 @@ func TestNoteOfARepeatedRelease(t *testing.T) {
 		})
 	}
 }
+
+// A note that was written without an answer is there, and taken back if it does not hold
+// any more.
+func TestNoteWithoutAnAnswer(t *testing.T) {
+	inFleet(t, 2, func(t *testing.T, f *fleet) {
+		r := f.all[0]
+		noting(r, "job", map[time.Duration]string{0: "as before", ttl + fifth/4: "in between", ttl + fifth/2: "as before"})
+		time.Sleep(ttl + fifth/8) // after a renewal
+		r.conn.LoseAnswers(1)
+		time.Sleep(ttl)
+		if n := len(r.saw(lease.StoreFailed)); n != 1 {
+			t.Fatalf("%d notes without an answer", n)
+		}
+		if lost := r.saw(lease.Lost, lease.RenewFailed); len(lost) > 0 {
+			t.Fatalf("it was another request: %v", lost)
+		}
+		r.conn.Cut(true)
+		var next finder
+		next.add(f.all[1], "job")
+		time.Sleep(2 * ttl)
+		if found := next.has(); len(found) != 1 || found[0] != "as before" {
+			t.Errorf("found %q", found)
+		}
+		r.conn.Cut(false)
+	})
+}
