@@ -36,6 +36,7 @@ type lease struct {
 	since   time.Time // of the state
 	asked   time.Time // when it was first asked for, of Seeking
 	token   uint64    // of Held, Losing and Leaving
+	got     time.Time // likewise: when it was granted
 	holder  string    // another owner, where it is known; of Seeking
 	sent    time.Time // when the last renewal that succeeded was sent
 	least   time.Duration
@@ -207,7 +208,7 @@ func (l *lease) forget(x *acts, now time.Time) {
 
 // granted takes a lease that was asked for at sent.
 func (l *lease) granted(x *acts, token uint64, note string, sent, now time.Time) {
-	l.token, l.sent, l.least, l.fails = token, sent, l.o.deadline(), 0
+	l.token, l.got, l.sent, l.least, l.fails = token, now, sent, l.o.deadline(), 0
 	l.previous, l.kept, l.note, l.noted, l.unsure = readable(note), note, note, false, false
 	l.lapsing, l.zombie, l.overrun = false, false, false
 	if l.state != Seeking || now.Sub(sent) >= l.o.deadline() { // nobody wants it any more, or it comes too late

@@ -57,7 +57,7 @@ func TestObserve(t *testing.T) {
 		if len(acquired) != 1 || acquired[0].Task != "job" || acquired[0].Supervisor != r.name || acquired[0].Key != "job" {
 			t.Errorf("acquired: %+v", acquired)
 		}
-		if released := kept.of(lease.Released); len(released) != 1 || released[0].Task != "job" || released[0].Supervisor != r.name {
+		if released := kept.of(lease.Released); len(released) != 1 || released[0].Task != "job" || released[0].Supervisor != r.name || released[0].Took != 2*ttl {
 			t.Errorf("released: %+v", released)
 		}
 		renewed := kept.of(lease.Renewed)

@@ -69,7 +69,7 @@ func (o *Owner) release(l *lease, token uint64, note string, noted, again bool) 
 		switch {
 		case err == nil:
 			o.ailing = false
-			x.event(l, now, Event{Kind: Released, Token: token})
+			x.event(l, now, Event{Kind: Released, Token: token, Took: now.Sub(l.got)})
 			l.busy = false
 			l.left(x, now)
 		case now.Before(l.expiry()):
