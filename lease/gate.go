@@ -20,9 +20,15 @@ import (
 // ([taskvisor.WithGrace]) of no more than a quarter of the TTL, which is the time that
 // a body has to return after the lease was lost. Otherwise the task never begins: it
 // is stopped with an error that says what to set, and the event Refused says so too.
-// Singleton panics if the key is unfit.
+// Singleton panics if the key is unfit: empty, of more than 1024 bytes, not valid UTF-8, with
+// control characters, or beginning with "slot/", "shard/" or "member/", where the leases of
+// slots, of shards and of who shares them are.
 func (o *Owner) Singleton(key string) taskvisor.TaskOption {
-	if err := validKey("key", key); err != nil {
+	err := validKey("key", key)
+	if mode := modeOf(key); err == nil && mode != ModeSingleton {
+		err = fmt.Errorf("key %q would be one of mode %s: %q, %q and %q are not for singletons", key, mode, slotPart, shardPart, memberPart)
+	}
+	if err != nil {
 		panic("lease: " + err.Error())
 	}
 	return taskvisor.WithGate(&gate{o: o, name: key, label: "lease " + key})

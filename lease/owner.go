@@ -56,8 +56,9 @@ func WithTTL(ttl time.Duration) Option {
 }
 
 // WithPrefix sets what the keys in the store begin with, "taskvisor/" by default.
-// Owners with different prefixes have nothing to do with each other. It follows the
-// rules for keys, and has 128 bytes at most.
+// Owners with different prefixes have nothing to do with each other, as long as none begins
+// with another: end them with a slash. It follows the rules for keys, and has 128 bytes at
+// most.
 func WithPrefix(prefix string) Option {
 	return option(func(o *Owner) error {
 		o.prefix = prefix

@@ -315,11 +315,13 @@ func TestOptions(t *testing.T) {
 	if a.ID() == b.ID() || a.TTL() != 15*time.Second {
 		t.Errorf("ids %q and %q, ttl %s", a.ID(), b.ID(), a.TTL())
 	}
-	for _, key := range []string{"", "a\nb", "\xff", strings.Repeat("k", 1025)} {
+	for key, fit := range map[string]bool{"": false, "a\nb": false, "\xff": false, strings.Repeat("k", 1025): false,
+		"member/sync": false, "slot/1": false, "shard/": false, // a phantom process would have shards
+		"member": true, "slots/1": true, "my/shard/1": true} {
 		func() {
 			defer func() {
-				if recover() == nil {
-					t.Errorf("key %q was accepted", key)
+				if said := recover(); (said == nil) != fit {
+					t.Errorf("key %q: %v", key, said)
 				}
 			}()
 			a.Singleton(key)

@@ -9,7 +9,7 @@ import (
 	"github.com/taskvisor/taskvisor-go/taskvisor"
 )
 
-// Parts of the key space below the prefix. Singletons have the rest.
+// Parts of the key space below the prefix. Singletons have the rest, see Owner.Singleton.
 const (
 	slotPart   = "slot/"
 	shardPart  = "shard/"
