@@ -48,8 +48,8 @@ func TestObserve(t *testing.T) {
 		h := r.add("job", 0)
 		time.Sleep(ttl)
 		stop()
-		stop() // may be called again
-		time.Sleep(ttl)
+		stop()                    // may be called again
+		time.Sleep(ttl + fifth/2) // between two renewals
 		h.Stop()
 		time.Sleep(time.Second)
 
@@ -57,7 +57,7 @@ func TestObserve(t *testing.T) {
 		if len(acquired) != 1 || acquired[0].Task != "job" || acquired[0].Supervisor != r.name || acquired[0].Key != "job" {
 			t.Errorf("acquired: %+v", acquired)
 		}
-		if released := kept.of(lease.Released); len(released) != 1 || released[0].Task != "job" || released[0].Supervisor != r.name || released[0].Took != 2*ttl {
+		if released := kept.of(lease.Released); len(released) != 1 || released[0].Task != "job" || released[0].Supervisor != r.name || released[0].Took != 2*ttl+fifth/2 {
 			t.Errorf("released: %+v", released)
 		}
 		renewed := kept.of(lease.Renewed)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"runtime"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -22,10 +23,10 @@ func TestShardOutlivesItsCaller(t *testing.T) {
 					var list keyList
 					keys := numbered(20)
 					list.set(keys, nil)
-					fail := ""
+					var fails atomic.Value // where
+					fails.Store("")
 					once := func(here string) {
-						if fail == here {
-							fail = ""
+						if fails.CompareAndSwap(here, "") {
 							fault()
 						}
 					}
@@ -42,11 +43,11 @@ func TestShardOutlivesItsCaller(t *testing.T) {
 					f.allRun(keys, slack)
 					time.Sleep(2 * ttl)
 					before, _ := f.spread(keys)
-					fail = where
+					fails.Store(where)
 					keys = numbered(40)
 					list.set(keys, nil)
 					time.Sleep(slack)
-					if fail != "" {
+					if fails.Load() != "" {
 						t.Fatal("it did not fail")
 					}
 					f.allRun(keys, ttl+slack)
