@@ -189,7 +189,11 @@ func TestSupervisorsOfTheSameName(t *testing.T) {
 				if o, err := h.Wait(ctx); err != nil || o.Kind != taskvisor.OutcomeCanceled || !strings.Contains(o.Err.Error(), "owner.Subscriber()") {
 					t.Fatalf("outcome %v %v %v", o.Kind, o.Err, err)
 				}
-				sub := taskvisor.Submission{Task: taskvisor.Once("slot", r.body("slot", 0)), Admission: taskvisor.DropIfRunning}
+				sub := taskvisor.Submission{Task: taskvisor.Once("paused", r.body("slot", 0), taskvisor.WithStartPaused()), Admission: taskvisor.DropIfRunning}
+				if h, err = r.owner.Slot(ctx, sup, sub); err == nil {
+					h.Stop() // its lease is not kept, as inFleet looks
+				}
+				sub.Task = taskvisor.Once("slot", r.body("slot", 0))
 				if h, err = r.owner.Slot(ctx, sup, sub); err == nil {
 					o, _ := h.Wait(ctx)
 					err = o.Err

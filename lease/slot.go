@@ -50,7 +50,7 @@ func (o *Owner) Slot(ctx context.Context, sup *taskvisor.Supervisor, sub taskvis
 		}
 		defer o.unclaim(name)
 		h, err := sup.Submit(ctx, sub)
-		if err == nil {
+		if err == nil && o.attachedTo(h) { // of another we would not hear that it has ended
 			o.adopt(name, sup.Name(), h)
 		}
 		return h, err
