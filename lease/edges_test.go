@@ -165,40 +165,37 @@ func (s sluggish) BeginAttempt(ctx context.Context, _ taskvisor.Attempt) context
 
 func (sluggish) EndAttempt(context.Context, taskvisor.Attempt, taskvisor.Result) {}
 
-// A body whose lease was lost between the gate and its begin finds its context cancelled.
+// A body whose lease was lost between the gate and its begin is not called, be it that
+// brackets before or after that of the lease took so long: another replica may have begun.
 func TestLostBeforeTheBodyBegins(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		f := &fleet{t: t}
-		r := &replica{f: f, name: "slow", conn: f.engine.Connect()}
-		r.owner = r.newOwner(r.conn)
-		r.sup, r.rec = taskvisortest.Start(t, taskvisor.WithSubscriber(sluggish{2 * ttl}, taskvisor.Inline()),
-			taskvisor.WithSubscriber(r.owner.Subscriber()), taskvisor.WithGrace(margin))
-		type seen struct {
-			cause error
-			token uint64
-		}
-		first := make(chan seen, 10)
-		h := r.addSpec(taskvisor.Restartable("job", func(ctx context.Context) error {
-			token, _ := lease.Token(ctx)
-			first <- seen{context.Cause(ctx), token}
-			<-ctx.Done()
-			return ctx.Err()
-		}, r.owner.Singleton("job")))
-		synctest.Wait()
-		r.conn.Cut(true)
-		got := <-first
-		if !errors.Is(got.cause, lease.ErrLost) || got.token != 1 {
-			t.Errorf("cause %v, token %d", got.cause, got.token)
-		}
-		time.Sleep(time.Millisecond)
-		if st := h.Status(); st.LastResult != taskvisor.ResultCanceled || st.Streak != 0 {
-			t.Errorf("it ended %v, streak %d", st.LastResult, st.Streak)
-		}
-		r.conn.Cut(false)
-		if got := <-first; got.cause != nil || got.token < 2 {
-			t.Errorf("then: cause %v, token %d", got.cause, got.token)
-		}
-	})
+	for name, before := range map[string]bool{"before": true, "after": false} {
+		t.Run(name, func(t *testing.T) {
+			inFleet(t, 1, func(t *testing.T, f *fleet) {
+				r := &replica{f: f, name: "slow", conn: f.engine.Connect()}
+				r.owner = r.newOwner(r.conn)
+				slow, ours := taskvisor.WithSubscriber(sluggish{3 * ttl}, taskvisor.Inline()), taskvisor.WithSubscriber(r.owner.Subscriber())
+				if !before {
+					slow, ours = ours, slow
+				}
+				r.sup, r.rec = taskvisortest.Start(t, slow, ours, taskvisor.WithGrace(margin))
+				f.all = append(f.all, r)
+				h := r.add("job", 0)
+				synctest.Wait()
+				r.conn.Cut(true)
+				other := f.all[0].add("job", 0)
+				time.Sleep(3*ttl + time.Second)
+				if st := h.Status(); st.State != taskvisor.StatePending || st.Attempt != 0 || f.witness.Refused() != 0 {
+					t.Errorf("it is %v, attempt %d; %d stale writes", st.State, st.Attempt, f.witness.Refused())
+				}
+				r.conn.Cut(false)
+				other.Stop()
+				time.Sleep(4 * ttl)
+				if names := f.witness.Running("job"); len(names) != 1 || names[0] != "slow" {
+					t.Errorf("then it runs in %q", names)
+				}
+			})
+		})
+	}
 }
 
 // A release that is not answered is given up when the lease has expired anyway.

@@ -21,7 +21,7 @@ const (
 	Overrun                          // Token, Task: a body still runs when the lease may have expired, and another may run too
 	RenewFailed                      // Err, Took: of the request. Once for a row of them; Key is ""
 	Refused                          // Task, Err: a task that cannot be leased as it is; it was stopped, or waits for ever
-	StoreFailed                      // Err: another request failed. Once for a row of them; Key is "" where it was for many
+	StoreFailed                      // Err: another request failed. Once for a row of its kind: for one lease, for who has which, a watch, notes. Key is "" where it was for many
 	KeysFailed                       // Err: of the function that lists the keys of a Shard
 	Renewed                          // Took: of the request that renewed the owner's leases, or some; Margin; Key is ""
 )

@@ -20,9 +20,15 @@ import (
 // ([taskvisor.WithGrace]) of no more than a quarter of the TTL, which is the time that
 // a body has to return after the lease was lost. Otherwise the task never begins: it
 // is stopped with an error that says what to set, and the event Refused says so too.
-// Singleton panics if the key is unfit.
+// Singleton panics if the key is unfit: empty, of more than 1024 bytes, not valid UTF-8, with
+// control characters, or beginning with "slot/", "shard/" or "member/", where the leases of
+// slots, of shards and of who shares them are.
 func (o *Owner) Singleton(key string) taskvisor.TaskOption {
-	if err := validKey("key", key); err != nil {
+	err := validKey("key", key)
+	if mode := modeOf(key); err == nil && mode != ModeSingleton {
+		err = fmt.Errorf("key %q would be one of mode %s: %q, %q and %q are not for singletons", key, mode, slotPart, shardPart, memberPart)
+	}
+	if err != nil {
 		panic("lease: " + err.Error())
 	}
 	return taskvisor.WithGate(&gate{o: o, name: key, label: "lease " + key})
@@ -86,9 +92,13 @@ var errNoSubscriber = errors.New("lease: the supervisor needs taskvisor.WithSubs
 
 // check stops a task that cannot be leased, and reports whether it can be.
 func (g *gate) check(a taskvisor.Attempt) bool {
+	h := a.Handle()
 	var err error
 	switch grace := a.Spec.Grace(); {
-	case !g.o.attached(a.Supervisor):
+	case !g.o.attachedTo(h):
+		if _, ended := h.Outcome(); ended { // while it was asked: its supervisor knows it no more
+			return false
+		}
 		err = errNoSubscriber
 	case grace > g.o.margin():
 		err = &graceError{a.Task, grace, g.o.ttl, g.o.margin()}
@@ -96,7 +106,7 @@ func (g *gate) check(a taskvisor.Attempt) bool {
 		return true
 	}
 	g.o.observe(Event{Time: time.Now(), Kind: Refused, Key: g.name, Owner: g.o.id, Task: a.Task, Supervisor: a.Supervisor, Err: err})
-	a.Handle().StopFor(err)
+	h.StopFor(err)
 	return false
 }
 

@@ -38,7 +38,11 @@ func TestGateLeftAfterTheTaskHasGone(t *testing.T) {
 		if err := sup.Start(context.Background()); err != nil {
 			t.Fatal(err)
 		}
-		spec := taskvisor.Once("gone", func(context.Context) error { return nil }, taskvisor.WithGrace(time.Second))
+		var a taskvisor.Attempt
+		spec := taskvisor.Once("gone", func(ctx context.Context) error {
+			a, _ = taskvisor.FromContext(ctx)
+			return nil
+		}, taskvisor.WithGrace(time.Second))
 		h, err := sup.Add(context.Background(), spec)
 		if err != nil {
 			t.Fatal(err)
@@ -46,7 +50,6 @@ func TestGateLeftAfterTheTaskHasGone(t *testing.T) {
 		<-h.Done()
 		synctest.Wait() // its end has been told
 		g := &gate{o: o, name: "key", label: "lease key"}
-		a := taskvisor.Attempt{TaskID: h.ID(), Task: h.Name(), Supervisor: sup.Name(), Spec: spec, Number: 1}
 		if g.Enter(a, func() {}) {
 			t.Fatal("let in without a lease")
 		}

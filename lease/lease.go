@@ -36,6 +36,7 @@ type lease struct {
 	since   time.Time // of the state
 	asked   time.Time // when it was first asked for, of Seeking
 	token   uint64    // of Held, Losing and Leaving
+	got     time.Time // likewise: when it was granted
 	holder  string    // another owner, where it is known; of Seeking
 	sent    time.Time // when the last renewal that succeeded was sent
 	least   time.Duration
@@ -57,7 +58,8 @@ type lease struct {
 	waiters []chan struct{} // closed at the next answer; see Owner.claim
 
 	previous string // the note that came with the token, until an attempt was told of it
-	kept     string // the note that the store has, as far as is known
+	kept     string // the note that the store has
+	unsure   bool   // it may have another: a request to write one was not answered
 	note     string // the one that it is to have
 	noted    bool   // it was left under the token
 	noting   bool   // it is among those that are to be written
@@ -206,8 +208,8 @@ func (l *lease) forget(x *acts, now time.Time) {
 
 // granted takes a lease that was asked for at sent.
 func (l *lease) granted(x *acts, token uint64, note string, sent, now time.Time) {
-	l.token, l.sent, l.least, l.fails = token, sent, l.o.deadline(), 0
-	l.previous, l.kept, l.note, l.noted = readable(note), note, note, false
+	l.token, l.got, l.sent, l.least, l.fails = token, now, sent, l.o.deadline(), 0
+	l.previous, l.kept, l.note, l.noted, l.unsure = readable(note), note, note, false, false
 	l.lapsing, l.zombie, l.overrun = false, false, false
 	if l.state != Seeking || now.Sub(sent) >= l.o.deadline() { // nobody wants it any more, or it comes too late
 		l.leave(now)

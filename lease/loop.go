@@ -105,11 +105,8 @@ func (o *Owner) scan() {
 	defer cancel()
 	holders, err := o.store.Holders(ctx, o.prefix)
 	o.do(func(x *acts, now time.Time) {
+		o.failed(x, &o.blind, err, now)
 		if err != nil {
-			if !o.ailing {
-				o.ailing = true
-				x.events = append(x.events, Event{Time: now, Kind: StoreFailed, Owner: o.id, Err: err})
-			}
 			return
 		}
 		for key, l := range o.leases {
@@ -123,6 +120,15 @@ func (o *Owner) scan() {
 			l.look(x, now)
 		}
 	})
+}
+
+// failed tells of a request for many leases if it has failed, and the last one of its kind
+// has not.
+func (o *Owner) failed(x *acts, before *bool, err error, now time.Time) {
+	if err != nil && !*before {
+		x.events = append(x.events, Event{Time: now, Kind: StoreFailed, Owner: o.id, Err: err})
+	}
+	*before = err != nil
 }
 
 // look asks once more for a lease that is sought.
@@ -164,10 +170,7 @@ func (o *Owner) watch(w Watcher) {
 		}
 		o.do(func(x *acts, now time.Time) {
 			o.watches = false
-			if !o.ailing {
-				o.ailing = true
-				x.events = append(x.events, Event{Time: now, Kind: StoreFailed, Owner: o.id, Err: err})
-			}
+			o.failed(x, &o.deaf, err, now)
 		})
 		for again := time.Now().Add(jitter(o.every())); time.Now().Before(again); {
 			o.watcher.sleep(time.Until(again))
@@ -191,7 +194,7 @@ func (o *Owner) watching() bool {
 // changed is told by the store.
 func (o *Owner) changed(key string) {
 	o.do(func(x *acts, now time.Time) {
-		o.watches = true
+		o.watches, o.deaf = true, false
 		if _, isMember := o.memberOf(key); o.sharding != nil && (isMember || key == "") {
 			select {
 			case o.sharding.kick <- struct{}{}:

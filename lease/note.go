@@ -79,23 +79,33 @@ func (l *lease) take(ctx context.Context) (token uint64, note string, err error)
 	return token, "", err
 }
 
-// giveBack releases the lease, and leaves a note if there is one.
-func (l *lease) giveBack(ctx context.Context, token uint64, note string, noted bool) error {
+// giveBack releases the lease, and leaves a note if there is one. If that has failed before,
+// the note is one request and the release another: what may be wrong with the former does
+// not keep the lease.
+func (l *lease) giveBack(ctx context.Context, token uint64, note string, noted, again bool) error {
 	if n := l.noter(); n != nil && noted {
-		return n.ReleaseNoted(ctx, l.key, token, note)
+		if !again {
+			return n.ReleaseNoted(ctx, l.key, token, note)
+		}
+		soon, cancel := context.WithTimeout(ctx, l.o.ttl/50)
+		_ = n.Annotate(soon, map[string]uint64{l.key: token}, map[string]string{l.key: note})
+		cancel()
 	}
 	return l.o.store.Release(ctx, l.key, token)
 }
 
 // writeLocked has the lease's note written, unless the store has it.
 func (l *lease) writeLocked() {
-	if l.noting || l.note == l.kept {
+	if l.noting || !l.unwritten() {
 		return
 	}
 	l.noting = true
 	l.o.notes = append(l.o.notes, l)
 	l.o.scribe.startLocked(l.o.write)
 }
+
+// unwritten reports whether the store may not have the note.
+func (l *lease) unwritten() bool { return l.unsure || l.note != l.kept }
 
 // write writes notes until none is left: the first at once, and what has come meanwhile a
 // fifth of the ttl later. It is no part of the keeper, whose renewals must not wait for it.
@@ -139,7 +149,7 @@ func (o *Owner) unwritten() (held map[string]uint64, notes map[string]string) {
 		l := o.notes[0]
 		o.notes = o.notes[1:]
 		l.noting = false
-		if l.renewable() && l.note != l.kept {
+		if l.renewable() && l.unwritten() {
 			held[l.key], notes[l.key] = l.token, l.note
 		}
 	}
@@ -150,16 +160,13 @@ func (o *Owner) unwritten() (held map[string]uint64, notes map[string]string) {
 // does what has come meanwhile.
 func (o *Owner) wrote(held map[string]uint64, notes map[string]string, err error) {
 	o.do(func(x *acts, now time.Time) {
-		if err != nil && !o.mute {
-			x.events = append(x.events, Event{Time: now, Kind: StoreFailed, Owner: o.id, Err: err})
-		}
-		o.mute = err != nil
+		o.failed(x, &o.mute, err, now)
 		for key, token := range held {
 			l := o.leases[key]
 			if l == nil || l.token != token {
 				continue
 			}
-			if err == nil {
+			if l.unsure = err != nil; err == nil {
 				l.kept = notes[key]
 			}
 			l.writeLocked()

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/taskvisor/taskvisor-go/lease"
@@ -47,8 +48,8 @@ func TestObserve(t *testing.T) {
 		h := r.add("job", 0)
 		time.Sleep(ttl)
 		stop()
-		stop() // may be called again
-		time.Sleep(ttl)
+		stop()                    // may be called again
+		time.Sleep(ttl + fifth/2) // between two renewals
 		h.Stop()
 		time.Sleep(time.Second)
 
@@ -56,7 +57,7 @@ func TestObserve(t *testing.T) {
 		if len(acquired) != 1 || acquired[0].Task != "job" || acquired[0].Supervisor != r.name || acquired[0].Key != "job" {
 			t.Errorf("acquired: %+v", acquired)
 		}
-		if released := kept.of(lease.Released); len(released) != 1 || released[0].Task != "job" || released[0].Supervisor != r.name {
+		if released := kept.of(lease.Released); len(released) != 1 || released[0].Task != "job" || released[0].Supervisor != r.name || released[0].Took != 2*ttl+fifth/2 {
 			t.Errorf("released: %+v", released)
 		}
 		renewed := kept.of(lease.Renewed)
@@ -77,6 +78,30 @@ func TestObserve(t *testing.T) {
 		}
 		if n := len(r.saw(lease.Renewed)); n != len(renewed) {
 			t.Errorf("the first observer was told of %d renewals, the other of %d", n, len(renewed))
+		}
+	})
+}
+
+// An observer that takes its time, as a log that is written to a full pipe does, keeps no
+// body running whose lease is lost.
+func TestSlowObserver(t *testing.T) {
+	inFleet(t, 2, func(t *testing.T, f *fleet) {
+		r := f.all[0]
+		defer r.owner.Observe(func(e lease.Event) {
+			if e.Kind == lease.Lost {
+				time.Sleep(ttl)
+			}
+		})()
+		r.add("job", 0)
+		f.runner("job", nil, time.Second)
+		f.all[1].add("job", 0)
+		synctest.Wait()
+		r.conn.Cut(true)
+		f.runner("job", r, ttl+slack)
+		time.Sleep(3 * ttl)
+		r.conn.Cut(false)
+		if n := len(r.saw(lease.Overrun)); n != 0 {
+			t.Errorf("%d overruns", n)
 		}
 	})
 }

@@ -56,8 +56,9 @@ func WithTTL(ttl time.Duration) Option {
 }
 
 // WithPrefix sets what the keys in the store begin with, "taskvisor/" by default.
-// Owners with different prefixes have nothing to do with each other. It follows the
-// rules for keys, and has 128 bytes at most.
+// Owners with different prefixes have nothing to do with each other, as long as none begins
+// with another: end them with a slash. It follows the rules for keys, and has 128 bytes at
+// most.
 func WithPrefix(prefix string) Option {
 	return option(func(o *Owner) error {
 		o.prefix = prefix
@@ -112,7 +113,9 @@ type Owner struct {
 	watches  bool          // a watch is on, as far as is known
 	sharding *sharding     // the Shard that runs; nil: none
 	failing  bool          // the last renewal failed
-	ailing   bool          // the last other request failed
+	ailing   bool          // the last request for a lease, or to release one, failed
+	blind    bool          // the last look at the holders did
+	deaf     bool          // the last watch has ended, and none has told of anything since
 	mute     bool          // the last notes could not be written
 }
 
@@ -199,12 +202,13 @@ func (o *Owner) do(transition func(x *acts, now time.Time)) {
 	o.carryOut(&x)
 }
 
+// carryOut interrupts first: an observer that takes its time keeps no body running.
 func (o *Owner) carryOut(x *acts) {
-	for _, e := range x.events {
-		o.observe(e)
-	}
 	if len(x.interrupt) > 0 {
 		interruptAll(x.interrupt)
+	}
+	for _, e := range x.events {
+		o.observe(e)
 	}
 	for _, ready := range x.ready {
 		ready()

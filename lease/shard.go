@@ -13,7 +13,8 @@ import (
 // Shard spreads tasks over processes: each key that keys returns has one task, that of
 // spec(key), in one of the processes whose owners call Shard with the same store and
 // prefix. It blocks until ctx ends, has then stopped its tasks, and returns ctx's cause;
-// or an error that it cannot go on with, of Add, say. Run it as a task of sup:
+// or an error that it cannot go on with, of Add, say. It stops them as well if keys or spec
+// panics or calls [runtime.Goexit]. Run it as a task of sup:
 //
 //	taskvisor.Restartable("shards", func(ctx context.Context) error {
 //		return owner.Shard(ctx, sup, folders, index)
@@ -27,13 +28,15 @@ import (
 //
 // keys is called every fifth of the TTL, and at least every 2 s; with an error, what it
 // returned last stands. spec is called once for each key that comes to belong to this
-// process, and names its task. A task that ends by itself is not run again, unless the
-// key goes and comes. Task and supervisor must be as [Owner.Singleton] says.
+// process, and names its task; it is called again as long as that name is taken by a body
+// that was abandoned, which keeps no other key waiting. A task that ends by itself is not
+// run again, unless the key goes and comes. Task and supervisor must be as
+// [Owner.Singleton] says.
 //
 // An owner has one Shard at a time: give another set of keys an owner with a prefix of
 // its own.
 func (o *Owner) Shard(ctx context.Context, sup *taskvisor.Supervisor, keys func(context.Context) ([]string, error), spec func(key string) taskvisor.TaskSpec) error {
-	if !o.attached(sup.Name()) {
+	if !o.attached(sup) {
 		return errNoSubscriber
 	}
 	s := &sharding{o: o, sup: sup, keys: keys, spec: spec, tasks: make(map[string]*shard), kick: make(chan struct{}, 1)}
@@ -44,12 +47,8 @@ func (o *Owner) Shard(ctx context.Context, sup *taskvisor.Supervisor, keys func(
 	}
 	o.sharding = s
 	o.mu.Unlock()
-	err := s.run(ctx)
-	o.mu.Lock()
-	o.sharding = nil
-	o.mu.Unlock()
-	o.do(func(*acts, time.Time) {}) // what was needed for it is not any more
-	return err
+	defer o.do(func(*acts, time.Time) { o.sharding = nil }) // also if keys or spec panics
+	return s.run(ctx)
 }
 
 // sharding is one call of Shard. Only its goroutine uses it, but for kick.
@@ -69,7 +68,7 @@ type shard struct {
 	moving bool // stopped, because it is another's
 }
 
-func (s *sharding) run(ctx context.Context) error {
+func (s *sharding) run(ctx context.Context) (err error) {
 	name := memberPart + s.o.id
 	s.o.do(func(x *acts, now time.Time) {
 		l := s.o.leaseLocked(name, now)
@@ -77,16 +76,16 @@ func (s *sharding) run(ctx context.Context) error {
 		l.settle(x, now)
 	})
 	defer s.o.unclaim(name)
+	err = errUnreturned
+	defer func() { s.stopAll(err) }()
 	for {
 		if err := s.step(ctx); err != nil {
-			s.stopAll(err)
 			return err
 		}
 		timer := time.NewTimer(jitter(min(s.o.every(), maxScan) * 4 / 5))
 		select {
 		case <-ctx.Done():
 			timer.Stop()
-			s.stopAll(context.Cause(ctx))
 			return context.Cause(ctx)
 		case <-timer.C:
 		case <-s.kick:
@@ -132,9 +131,13 @@ func (s *sharding) step(ctx context.Context) error {
 
 // members lists who is there. It is not ok if nobody knows, or we are not ourselves.
 func (s *sharding) members(ctx context.Context) (ids []string, ok bool) {
-	ctx, cancel := context.WithTimeout(ctx, s.o.patience())
+	asked, cancel := context.WithTimeout(ctx, s.o.patience())
 	defer cancel()
-	holders, err := s.o.store.Holders(ctx, s.o.prefix+memberPart)
+	holders, err := s.o.store.Holders(asked, s.o.prefix+memberPart)
+	if ctx.Err() != nil {
+		return nil, false
+	}
+	s.o.do(func(x *acts, now time.Time) { s.o.failed(x, &s.o.blind, err, now) })
 	if err != nil {
 		return nil, false
 	}
@@ -155,8 +158,11 @@ func (s *sharding) ended() error {
 			continue
 		}
 		var refused *graceError
-		if errors.As(o.Err, &refused) {
+		switch {
+		case errors.As(o.Err, &refused):
 			return refused
+		case errors.Is(o.Err, errNoSubscriber):
+			return errNoSubscriber
 		}
 		if t.moving {
 			delete(s.tasks, key)
@@ -190,13 +196,19 @@ func (s *sharding) giveAway(mine, exists map[string]bool) {
 	}
 }
 
-var errMoved = errors.New("lease: the key belongs to another process, or to none any more")
+var (
+	errMoved      = errors.New("lease: the key belongs to another process, or to none any more")
+	errUnreturned = errors.New("lease: Shard has not returned: its keys or spec panicked, or ended the goroutine")
+)
 
 func (s *sharding) add(ctx context.Context, key string) error {
 	if err := validKey("key", key); err != nil {
 		return fmt.Errorf("lease: %w", err)
 	}
 	spec := s.spec(key).With(taskvisor.WithGate(&gate{o: s.o, name: shardPart + key, label: sharedGate}))
+	if before, taken := s.sup.Lookup(spec.Name()); taken && before.Status().State == taskvisor.StateAbandoned {
+		return nil // not yet: the name is free when that body is back
+	}
 	h, err := s.sup.Add(ctx, spec)
 	if err == nil {
 		s.tasks[key] = &shard{h: h}

@@ -169,6 +169,74 @@ func TestMisuseIsSaid(t *testing.T) {
 	})
 }
 
+// A supervisor is not taken for another of the same name, and be it that the other has the
+// subscriber: its bodies would have no token, and run on without their lease.
+func TestSupervisorsOfTheSameName(t *testing.T) {
+	for name, before := range map[string]bool{"before the other has a task": true, "after": false} {
+		t.Run(name, func(t *testing.T) {
+			inFleet(t, 1, func(t *testing.T, f *fleet) {
+				r := f.all[0]
+				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+				defer cancel()
+				if !before {
+					r.add("other", 0)
+				}
+				sup, _ := taskvisortest.Start(t, taskvisor.WithName(r.name), taskvisor.WithGrace(margin))
+				h, err := sup.Add(ctx, taskvisor.Once("job", r.body("job", 0), r.owner.Singleton("job")))
+				if err != nil {
+					t.Fatal(err)
+				}
+				if o, err := h.Wait(ctx); err != nil || o.Kind != taskvisor.OutcomeCanceled || !strings.Contains(o.Err.Error(), "owner.Subscriber()") {
+					t.Fatalf("outcome %v %v %v", o.Kind, o.Err, err)
+				}
+				sub := taskvisor.Submission{Task: taskvisor.Once("paused", r.body("slot", 0), taskvisor.WithStartPaused()), Admission: taskvisor.DropIfRunning}
+				if h, err = r.owner.Slot(ctx, sup, sub); err == nil {
+					h.Stop() // its lease is not kept, as inFleet looks
+				}
+				sub.Task = taskvisor.Once("slot", r.body("slot", 0))
+				if h, err = r.owner.Slot(ctx, sup, sub); err == nil {
+					o, _ := h.Wait(ctx)
+					err = o.Err
+				}
+				if err == nil || !strings.Contains(err.Error(), "owner.Subscriber()") {
+					t.Errorf("slot: %v", err)
+				}
+				err = r.owner.Shard(ctx, sup, fixed(numbered(1)), r.holder)
+				if err == nil || !strings.Contains(err.Error(), "owner.Subscriber()") {
+					t.Errorf("shard: %v", err)
+				}
+				r.add("own", 0)
+				f.runner("own", nil, time.Second)
+			})
+		})
+	}
+}
+
+// A supervisor inside another, both with the default name, has a subscriber of its own.
+func TestSubscriberOfEachSupervisor(t *testing.T) {
+	inFleet(t, 0, func(t *testing.T, f *fleet) {
+		r := &replica{f: f, name: "nested", conn: f.engine.Connect()}
+		r.owner = r.newOwner(r.conn)
+		own := r.owner.Subscriber()
+		inner, err := taskvisor.New(taskvisor.WithSubscriber(r.owner.Subscriber()), taskvisor.WithGrace(margin))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := inner.Add(t.Context(), taskvisor.Restartable("in", r.body("in", 0), r.owner.Singleton("in"))); err != nil {
+			t.Fatal(err)
+		}
+		r.sup, r.rec = taskvisortest.Start(t, taskvisor.WithSubscriber(own), taskvisor.WithGrace(margin))
+		f.all = append(f.all, r)
+		r.addSpec(inner.AsTask("inner", taskvisor.WithGrace(margin)))
+		r.add("out", 0)
+		f.runner("in", nil, time.Second)
+		f.runner("out", nil, time.Second)
+		if _, err := taskvisor.New(taskvisor.WithSubscriber(own)); err == nil || !strings.Contains(err.Error(), "owner.Subscriber()") {
+			t.Errorf("one for two supervisors: %v", err)
+		}
+	})
+}
+
 // An owner whose tasks have ended has nothing left.
 func TestNothingIsLeft(t *testing.T) {
 	inFleet(t, 3, func(t *testing.T, f *fleet) {
@@ -251,11 +319,13 @@ func TestOptions(t *testing.T) {
 	if a.ID() == b.ID() || a.TTL() != 15*time.Second {
 		t.Errorf("ids %q and %q, ttl %s", a.ID(), b.ID(), a.TTL())
 	}
-	for _, key := range []string{"", "a\nb", "\xff", strings.Repeat("k", 1025)} {
+	for key, fit := range map[string]bool{"": false, "a\nb": false, "\xff": false, strings.Repeat("k", 1025): false,
+		"member/sync": false, "slot/1": false, "shard/": false, // a phantom process would have shards
+		"member": true, "slots/1": true, "my/shard/1": true} {
 		func() {
 			defer func() {
-				if recover() == nil {
-					t.Errorf("key %q was accepted", key)
+				if said := recover(); (said == nil) != fit {
+					t.Errorf("key %q: %v", key, said)
 				}
 			}()
 			a.Singleton(key)

@@ -9,7 +9,7 @@ import (
 	"github.com/taskvisor/taskvisor-go/taskvisor"
 )
 
-// Parts of the key space below the prefix. Singletons have the rest.
+// Parts of the key space below the prefix. Singletons have the rest, see Owner.Singleton.
 const (
 	slotPart   = "slot/"
 	shardPart  = "shard/"
@@ -36,7 +36,7 @@ func (o *Owner) Slot(ctx context.Context, sup *taskvisor.Supervisor, sub taskvis
 	if err := validKey("slot", key); err != nil {
 		return refuse(err)
 	}
-	if !o.attached(sup.Name()) {
+	if !o.attached(sup) {
 		return refuse(errNoSubscriber)
 	}
 	name := slotPart + key
@@ -50,7 +50,7 @@ func (o *Owner) Slot(ctx context.Context, sup *taskvisor.Supervisor, sub taskvis
 		}
 		defer o.unclaim(name)
 		h, err := sup.Submit(ctx, sub)
-		if err == nil {
+		if err == nil && o.attachedTo(h) { // of another we would not hear that it has ended
 			o.adopt(name, sup.Name(), h)
 		}
 		return h, err

@@ -16,7 +16,8 @@ import (
 // An error other than [ErrHeld] says that nothing is known: the request may have
 // been carried out, or still be. A store keeps such a request from doing harm: a
 // lease that nobody was told of is not prolonged by Renew, so that it expires; and
-// a request that arrives late neither shortens nor ends a lease of a later token.
+// a request that arrives late neither shortens nor ends a lease of a later token, also
+// where both are Acquires of one owner.
 type Store interface {
 	// Acquire takes the lease of key for ttl, counted from no earlier than the call,
 	// and returns its token. If somebody else has it the error is ErrHeld, or

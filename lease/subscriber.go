@@ -2,6 +2,7 @@ package lease
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/taskvisor/taskvisor-go/taskvisor"
@@ -9,16 +10,20 @@ import (
 
 // Subscriber returns what a supervisor has to be given, with
 // [taskvisor.WithSubscriber], whose tasks take leases of this owner; a fresh one for
-// each supervisor. It hands attempts their tokens, learns when tasks have ended, which
-// is when their leases are released, and has the end of the supervisor wait for that.
+// each supervisor, whose New fails otherwise. It hands attempts their tokens, learns when
+// tasks have ended, which is when their leases are released, and has the end of the
+// supervisor wait for that.
 func (o *Owner) Subscriber() taskvisor.Subscribe { return &subscriber{o: o} }
 
 // subscriber is queued, so that it may wait for the store at the end: the drain of the
 // supervisor bounds that.
 type subscriber struct {
-	o        *Owner
+	o *Owner
+
+	// Guarded by the owner's lock.
 	name     string
 	snapshot func() taskvisor.Snapshot
+	sup      *taskvisor.Supervisor // that it belongs to; nil: no task of it has told yet
 }
 
 // Attach implements taskvisor.Attacher.
@@ -26,10 +31,15 @@ func (s *subscriber) Attach(snapshot func() taskvisor.Snapshot) error {
 	name := snapshot().Supervisor
 	s.o.mu.Lock()
 	defer s.o.mu.Unlock()
-	s.name, s.snapshot = name, snapshot
+	if _, attached := s.o.sups[s]; attached {
+		return errOneEach
+	}
+	s.name, s.snapshot, s.sup = name, snapshot, nil
 	s.o.sups[s] = struct{}{}
 	return nil
 }
+
+var errOneEach = errors.New("lease: the subscriber belongs to another supervisor: each has its own owner.Subscriber()")
 
 // Close is called by New if another subscriber refuses.
 func (s *subscriber) Close() {
@@ -48,7 +58,7 @@ func (s *subscriber) OnEvent(ctx context.Context, e taskvisor.Event) {
 	case taskvisor.TaskRemoved:
 		s.o.removed(e.TaskID)
 	case taskvisor.SubscriberOverflow:
-		s.reconcile()
+		s.o.reconcile()
 	case taskvisor.AllStoppedWithinGrace, taskvisor.GraceExceeded:
 		s.o.flush(ctx)
 		s.Close()
@@ -57,11 +67,14 @@ func (s *subscriber) OnEvent(ctx context.Context, e taskvisor.Event) {
 }
 
 // BeginAttempt implements taskvisor.AttemptBracket: it gives the attempt its token. One
-// whose lease was lost between its gate and here is interrupted: its body finds its
-// context cancelled, and the token that it would have had.
+// whose lease was lost between its gate and here is interrupted, so that its body is not
+// called; so is one that loses it while other brackets begin.
 func (s *subscriber) BeginAttempt(ctx context.Context, a taskvisor.Attempt) context.Context {
 	var term *Term
 	s.o.do(func(x *acts, now time.Time) {
+		if h := a.Handle(); h != nil {
+			s.sup = h.Supervisor()
+		}
 		for _, m := range s.o.tasks[a.TaskID] {
 			if !m.inside {
 				continue
@@ -119,24 +132,27 @@ func (m *member) abandon(x *acts, now time.Time) {
 	}
 }
 
-// reconcile looks itself which tasks have ended, after events were lost.
-func (s *subscriber) reconcile() {
-	sn := s.snapshot()
-	alive := make(map[taskvisor.TaskID]bool, len(sn.Tasks))
-	for _, st := range sn.Tasks {
-		alive[st.ID] = true
+// reconcile looks itself which tasks have ended, or were abandoned, after events were lost.
+// It asks each of them: a list of those that are registered would be older or younger than
+// ours.
+func (o *Owner) reconcile() {
+	o.mu.Lock()
+	known := make([]*taskvisor.Handle, 0, len(o.tasks))
+	for _, members := range o.tasks {
+		known = append(known, members[0].h)
 	}
-	others := s.o.registeredBut(s)
-	s.o.mu.Lock()
-	var gone []taskvisor.TaskID
-	for id := range s.o.tasks {
-		if !alive[id] && !others[id] {
-			gone = append(gone, id)
+	o.mu.Unlock()
+	for _, h := range known {
+		registered, _ := h.Supervisor().Lookup(h.Name())
+		abandoned := h.Status().State == taskvisor.StateAbandoned
+		o.about(h.ID(), func(m *member, x *acts, now time.Time) {
+			if m.abandoned = abandoned; abandoned {
+				m.abandon(x, now)
+			}
+		})
+		if registered != h { // without its name while its body runs, if it releases that
+			o.removed(h.ID())
 		}
-	}
-	s.o.mu.Unlock()
-	for _, id := range gone {
-		s.o.removed(id)
 	}
 }
 
@@ -158,35 +174,44 @@ func (o *Owner) flush(ctx context.Context) {
 	}
 }
 
-// attached reports whether a supervisor of that name has our subscriber.
-func (o *Owner) attached(supervisor string) bool {
+// attached reports whether the supervisor has our subscriber, as far as is known before it
+// has a task. Its name does not tell: others may have the same.
+func (o *Owner) attached(sup *taskvisor.Supervisor) bool {
+	known, maybe := o.subscribersOf(sup)
+	return known || len(maybe) > 0
+}
+
+// attachedTo reports whether the task's supervisor has our subscriber. It looks at the
+// supervisor's tasks once, with the first that asks.
+func (o *Owner) attachedTo(h *taskvisor.Handle) bool {
+	known, maybe := o.subscribersOf(h.Supervisor())
+	for _, s := range maybe {
+		for _, st := range s.snapshot().Tasks {
+			if st.ID == h.ID() {
+				o.mu.Lock()
+				s.sup = h.Supervisor()
+				o.mu.Unlock()
+				return true
+			}
+		}
+	}
+	return known
+}
+
+// subscribersOf reports whether one of our subscribers is known to be of sup, or else
+// lists those that may be.
+func (o *Owner) subscribersOf(sup *taskvisor.Supervisor) (known bool, maybe []*subscriber) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for s := range o.sups {
-		if s.name == supervisor {
-			return true
+		switch {
+		case s.sup == sup:
+			return true, nil
+		case s.sup == nil && s.name == sup.Name():
+			maybe = append(maybe, s)
 		}
 	}
-	return false
-}
-
-// registeredBut lists the tasks of the other supervisors.
-func (o *Owner) registeredBut(not *subscriber) map[taskvisor.TaskID]bool {
-	o.mu.Lock()
-	var all []*subscriber
-	for s := range o.sups {
-		if s != not {
-			all = append(all, s)
-		}
-	}
-	o.mu.Unlock()
-	found := make(map[taskvisor.TaskID]bool)
-	for _, s := range all {
-		for _, st := range s.snapshot().Tasks {
-			found[st.ID] = true
-		}
-	}
-	return found
+	return false, maybe
 }
 
 // interruptAll ends the attempts whose leases were lost. One that has ended meanwhile

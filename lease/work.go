@@ -19,14 +19,14 @@ func (o *Owner) worker() {
 		l := o.queue[0]
 		o.queue = o.queue[1:]
 		state, token := l.state, l.token
-		note, noted := l.note, l.noted && l.fails == 0 // what it may fail for is not tried again
+		note, noted, again := l.note, l.noted, l.fails > 0
 		l.again, l.refused = false, false
 		o.mu.Unlock()
 		switch state {
 		case Seeking:
 			o.acquire(l)
 		case Leaving:
-			o.release(l, token, note, noted)
+			o.release(l, token, note, noted, again)
 		default:
 			o.do(func(x *acts, now time.Time) { l.answered(x, now) })
 		}
@@ -62,15 +62,15 @@ func (o *Owner) acquire(l *lease) {
 }
 
 // release gives a lease back. It tries until the lease has expired anyway.
-func (o *Owner) release(l *lease, token uint64, note string, noted bool) {
+func (o *Owner) release(l *lease, token uint64, note string, noted, again bool) {
 	ctx, cancel := context.WithTimeout(context.Background(), o.patience())
 	defer cancel()
-	err := l.giveBack(ctx, token, note, noted)
+	err := l.giveBack(ctx, token, note, noted, again)
 	o.do(func(x *acts, now time.Time) {
 		switch {
 		case err == nil:
 			o.ailing = false
-			x.event(l, now, Event{Kind: Released, Token: token})
+			x.event(l, now, Event{Kind: Released, Token: token, Took: now.Sub(l.got)})
 			l.busy = false
 			l.left(x, now)
 		case now.Before(l.expiry()):

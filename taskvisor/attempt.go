@@ -48,7 +48,7 @@ type step uint8
 
 const (
 	stepBrackets step = iota // begin them
-	stepStart                // announce the attempt; if a stop came first, go to stepEnd
+	stepStart                // announce the attempt; if a stop or an interruption came first, go to stepEnd
 	stepBody                 // call the body
 	stepJoin                 // wait for its children, then ask the schedule
 	stepReturn               // decide the result; back to stepJoin if the context was looked at since
@@ -151,8 +151,8 @@ func (a *attempt) take() {
 	}
 }
 
-// begin announces the attempt. If a stop came while brackets were begun, it does not count:
-// the body is not called, no event tells of it, and only its brackets are ended.
+// begin announces the attempt. If a stop or an interruption came while brackets were begun, it
+// does not count: the body is not called, no event tells of it, and only its brackets are ended.
 func (a *attempt) begin() {
 	t := a.t
 	a.step = stepBody
@@ -160,7 +160,10 @@ func (a *attempt) begin() {
 	t.transition(&e, nil, func(now life.Time) life.Effects {
 		e := t.m.Start(now)
 		if e&life.Abort != 0 {
-			a.end = ending{aborted: true, err: t.stopErrLocked()}
+			a.end = ending{aborted: true, err: because(ErrInterrupted, a.why)}
+			if t.m.StoppedFor() != 0 {
+				a.end.err = t.stopErrLocked()
+			}
 			a.end.Kind = life.Canceled
 			a.step = stepEnd
 			return e
@@ -218,7 +221,8 @@ func (a *attempt) caught() {
 
 // join cancels the attempt's context and waits for its children, which are told by that
 // to end. A child that panicked or exited counts as if the body had; the body's own panic
-// or exit comes first. Where nobody has looked at the context there are no children.
+// or exit comes first, and of an attempt that was aborted nothing counts. Where nobody has
+// looked at the context there are no children.
 func (a *attempt) join() {
 	if a.std.Load() == nil {
 		return
@@ -227,7 +231,7 @@ func (a *attempt) join() {
 	var e effects
 	t.transition(&e, nil, func(life.Time) life.Effects { return t.m.CancelEnd() })
 	e.carryOut()
-	if failure := a.std.Load().join(); failure != nil && a.end.Kind != life.Panic && !a.end.Exited {
+	if failure := a.std.Load().join(); failure != nil && a.end.Kind != life.Panic && !a.end.Exited && !a.end.aborted {
 		a.end = *failure
 	}
 }

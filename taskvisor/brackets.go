@@ -74,6 +74,9 @@ func (a *attempt) result() Result {
 	defer t.mu.Unlock()
 	r := Result{Kind: ResultCanceled, Err: a.end.err, Reason: Reason(t.m.StoppedFor())}
 	if r.Aborted = a.end.aborted; r.Aborted {
+		if r.Retry = r.Reason == 0; r.Retry {
+			r.Reason = ErrInterrupted
+		}
 		return r
 	}
 	r.Kind, r.Duration = ResultKind(t.m.Result()), a.end.duration

@@ -14,6 +14,9 @@ func (h *Handle) ID() TaskID { return h.id }
 // Name returns the task's name.
 func (h *Handle) Name() string { return h.name }
 
+// Supervisor returns the supervisor whose task it is: names of supervisors need not differ.
+func (h *Handle) Supervisor() *Supervisor { return h.sup }
+
 // Done returns a channel that is closed when the outcome is known.
 func (h *Handle) Done() <-chan struct{} {
 	h.mu.Lock()

@@ -41,7 +41,7 @@ func (a Attempt) Handle() *Handle {
 // Result is how an attempt ended.
 type Result struct {
 	Kind     ResultKind
-	Aborted  bool // a stop came before the body was called: no event tells of this attempt
+	Aborted  bool // a stop or an interruption came before the body was called: no event tells of this attempt
 	Err      error
 	Duration time.Duration
 	Reason   Reason        // why it was stopped or interrupted, if it was

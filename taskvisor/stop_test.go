@@ -218,6 +218,47 @@ func TestStopDuringBeginAttempt(t *testing.T) {
 	})
 }
 
+// An interruption during BeginAttempt keeps the body from being called, too: that attempt
+// counts as none, and the next begins through the gates.
+func TestInterruptBeforeTheBodyIsCalled(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		var sup *taskvisor.Supervisor
+		cause := errors.New("the gate has closed")
+		var numbers []int
+		var ended []taskvisor.Result
+		steers := &bracket{
+			begin: func(ctx context.Context, a taskvisor.Attempt) context.Context {
+				if numbers = append(numbers, a.Number); len(numbers) == 1 {
+					_ = taskvisor.Go(ctx, func(ctx context.Context) { <-ctx.Done(); panic("of no attempt") })
+					a.Handle().Interrupt(cause)
+				}
+				return ctx
+			},
+			end: func(_ context.Context, _ taskvisor.Attempt, r taskvisor.Result) { ended = append(ended, r) },
+		}
+		gate := taskvisor.NewLimit("one", 1)
+		sup, rec := startInto(t, &sup, taskvisor.WithSubscriber(steers))
+		o := outcomeOf(t, addTo(t, sup, taskvisor.Once("a", func(ctx context.Context) error { return ctx.Err() }, taskvisor.WithGate(gate))))
+		if o.Kind != taskvisor.OutcomeCompleted || o.Attempts != 1 {
+			t.Errorf("outcome %+v", o)
+		}
+		if len(ended) != 2 || len(numbers) != 2 || numbers[0] != 1 || numbers[1] != 1 {
+			t.Fatalf("attempts %v, results %+v", numbers, ended)
+		}
+		if r := ended[0]; r.Kind != taskvisor.ResultCanceled || !r.Aborted || !r.Retry || r.Delay != 0 ||
+			r.Reason != taskvisor.ErrInterrupted || !errors.Is(r.Err, cause) {
+			t.Errorf("EndAttempt got %+v", r)
+		}
+		if r := ended[1]; r.Kind != taskvisor.ResultSuccess || r.Aborted {
+			t.Errorf("EndAttempt got %+v", r)
+		}
+		wantTrace(t, rec, "a", "A I S ✓ E D")
+		if sn := sup.Snapshot(); sn.Started != 1 || sn.Ended != 1 {
+			t.Errorf("%d attempts started, %d ended, want one", sn.Started, sn.Ended)
+		}
+	})
+}
+
 // A stop that comes before the announcement takes effect right behind it.
 func TestStopBeforeAnnouncement(t *testing.T) {
 	bubble(t, func(t *testing.T) {

@@ -32,7 +32,7 @@ import (
 //	StopFor    it is canceled, none follows      the task ends                    TaskRemoveRequested
 //
 // At a gate, RunNow and Interrupt report false; Pause and Resume leave the gates and enter
-// them again. [Handle.Stop] is StopFor without a cause, and [Handle.Cancel] waits for the
+// them again. An attempt that is interrupted before its body was called counts as none. [Handle.Stop] is StopFor without a cause, and [Handle.Cancel] waits for the
 // end as well. Once a stop was claimed, and after the end, every call of the table reports
 // false.
 type Handle struct{ task }

@@ -34,6 +34,7 @@ var broken = map[string]struct {
 	"renews by notes":        {"expiring/notes_prolong_nothing", func(c *leasetest.Conn) lease.Store { return talkative{c} }},
 	"one note for all":       {"expiring/many_notes", func(c *leasetest.Conn) lease.Store { return lumping{c} }},
 	"renews in words":        {"expiring/cut_short", func(c *leasetest.Conn) lease.Store { return boastful{c} }},
+	"takes late":             {"expiring/canceled_in_between", func(c *leasetest.Conn) lease.Store { return tardy{c} }},
 	"keeps what is lost":     {"expiring/canceled_in_between", func(c *leasetest.Conn) lease.Store { return &stubborn{eager{Conn: c}} }},
 }
 
@@ -212,6 +213,16 @@ type stubborn struct{ eager }
 func (s *stubborn) Acquire(ctx context.Context, key, owner string, ttl time.Duration) (uint64, error) {
 	token, err := s.eager.Acquire(context.WithoutCancel(ctx), key, owner, ttl)
 	return token, errors.Join(err, context.Cause(ctx))
+}
+
+// tardy carries out once more, and late, what was cancelled or may have been.
+type tardy struct{ *leasetest.Conn }
+
+func (s tardy) Acquire(ctx context.Context, key, owner string, ttl time.Duration) (uint64, error) {
+	if _, bounded := ctx.Deadline(); bounded {
+		time.AfterFunc(time.Second, func() { _, _ = s.Conn.Acquire(context.Background(), key, owner, ttl) })
+	}
+	return s.Conn.Acquire(ctx, key, owner, ttl)
 }
 
 // The suite notices each of them, with the check that is made for it. Since it fails its

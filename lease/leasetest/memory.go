@@ -18,6 +18,7 @@ type Memory struct {
 	mu       sync.Mutex // guards the fields below, and the faults of connections
 	entries  map[string]*entry
 	token    uint64
+	asked    uint64 // how many Acquires were sent
 	down     bool
 	watchers map[*watcher]struct{}
 	grants   []Grant
@@ -29,6 +30,7 @@ type Memory struct {
 type entry struct {
 	owner string
 	token uint64
+	asked uint64 // which Acquire it was granted to
 	until time.Time
 	timer *time.Timer
 }
@@ -191,9 +193,14 @@ func (c *Conn) AcquireNoted(ctx context.Context, key, owner string, ttl time.Dur
 		token uint64
 		note  string
 	}
+	m := c.m
+	m.mu.Lock()
+	m.asked++
+	asked := m.asked
+	m.mu.Unlock()
 	a, err := call(ctx, c, func() (answer, error) {
-		m := c.m
-		if e := m.entries[key]; e != nil && e.owner != owner {
+		// One of the owner's own that comes later than another does not end that one's lease.
+		if e := m.entries[key]; e != nil && (e.owner != owner || e.asked > asked) {
 			return answer{}, &lease.HeldError{Key: key, Holder: e.owner}
 		}
 		m.endLocked(key)
@@ -202,7 +209,7 @@ func (c *Conn) AcquireNoted(ctx context.Context, key, owner string, ttl time.Dur
 		}
 		m.token++
 		token := m.token
-		m.entries[key] = &entry{owner: owner, token: token, until: time.Now().Add(ttl),
+		m.entries[key] = &entry{owner: owner, token: token, asked: asked, until: time.Now().Add(ttl),
 			timer: time.AfterFunc(ttl, func() { m.expired(key, token) })}
 		m.grants = append(m.grants, Grant{key, owner, token, time.Now()})
 		return answer{token, m.notes[key]}, nil

@@ -84,7 +84,7 @@
 //	taskvisor.cancel.cause     string, why it was stopped, interrupted or ended itself
 //	taskvisor.cancel.message   string, what the caller gave as a cause of that
 //	taskvisor.cancel.error     string, what a stopped body could not finish, or why it ended itself
-//	taskvisor.attempt.aborted  bool, a stop came before the body was called: no metric and no log knows of it
+//	taskvisor.attempt.aborted  bool, a stop or an interruption came before the body was called: no metric and no log knows of it
 //	taskvisor.attempt.note     string, the last one of taskvisor.Beat
 //	taskvisor.task.outcome     abandoned, in place of the result
 //	error.type                 timeout, panic, goexit, abandoned, or the type of the error

@@ -67,9 +67,9 @@ func TestLeaseRecords(t *testing.T) {
 	}, `
 		INFO lease acquired supervisor=shop task=billing lease=invoices owner=shop-1 token=1
 		WARN lease lost supervisor=shop task=billing lease=invoices owner=shop-1 token=1 reason=stolen duration=1m4s
-		INFO lease released supervisor=shop task=billing lease=invoices owner=shop-1 token=1
+		INFO lease released supervisor=shop task=billing lease=invoices owner=shop-1 token=1 duration=1m4s
 		INFO lease acquired supervisor=shop task=billing lease=invoices owner=shop-1 token=2
-		INFO lease released supervisor=shop task=billing lease=invoices owner=shop-1 token=2
+		INFO lease released supervisor=shop task=billing lease=invoices owner=shop-1 token=2 duration=57s
 	`)
 }
 
@@ -81,7 +81,7 @@ func TestLeaseRenewalsAreDebug(t *testing.T) {
 	}, `
 		INFO lease acquired supervisor=shop task=billing lease=invoices owner=shop-1 token=1
 		DEBUG leases renewed owner=shop-1 margin=11s
-		INFO lease released supervisor=shop task=billing lease=invoices owner=shop-1 token=1
+		INFO lease released supervisor=shop task=billing lease=invoices owner=shop-1 token=1 duration=5s
 	`)
 }
 
@@ -110,6 +110,6 @@ func TestLeaseTroubles(t *testing.T) {
 		WARN lease lost supervisor=shop task=deaf lease=d owner=shop-1 token=1 reason=deadline duration=19s
 		ERROR lease overrun supervisor=shop task=deaf lease=d owner=shop-1 token=1
 		ERROR lease refused supervisor=shop task=patient lease=p owner=shop-1 error=lease: task "patient" has a grace of 1m0s, and a lease of 20s leaves 5s after its deadline: set taskvisor.WithGrace(5s) on the task, or lease.WithTTL(4m0s)
-		INFO lease released supervisor=shop task=deaf lease=d owner=shop-1 token=1
+		INFO lease released supervisor=shop task=deaf lease=d owner=shop-1 token=1 duration=30s
 	`)
 }

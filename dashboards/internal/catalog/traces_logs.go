@@ -30,7 +30,7 @@ func Attributes() []Attribute {
 		{"taskvisor.cancel.cause", "string", false, "removed, replaced, shutdown, interrupted or canceled"},
 		{"taskvisor.cancel.message", "string", false, "what the caller gave as cause"},
 		{"taskvisor.cancel.error", "string", false, "the error of a stopped body, where it is more than the cancellation"},
-		{"taskvisor.attempt.aborted", "bool", false, "a stop came before the body was called: no metric and no log knows of this attempt"},
+		{"taskvisor.attempt.aborted", "bool", false, "a stop or an interruption came before the body was called: no metric and no log knows of this attempt"},
 		{"taskvisor.attempt.note", "string", false, "the last note of Beat"},
 		{"taskvisor.task.outcome", "string", false, "abandoned, in place of the result, of an attempt that was given up and still ran when the span ended"},
 		{"error.type", "string", false, "on failures: timeout, panic, goexit, abandoned, or the type of the error"},

@@ -132,8 +132,10 @@ var terminals = map[life.Result]string{
 // settle: the attempt's terminal event, then what follows, unless a stop voids it. An
 // attempt that was aborted has published nothing, and has no terminal event.
 func (c *contract) settle(now int) string {
-	ended := map[bool]string{false: terminals[c.result]}[c.where == "aborting"]
+	ended := map[bool]string{false: terminals[c.result]}[c.where == "aborting" || c.where == "undone"]
 	switch {
+	case c.where == "undone" && c.stop == 0:
+		return said("", "quit", c.come(now))
 	case c.abandoned && c.rules.release:
 		c.gone(life.Abandoned)
 		if ended != "" {
@@ -166,7 +168,7 @@ func (c *contract) abandon() string {
 	}
 	c.abandoned, c.outcome, c.grace = true, life.Abandoned, 0
 	k := ""
-	if c.hangs && !c.stuck && (c.where == "begun" || c.where == "body") {
+	if c.hangs && !c.stuck && (c.where == "begun" || c.where == "undone" || c.where == "body") {
 		k, c.stuck = "K", true // its stacks come too late
 	}
 	if c.rules.release {
@@ -215,7 +217,7 @@ func (c *contract) interrupt(now int) string {
 	case c.stop != 0:
 	case c.where == "delay" && !c.triggered:
 		return c.hasten("I", now)
-	case (c.where == "begun" || c.where == "body") && c.canceled == "":
+	case (c.where == "begun" || c.where == "body") && c.canceled == "": // in undone it is canceled already
 		c.interrupted, c.deadline = true, 0
 		c.overdue = now + stuckAfter
 		return said("I", "changed", c.cancel("interrupt"))
@@ -260,7 +262,7 @@ func (c *contract) sayReady() string {
 // reported: the body's stacks are there. One that is back, given up, or was reported
 // before, is not.
 func (c *contract) reported(attempt int) bool {
-	current := c.where == "begun" && attempt == c.attempts+1 || c.where == "body" && attempt == c.attempts
+	current := (c.where == "begun" || c.where == "undone") && attempt == c.attempts+1 || c.where == "body" && attempt == c.attempts
 	if !current || c.stuck || c.abandoned {
 		return false
 	}

@@ -13,7 +13,7 @@ import (
 type contract struct {
 	rules *rules
 
-	where     string // queued, added, held, delay, due, begun, body, ending, aborting, gone
+	where     string // queued, added, held, delay, due, begun, undone, body, ending, aborting, gone
 	stop      uint8
 	shutdown  bool
 	paused    bool
@@ -105,7 +105,7 @@ func (c *contract) state() life.State {
 		return life.StateStopping
 	case c.where == "body" || c.where == "ending" || c.where == "aborting":
 		return life.StateRunning
-	case c.paused && c.where != "begun":
+	case c.paused && c.where != "begun" && c.where != "undone":
 		return life.StatePaused
 	case c.where == "delay" && c.attempts > 0 && (c.result == life.Failure || c.result == life.Timeout || c.result == life.Panic):
 		return life.StateBackoff
@@ -131,7 +131,7 @@ func (c *contract) isReady() bool {
 
 // atWork reports whether a goroutine exists for the task.
 func (c *contract) atWork() bool {
-	return slices.Contains([]string{"begun", "body", "ending", "aborting"}, c.where)
+	return slices.Contains([]string{"begun", "undone", "body", "ending", "aborting"}, c.where)
 }
 
 func (c *contract) gone(outcome life.Outcome) string {
@@ -205,10 +205,15 @@ func (c *contract) passed(now int) string {
 	return said("", c.letIn(now))
 }
 
-// start: a stop that was claimed before means that the body is not called.
+// start: a stop that was claimed before means that the body is not called; so does an
+// interruption, but then the next attempt follows, as if this one had not been.
 func (c *contract) start(now int) string {
-	if c.stop != 0 {
+	switch {
+	case c.stop != 0:
 		c.where = "aborting"
+		return said("", "abort")
+	case c.interrupted:
+		c.where = "undone"
 		return said("", "abort")
 	}
 	c.where, c.started, c.beat, c.since = "body", now, now, now

@@ -114,10 +114,14 @@ func (m *Machine) override() {
 
 // Settle follows the brackets: the attempt is over, and what was planned begins
 // unless a stop voids it. aborted says that Start has returned Abort: no event has told
-// of the attempt, so none tells of its end.
+// of the attempt, so none tells of its end; without a stop it was interrupted, and the
+// next begins at once.
 func (m *Machine) Settle(aborted bool, now Time) Effects {
-	if aborted {
+	switch {
+	case aborted && m.stop != 0:
 		return m.settled(0, Stopped, now)
+	case aborted:
+		return Quit | m.come(now)
 	}
 	if m.again { // RunNow may have come since Returned; if it came before, this changes nothing
 		m.override()

@@ -10,7 +10,8 @@ import "time"
 //	                   └─→ Delayed ←──────────────────┘
 //
 // Without gates and without a pause, Due and Begun are one transition. Begun leads
-// straight to Ended if a stop comes before the body was called.
+// straight to Ended if a stop comes before the body was called; an attempt that was
+// interrupted before ends in Begun, and is due again.
 //
 // A goroutine exists in Begun, Active and Ended only. A stop in these phases takes
 // effect when the attempt has come to its end; in Added it waits for Announce, since
@@ -25,7 +26,7 @@ const (
 	Held                 // announced; waits for the rest of its batch or the supervisor's start: until Launch
 	Delayed              // waits for its next start, at due: until Tick, or RunNow and Interrupt before it
 	Due                  // begins as soon as neither a gate nor a pause is in the way: until LetIn
-	Begun                // let in, with a goroutine; brackets are being begun: until Start
+	Begun                // let in, with a goroutine; brackets are being begun: until Start, or ended, if that aborts an interrupted one: until Settle
 	Active               // the start was announced; the body or its children run: until Returned
 	Ended                // the result is decided; brackets are being ended: until Settle
 	Gone                 // the outcome is decided; nothing changes any more
@@ -254,13 +255,16 @@ func (m *Machine) LetIn(now Time) Effects {
 	return Run
 }
 
-// Start announces the attempt, once its brackets have begun, unless a stop came
-// first: then the body is not called, no event tells of the attempt, and it is not
-// counted. An interruption that came first does not keep the body from being called,
-// with a context that is cancelled, and without a deadline, which it has disarmed.
+// Start announces the attempt, once its brackets have begun, unless a stop or an
+// interruption came first: then the body is not called, no event tells of the attempt,
+// and it is not counted. One that was interrupted stays in Begun while brackets are
+// ended, since others are shown that it is pending, before and after.
 func (m *Machine) Start(now Time) Effects {
 	if m.stop != 0 {
 		m.phase = Ended
+		return Abort
+	}
+	if m.interrupted {
 		return Abort
 	}
 	m.phase, m.since, m.started, m.beat = Active, now, now, now

@@ -84,9 +84,9 @@ func (w *twins) calls() []call {
 	case "body":
 		list = append(list, childFails)
 		list = append(list, bodyCalls...)
-	case "ending", "aborting":
+	case "ending", "aborting", "undone":
 		list = append(list, plain("settle",
-			func(w *twins) life.Effects { return w.m.Settle(w.c.where == "aborting", w.at()) },
+			func(w *twins) life.Effects { return w.m.Settle(w.c.where != "ending", w.at()) },
 			func(w *twins) string { return w.c.settle(w.now) }))
 	case "delay":
 		if w.c.rules.scheduled && !w.c.triggered {

@@ -148,13 +148,13 @@ var causes = map[string]life.CanceledBy{"": life.ByNothing, "deadline": life.ByD
 	"interrupt": life.ByInterrupt, "child": life.ByChild, "end": life.ByEnd}
 
 var phases = map[string]life.Phase{"queued": life.Queued, "added": life.Added, "held": life.Held, "delay": life.Delayed,
-	"due": life.Due, "begun": life.Begun, "body": life.Active, "ending": life.Ended, "aborting": life.Ended, "gone": life.Gone}
+	"due": life.Due, "begun": life.Begun, "undone": life.Begun, "body": life.Active, "ending": life.Ended, "aborting": life.Ended, "gone": life.Gone}
 
 // compare looks at everything that others can see.
 func (w *twins) compare() string {
 	m, c := &w.m, &w.c
-	attempted := c.attempts > 0 && !slices.Contains([]string{"begun", "body", "aborting"}, c.where)
-	inAttempt := slices.Contains([]string{"begun", "body", "ending"}, c.where)
+	attempted := c.attempts > 0 && !slices.Contains([]string{"begun", "undone", "body", "aborting"}, c.where)
+	inAttempt := slices.Contains([]string{"begun", "undone", "body", "ending"}, c.where)
 	due := map[string]int{"delay": c.due, "due": c.due}[c.where]
 	if c.where == "body" || c.atWork() && c.stop != 0 {
 		if due = c.deadline; c.stop != 0 {
