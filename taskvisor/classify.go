@@ -46,9 +46,8 @@ func (e *ending) judge(err error) {
 		return
 	}
 	found := ending{Ending: life.Ending{Kind: life.Failure}, err: err}
-	found.inspect(err)
-	if found.Kind == life.Success { // RunAfter, with nothing in the tree that says otherwise
-		found.err = nil
+	if found.inspect(err) && found.Kind == life.Failure { // no other mark says otherwise
+		found.Kind, found.err = life.Success, nil
 		*e = found
 		return
 	}
@@ -101,32 +100,39 @@ func (e *ending) plan(next func(time.Time) time.Time, s *Supervisor) {
 const maxTree = 1 << 20
 
 // inspect walks the tree of err, depth first, as errors.As does, but once for all that is
-// looked for. The first RetryAfter and the first exit code count. What was said to another
+// looked for. The first delay and the first exit code count. What was said to another
 // supervisor does not: the errors of other tasks' outcomes, and what triggered a stop.
+// again reports whether the tree ends in RunAfter wherever it ends: an error beside one is
+// not to vanish in a success.
 //
 // It does not call itself: the stack for a tree of a million errors is
 // 256 MB, and where a collection of garbage sees such a stack, the runtime gives megabytes
 // to every goroutine that begins until the next.
-func (e *ending) inspect(err error) {
+func (e *ending) inspect(err error) (again bool) {
+	failed := false       // an error that wraps none is not RunAfter
 	var branches []branch // still to be walked, the nearest last; none is empty
 	quiet := false        // below what was said to another supervisor: only the exit code counts
 	for {
 		for err != nil {
 			if e.visited++; e.visited > maxTree {
-				return // it contains itself, and would never end
+				return false // it contains itself, and would never end
 			}
 			if x, ok := err.(*spokenError); ok {
 				quiet, err = true, x.err
 				continue
 			}
+			_, success := err.(*runAfterError)
+			success = success && !quiet
 			var more []error
 			if more, err = e.step(err, quiet); len(more) > 0 {
 				branches = append(branches, branch{more, quiet})
+			} else if err == nil {
+				again, failed = again || success, failed || !success
 			}
 		}
 		n := len(branches)
 		if n == 0 {
-			return
+			return again && !failed
 		}
 		last := &branches[n-1]
 		err, quiet = last.errs[0], last.quiet
@@ -172,9 +178,6 @@ func (e *ending) look(err error) {
 		e.ask(x.delay)
 	case *runAfterError:
 		e.ask(x.delay)
-		if e.Kind == life.Failure {
-			e.Kind = life.Success
-		}
 	case *canceledError:
 		e.cancels(true)
 	case Reason:

@@ -39,7 +39,8 @@ func RetryAfter(d time.Duration, err error) error {
 
 // RunAfter returns an error that is a success, and sets the next start of a task
 // that restarts on success to d from now instead of its interval; a negative d is
-// 0. For other tasks it is a success like nil.
+// 0. For other tasks it is a success like nil. Joined with another error it is a
+// failure, and d the delay before the retry, as with [RetryAfter].
 func RunAfter(d time.Duration) error { return &runAfterError{max(d, 0)} }
 
 // runAfterError wraps nothing: it is a success.

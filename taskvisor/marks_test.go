@@ -3,6 +3,7 @@ package taskvisor_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -94,6 +95,68 @@ func TestMarksSpeakToTheirOwnSupervisor(t *testing.T) {
 // The cause of an interruption is the word of whoever interrupts: a body that returns
 // it ends its attempt, and not the task.
 func TestMarksOfAnInterruption(t *testing.T) {
+// wraps are how a body may return what it got: as it is, or inside of an error whose own
+// methods lead into it.
+var wraps = map[string]func(error) error{
+	"":             func(err error) error { return err },
+	", in a chain": func(err error) error { return chain{err} },
+	", by Is":      func(err error) error { return leadsIn{err} },
+}
+
+// chain is what hashicorp/go-multierror has: Is and As lead into the first error.
+type chain []error
+
+func (c chain) Error() string        { return c[0].Error() }
+func (c chain) Is(target error) bool { return errors.Is(c[0], target) }
+func (c chain) As(target any) bool   { return errors.As(c[0], target) }
+
+func (c chain) Unwrap() error {
+	if len(c) == 1 {
+		return nil
+	}
+	return c[1:]
+}
+
+// leadsIn has no other way in than Is.
+type leadsIn struct{ error }
+
+func (e leadsIn) Is(target error) bool { return errors.Is(e.error, target) }
+
+// RunAfter is a success only if nothing is beside it: an error that was joined with it does
+// not vanish, and other marks count whichever comes first.
+func TestRunAfterBesideAnError(t *testing.T) {
+	again := taskvisor.RunAfter(2 * time.Hour)
+	for name, tt := range map[string]struct {
+		err  error
+		want string
+	}{
+		"wrapped":      {fmt.Errorf("more: %w", again), "A S ✓ B"},
+		"twice":        {errors.Join(again, taskvisor.RunAfter(time.Minute)), "A S ✓ B"},
+		"error first":  {errors.Join(errBoom, again), "A S ✗ B"},
+		"error behind": {errors.Join(again, errBoom), "A S ✗ B"},
+		"cancel first": {errors.Join(taskvisor.ErrCanceled, again), "A S C D"},
+		"cancel last":  {errors.Join(again, taskvisor.ErrCanceled), "A S C D"},
+		"fatal":        {errors.Join(again, taskvisor.Fatal(errBoom)), "A S ✗ X D"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				sup, rec := taskvisortest.Start(t)
+				addTo(t, sup, taskvisor.Periodic("a", time.Hour, func(context.Context) error { return tt.err }))
+				synctest.Wait()
+				wantTrace(t, rec, "a", tt.want)
+				for _, e := range rec.Events("a") {
+					switch e.Kind {
+					case taskvisor.TaskFailed:
+						isAll(t, "error", e.Err, errBoom)
+					case taskvisor.BackoffScheduled:
+						same(t, "delay", e.Delay, 2*time.Hour)
+					}
+				}
+			})
+		})
+	}
+}
+
 	for _, cause := range []error{taskvisor.Fatal(errBoom), taskvisor.Canceled(errBoom), taskvisor.RetryAfter(time.Hour, errBoom)} {
 		bubble(t, func(t *testing.T) {
 			sup, rec := taskvisortest.Start(t)
