@@ -168,8 +168,8 @@ func (e *ending) step(err error, quiet bool) (branches []error, next error) {
 }
 
 // look takes what err itself says, or says through a method Is or As, which are the
-// user's: as errors.Is and errors.As would, if they were called for each mark. Fatal wins
-// over everything, the others over a plain failure only.
+// user's: as errors.Is and errors.As would, if they were called for each mark, and for what
+// is in a quote were not. Fatal wins over everything, the others over a plain failure only.
 func (e *ending) look(err error) {
 	switch x := err.(type) {
 	case *fatalError:
@@ -184,20 +184,26 @@ func (e *ending) look(err error) {
 		e.cancels(x == ErrCanceled)
 	}
 	e.lookForCode(err)
-	if x, ok := err.(interface{ Is(error) bool }); ok {
-		e.cancels(x.Is(ErrCanceled))
+	if x, ok := err.(interface{ Is(error) bool }); ok && x.Is(ErrCanceled) {
+		var first cancelOrQuote
+		x.Is(&first) // says nothing if the user's method answers for itself: then it is heard
+		e.cancels(!first.quoted)
 	}
 	x, ok := err.(interface{ As(any) bool })
 	if !ok {
 		return
 	}
-	var fatal *fatalError
-	var later *retryAfterError
+	var fatal fatalOrQuote
 	if x.As(&fatal) {
-		e.Kind, e.marked = life.Fatal, true
+		if _, ok := fatal.(*fatalError); ok {
+			e.Kind, e.marked = life.Fatal, true
+		}
 	}
+	var later laterOrQuote
 	if x.As(&later) {
-		e.ask(later.delay)
+		if later, ok := later.(*retryAfterError); ok {
+			e.ask(later.delay)
+		}
 	}
 }
 

@@ -63,38 +63,38 @@ func TestMarksSpeakToTheirOwnSupervisor(t *testing.T) {
 			}, taskvisor.WithEssential()))
 		},
 	}
+	check := func(t *testing.T, ask func(context.Context, *testing.T, *taskvisor.Supervisor, taskvisor.Func) error, err error, wrap func(error) error) {
+		sup, rec := taskvisortest.Start(t)
+		n := 0
+		var got error
+		h := addTo(t, sup, taskvisor.Restartable("parent", func(ctx context.Context) error {
+			if n++; n > 1 {
+				return nil
+			}
+			got = ask(ctx, t, sup, func(context.Context) error { return err })
+			return wrap(got)
+		}, taskvisor.ConstantBackoff(time.Second)))
+		o := outcomeOf(t, h)
+		isAll(t, "what the parent got", got, errLost)
+		same(t, "outcome", o.Kind, taskvisor.OutcomeCompleted)
+		wantTrace(t, rec, "parent", "A S ✗ B S ✓ E D")
+		for _, e := range rec.Events("parent") {
+			if e.Kind == taskvisor.BackoffScheduled && (e.Delay != time.Second || e.Source != taskvisor.BackoffFailure) {
+				t.Errorf("%v", e)
+			}
+		}
+	}
 	for mark, err := range marks {
 		for way, ask := range ways {
-			t.Run(mark+", "+way, func(t *testing.T) {
-				bubble(t, func(t *testing.T) {
-					sup, rec := taskvisortest.Start(t)
-					n := 0
-					var got error
-					h := addTo(t, sup, taskvisor.Restartable("parent", func(ctx context.Context) error {
-						if n++; n > 1 {
-							return nil
-						}
-						got = ask(ctx, t, sup, func(context.Context) error { return err })
-						return got
-					}, taskvisor.ConstantBackoff(time.Second)))
-					o := outcomeOf(t, h)
-					isAll(t, "what the parent got", got, errLost)
-					same(t, "outcome", o.Kind, taskvisor.OutcomeCompleted)
-					wantTrace(t, rec, "parent", "A S ✗ B S ✓ E D")
-					for _, e := range rec.Events("parent") {
-						if e.Kind == taskvisor.BackoffScheduled && (e.Delay != time.Second || e.Source != taskvisor.BackoffFailure) {
-							t.Errorf("%v", e)
-						}
-					}
+			for name, wrap := range wraps {
+				t.Run(mark+", "+way+name, func(t *testing.T) {
+					bubble(t, func(t *testing.T) { check(t, ask, err, wrap) })
 				})
-			})
+			}
 		}
 	}
 }
 
-// The cause of an interruption is the word of whoever interrupts: a body that returns
-// it ends its attempt, and not the task.
-func TestMarksOfAnInterruption(t *testing.T) {
 // wraps are how a body may return what it got: as it is, or inside of an error whose own
 // methods lead into it.
 var wraps = map[string]func(error) error{
@@ -157,7 +157,11 @@ func TestRunAfterBesideAnError(t *testing.T) {
 	}
 }
 
-	for _, cause := range []error{taskvisor.Fatal(errBoom), taskvisor.Canceled(errBoom), taskvisor.RetryAfter(time.Hour, errBoom)} {
+// The cause of an interruption is the word of whoever interrupts: a body that returns
+// it ends its attempt, and not the task.
+func TestMarksOfAnInterruption(t *testing.T) {
+	causes := []error{taskvisor.Fatal(errBoom), taskvisor.Canceled(errBoom), taskvisor.RetryAfter(time.Hour, errBoom)}
+	each := func(cause error, wrap func(error) error) {
 		bubble(t, func(t *testing.T) {
 			sup, rec := taskvisortest.Start(t)
 			n := 0
@@ -166,7 +170,7 @@ func TestRunAfterBesideAnError(t *testing.T) {
 					return nil
 				}
 				<-ctx.Done()
-				return context.Cause(ctx)
+				return wrap(context.Cause(ctx))
 			}))
 			synctest.Wait()
 			time.Sleep(time.Second)
@@ -180,21 +184,33 @@ func TestRunAfterBesideAnError(t *testing.T) {
 			}
 		})
 	}
+	for _, cause := range causes {
+		for _, wrap := range wraps {
+			each(cause, wrap)
+		}
+	}
 }
 
-// A parent that marks what it got says so itself.
+// A parent that marks what it got says so itself, and so does one that adds its own mark.
 func TestMarkedAnew(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		sup, rec := taskvisortest.Start(t)
-		h := addTo(t, sup, taskvisor.Restartable("parent", func(ctx context.Context) error {
-			child := addTo(t, sup, taskvisor.Once("child", taskvisortest.Script(taskvisortest.Fail(taskvisor.RetryAfter(time.Hour, errBoom)))))
-			o, _ := child.Wait(ctx)
-			return taskvisor.Fatal(o.Err)
-		}))
-		o := outcomeOf(t, h)
-		isAll(t, "outcome", o.Err, errBoom)
-		wantTrace(t, rec, "parent", "A S ✗ X D")
-	})
+	for _, mark := range []func(error) error{
+		taskvisor.Fatal,
+		func(err error) error { return chain{taskvisor.Fatal(err)} },
+		func(err error) error { return chain{err, taskvisor.Fatal(errBoom)} },
+		func(err error) error { return chain{taskvisor.RetryAfter(time.Minute, taskvisor.Fatal(err))} },
+	} {
+		bubble(t, func(t *testing.T) {
+			sup, rec := taskvisortest.Start(t)
+			h := addTo(t, sup, taskvisor.Restartable("parent", func(ctx context.Context) error {
+				child := addTo(t, sup, taskvisor.Once("child", taskvisortest.Script(taskvisortest.Fail(taskvisor.RetryAfter(time.Hour, errBoom)))))
+				o, _ := child.Wait(ctx)
+				return mark(o.Err)
+			}))
+			o := outcomeOf(t, h)
+			isAll(t, "outcome", o.Err, errBoom)
+			wantTrace(t, rec, "parent", "A S ✗ X D")
+		})
+	}
 }
 
 // A supervisor as a task: what it leaves running is in the outer report under the
