@@ -93,12 +93,9 @@ func addStacks(left []TaskStatus) {
 	}
 }
 
-// takeStack has the stacks of a stuck body read, and then announced. The answer may come when
-// another attempt runs: attempt says which one was meant.
-func (t *task) takeStack() {
-	t.mu.Lock()
-	attempt := t.m.Number()
-	t.mu.Unlock()
+// takeStack has the stacks of a stuck body read, and then announced. By now, or when the
+// answer comes, another attempt may run: attempt says which one was meant.
+func (t *task) takeStack(attempt int) {
 	t.sup.stacks.Ask(uint64(t.id), func(stack string) {
 		// Started by the reader of stacks, which no subscriber may end or keep; ends when
 		// the event was delivered; nobody waits for it.

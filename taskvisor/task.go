@@ -149,7 +149,7 @@ const longWait = 10 * time.Millisecond
 type effects struct {
 	life.Effects
 	t      *task
-	begun  *attempt // with Run: to be spawned
+	begun  *attempt // with Run: to be spawned; with Stuck: whose body hangs
 	std    *stdCtx  // with Cancel: to be cancelled; nil: nobody has looked at the context
 	cause  error    // why, with std
 	doors  int      // with Quit: how many gates this goroutine is to leave; 0: none, or the goroutine that walks does
@@ -196,6 +196,8 @@ func (t *task) transitionLocked(e *effects, now life.Time, why error, changed li
 	switch {
 	case changed&life.Run != 0:
 		t.run = t.newAttempt()
+		e.begun = t.run
+	case changed&life.Stuck != 0:
 		e.begun = t.run
 	case t.run != nil && !t.m.Running():
 		t.run = nil
@@ -249,7 +251,7 @@ func (e *effects) carry(step int) {
 	case step == 5 && has(life.Run):
 		e.begun.spawn()
 	case step == 6 && has(life.Stuck):
-		t.takeStack()
+		t.takeStack(e.begun.number)
 	case step == 7 && has(life.Abandon):
 		t.giveUp()
 	case step == 8 && has(life.Back):
