@@ -1,6 +1,7 @@
 package taskvisor
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -36,6 +37,7 @@ func (s *Supervisor) abandonRest() error {
 		<-s.reg.quiet
 	}
 	left = append(left, s.shutdown.leftInside()...)
+	slices.SortFunc(left, func(a, b TaskStatus) int { return cmp.Compare(a.ID, b.ID) })
 	if len(left) == 0 {
 		return nil
 	}

@@ -256,6 +256,39 @@ func TestAsTask(t *testing.T) {
 	})
 }
 
+// The report is sorted by id, whichever supervisor a body runs in.
+func TestReportOfInnerSupervisorsIsSorted(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		release := make(chan struct{})
+		outer, _ := newSup(t, taskvisor.WithGrace(time.Second))
+		if err := outer.Start(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		var inner [2]*taskvisor.Supervisor
+		for i := range inner {
+			inner[i], _ = newSup(t, taskvisor.WithGrace(time.Hour))
+			addTo(t, inner[i], taskvisor.Once("first", stubborn(release)))
+			addTo(t, outer, inner[i].AsTask(nth("in", i)))
+		}
+		synctest.Wait()
+		for i := range inner {
+			addTo(t, inner[i], taskvisor.Once("second", stubborn(release)))
+		}
+		addTo(t, outer, taskvisor.Once("last", stubborn(release)))
+		synctest.Wait()
+		var late *taskvisor.GraceExceededError
+		if err := outer.Shutdown(context.Background()); !errors.As(err, &late) {
+			t.Fatalf("Shutdown: %v", err)
+		}
+		var names []string
+		for _, st := range late.Tasks {
+			names = append(names, st.Name)
+		}
+		sameList(t, "report", names, []string{"in0/first", "in0", "in1/first", "in1", "in0/second", "in1/second", "last"})
+		close(release)
+	})
+}
+
 // A supervisor runs once: a second attempt says so, and the task ends.
 func TestAsTaskRunsOnce(t *testing.T) {
 	bubble(t, func(t *testing.T) {
