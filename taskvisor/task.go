@@ -317,7 +317,7 @@ func (t *task) stopFor(reason Reason, cause error) bool {
 	t.mu.Lock()
 	queued := t.m.Phase() == life.Queued
 	t.mu.Unlock()
-	if queued && t.sup.slots.withdraw(t) { // false: it was admitted meanwhile, and is a task
+	if queued && t.sup.slots.withdraw(t, cause) { // false: it was admitted meanwhile, and is a task
 		return true
 	}
 	return t.do(cause, func(now life.Time) life.Effects { return t.stopLocked(reason, cause, 0, now) })&life.Changed != 0
