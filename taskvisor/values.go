@@ -43,14 +43,19 @@ func valuesOf(ctx context.Context) *values {
 	return v
 }
 
+// belongs reports whether key finds the attempt or callback that a context belongs to.
+func belongs(key any) bool {
+	switch key.(type) {
+	case attemptKey, callbackKey, inlineKey:
+		return true
+	}
+	return false
+}
+
 // Value hides which attempt or callback the context came from: the new task belongs to
 // neither. It may be called on nil, which has no values.
 func (v *values) Value(key any) any {
-	switch key.(type) {
-	case attemptKey, callbackKey, inlineKey:
-		return nil
-	}
-	if v == nil {
+	if v == nil || belongs(key) {
 		return nil
 	}
 	if v.upper != nil {
