@@ -220,8 +220,7 @@ func (a *attempt) caught() {
 
 // join cancels the attempt's context and waits for its children, which are told by that
 // to end. A child that panicked or exited counts as if the body had; the body's own panic
-// or exit comes first, and where the body was not called nothing is told of its children
-// either. Where nobody has looked at the context there are none.
+// or exit comes first. Where nobody has looked at the context there are no children.
 func (a *attempt) join() {
 	if a.std.Load() == nil {
 		return
@@ -230,7 +229,7 @@ func (a *attempt) join() {
 	var e effects
 	t.transition(&e, nil, func(life.Time) life.Effects { return t.m.CancelEnd() })
 	e.carryOut()
-	if failure := a.std.Load().join(); failure != nil && !a.end.aborted && a.end.Kind != life.Panic && !a.end.Exited {
+	if failure := a.std.Load().join(); failure != nil && a.end.Kind != life.Panic && !a.end.Exited {
 		a.end = *failure
 	}
 }

@@ -24,9 +24,9 @@ func (s slowBracket) BeginAttempt(ctx context.Context, a taskvisor.Attempt) cont
 
 func (slowBracket) EndAttempt(context.Context, taskvisor.Attempt, taskvisor.Result) {}
 
-// An attempt that a stop finds before its TaskStarting publishes nothing, however long a
-// bracket holds it.
-func TestNotStuckBeforeItStarts(t *testing.T) {
+// An attempt that a stop finds before its TaskStarting publishes nothing but that it
+// is stuck, if a bracket holds it for so long.
+func TestStuckBeforeItStarts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		sup, rec := taskvisortest.Start(t, taskvisor.WithGrace(time.Minute), taskvisor.WithSubscriber(slowBracket{20 * time.Second}))
 		h, err := sup.Add(context.Background(), taskvisor.Restartable("a", taskvisortest.Script(taskvisortest.Fail(errBoom)),
@@ -38,7 +38,7 @@ func TestNotStuckBeforeItStarts(t *testing.T) {
 		h.Stop()
 		time.Sleep(time.Minute)
 		synctest.Wait()
-		if got, want := rec.Trace("a"), "A S ✗ B Q D"; got != want {
+		if got, want := rec.Trace("a"), "A S ✗ B Q K D"; got != want {
 			t.Errorf("events %q, want %q", got, want)
 		}
 	})

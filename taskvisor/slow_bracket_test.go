@@ -2,7 +2,6 @@ package taskvisor_test
 
 import (
 	"context"
-	"runtime"
 	"testing"
 	"time"
 
@@ -112,62 +111,4 @@ func TestTimesOfAnAbortedAttempt(t *testing.T) {
 		}
 		same(t, "ended", o.Ended.Sub(added), 2*time.Second)
 	})
-}
-
-// It publishes nothing, however long a bracket takes to begin, and whatever a child does
-// that one has started.
-func TestAbortedAttemptPublishesNothing(t *testing.T) {
-	for name, begin := range map[string]func(context.Context){
-		"slow": func(context.Context) { time.Sleep(8 * time.Second) },
-		"panic": func(ctx context.Context) {
-			mustGo(t, ctx, func(context.Context) { panic("child") })
-			time.Sleep(2 * time.Second)
-		},
-		"Goexit": func(ctx context.Context) {
-			mustGo(t, ctx, func(context.Context) { runtime.Goexit() })
-			time.Sleep(2 * time.Second)
-		},
-		"at last": func(ctx context.Context) {
-			mustGo(t, ctx, func(ctx context.Context) { <-ctx.Done(); panic("child") })
-			time.Sleep(2 * time.Second)
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
-				sup, rec := taskvisortest.Start(t, taskvisor.WithSubscriber(&bracket{
-					begin: func(ctx context.Context, _ taskvisor.Attempt) context.Context { begin(ctx); return ctx },
-				}))
-				h := addTo(t, sup, taskvisor.Once("a", idle))
-				time.Sleep(time.Second)
-				h.Stop()
-				o := outcomeOf(t, h)
-				wantTrace(t, rec, "a", "A Q D")
-				same(t, "outcome", o.Kind, taskvisor.OutcomeCanceled)
-				isAll(t, "error", o.Err, taskvisor.ErrRemoved)
-				if sn := sup.Snapshot(); sn.Started != 0 || sn.Ended != 0 {
-					t.Errorf("%d started, %d ended", sn.Started, sn.Ended)
-				}
-			})
-		})
-	}
-}
-
-// The time of an interrupted body runs from its call, not in the brackets before it.
-func TestInterruptedInASlowBracket(t *testing.T) {
-	for took, want := range map[time.Duration]string{time.Second: "A I S C B S ✓ E D", time.Minute: "A I S K C B S ✓ E D"} {
-		bubble(t, func(t *testing.T) {
-			sup, rec := taskvisortest.Start(t, slowly(8*time.Second, 0))
-			n := 0
-			h := addTo(t, sup, taskvisor.Once("a", func(context.Context) error {
-				if n++; n == 1 {
-					time.Sleep(took)
-				}
-				return nil
-			}))
-			time.Sleep(time.Second)
-			h.Interrupt(nil)
-			outcomeOf(t, h)
-			wantTrace(t, rec, "a", want)
-		})
-	}
 }

@@ -166,7 +166,7 @@ func (c *contract) abandon() string {
 	}
 	c.abandoned, c.outcome, c.grace = true, life.Abandoned, 0
 	k := ""
-	if c.hangs && !c.stuck && c.where == "body" {
+	if c.hangs && !c.stuck && (c.where == "begun" || c.where == "body") {
 		k, c.stuck = "K", true // its stacks come too late
 	}
 	if c.rules.release {
@@ -260,7 +260,8 @@ func (c *contract) sayReady() string {
 // reported: the body's stacks are there. One that is back, given up, or was reported
 // before, is not.
 func (c *contract) reported(attempt int) bool {
-	if c.where != "body" || attempt != c.attempts || c.stuck || c.abandoned {
+	current := c.where == "begun" && attempt == c.attempts+1 || c.where == "body" && attempt == c.attempts
+	if !current || c.stuck || c.abandoned {
 		return false
 	}
 	c.stuck = true

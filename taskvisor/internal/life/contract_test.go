@@ -222,9 +222,6 @@ func (c *contract) start(now int) string {
 	if c.failures > 0 && c.rules.reset > 0 {
 		c.heals = now + c.rules.reset
 	}
-	if c.interrupted {
-		c.overdue = now + stuckAfter // its brackets are not the body
-	}
 	return said("S", "call")
 }
 
@@ -291,7 +288,7 @@ func (c *contract) tick(now int) string {
 		return said("", "abandon")
 	case c.overdue != 0 && now >= c.overdue:
 		c.overdue = 0
-		if c.where != "body" {
+		if c.where == "aborting" {
 			return nothing
 		}
 		c.hangs = true

@@ -187,7 +187,7 @@ func (m *Machine) Tick(now Time) Effects {
 		return Abandon
 	case m.stuckAt.reached(now):
 		m.stuckAt = 0
-		if m.phase != Active { // a bracket holds it, not the body: nothing is said of that
+		if m.phase == Ended { // a bracket holds it, not the body
 			return 0
 		}
 		m.hangs = true

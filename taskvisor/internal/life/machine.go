@@ -271,9 +271,6 @@ func (m *Machine) Start(now Time) Effects {
 	if m.policy.Timeout > 0 && m.canceled == ByNothing {
 		m.due = now.After(m.policy.Timeout)
 	}
-	if m.interrupted { // the body is told when it begins
-		m.stuckAt = now.After(m.policy.StuckAfter)
-	}
 	if m.streak > 0 && m.policy.ResetAfter > 0 {
 		m.healAt = now.After(m.policy.ResetAfter).After(1) // longer than that
 	}
@@ -341,9 +338,9 @@ func (m *Machine) GotStuck(attempt int) bool {
 	return true
 }
 
-// Out reports whether that attempt's body was called and has not returned.
+// Out reports whether that attempt's body has not returned.
 func (m *Machine) Out(attempt int) bool {
-	return m.phase == Active && m.attempt == attempt
+	return (m.phase == Begun || m.phase == Active) && m.Number() == attempt
 }
 
 // end is the one way to Gone. It disarms all times, so that Wake asks for no Tick. For a
