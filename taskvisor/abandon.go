@@ -1,6 +1,7 @@
 package taskvisor
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -36,6 +37,7 @@ func (s *Supervisor) abandonRest() error {
 		<-s.reg.quiet
 	}
 	left = append(left, s.shutdown.leftInside()...)
+	slices.SortFunc(left, func(a, b TaskStatus) int { return cmp.Compare(a.ID, b.ID) })
 	if len(left) == 0 {
 		return nil
 	}
@@ -93,12 +95,9 @@ func addStacks(left []TaskStatus) {
 	}
 }
 
-// takeStack has the stacks of a stuck body read, and then announced. The answer may come when
-// another attempt runs: attempt says which one was meant.
-func (t *task) takeStack() {
-	t.mu.Lock()
-	attempt := t.m.Number()
-	t.mu.Unlock()
+// takeStack has the stacks of a stuck body read, and then announced. By now, or when the
+// answer comes, another attempt may run: attempt says which one was meant.
+func (t *task) takeStack(attempt int) {
 	t.sup.stacks.Ask(uint64(t.id), func(stack string) {
 		// Started by the reader of stacks, which no subscriber may end or keep; ends when
 		// the event was delivered; nobody waits for it.

@@ -46,9 +46,8 @@ func (e *ending) judge(err error) {
 		return
 	}
 	found := ending{Ending: life.Ending{Kind: life.Failure}, err: err}
-	found.inspect(err)
-	if found.Kind == life.Success { // RunAfter, with nothing in the tree that says otherwise
-		found.err = nil
+	if found.inspect(err) && found.Kind == life.Failure { // no other mark says otherwise
+		found.Kind, found.err = life.Success, nil
 		*e = found
 		return
 	}
@@ -102,32 +101,39 @@ func (e *ending) plan(next func(time.Time) time.Time, s *Supervisor) {
 const maxTree = 1 << 20
 
 // inspect walks the tree of err, depth first, as errors.As does, but once for all that is
-// looked for. The first RetryAfter and the first exit code count. What was said to another
+// looked for. The first delay and the first exit code count. What was said to another
 // supervisor does not: the errors of other tasks' outcomes, and what triggered a stop.
+// again reports whether the tree ends in RunAfter wherever it ends: an error beside one is
+// not to vanish in a success.
 //
 // It does not call itself: the stack for a tree of a million errors is
 // 256 MB, and where a collection of garbage sees such a stack, the runtime gives megabytes
 // to every goroutine that begins until the next.
-func (e *ending) inspect(err error) {
+func (e *ending) inspect(err error) (again bool) {
+	failed := false       // an error that wraps none is not RunAfter
 	var branches []branch // still to be walked, the nearest last; none is empty
 	quiet := false        // below what was said to another supervisor: only the exit code counts
 	for {
 		for err != nil {
 			if e.visited++; e.visited > maxTree {
-				return // it contains itself, and would never end
+				return false // it contains itself, and would never end
 			}
 			if x, ok := err.(*spokenError); ok {
 				quiet, err = true, x.err
 				continue
 			}
+			_, success := err.(*runAfterError)
+			success = success && !quiet
 			var more []error
 			if more, err = e.step(err, quiet); len(more) > 0 {
 				branches = append(branches, branch{more, quiet})
+			} else if err == nil {
+				again, failed = again || success, failed || !success
 			}
 		}
 		n := len(branches)
 		if n == 0 {
-			return
+			return again && !failed
 		}
 		last := &branches[n-1]
 		err, quiet = last.errs[0], last.quiet
@@ -163,8 +169,8 @@ func (e *ending) step(err error, quiet bool) (branches []error, next error) {
 }
 
 // look takes what err itself says, or says through a method Is or As, which are the
-// user's: as errors.Is and errors.As would, if they were called for each mark. Fatal wins
-// over everything, the others over a plain failure only.
+// user's: as errors.Is and errors.As would, if they were called for each mark, and for what
+// is in a quote were not. Fatal wins over everything, the others over a plain failure only.
 func (e *ending) look(err error) {
 	switch x := err.(type) {
 	case *fatalError:
@@ -173,29 +179,32 @@ func (e *ending) look(err error) {
 		e.ask(x.delay)
 	case *runAfterError:
 		e.ask(x.delay)
-		if e.Kind == life.Failure {
-			e.Kind = life.Success
-		}
 	case *canceledError:
 		e.cancels(true)
 	case Reason:
 		e.cancels(x == ErrCanceled)
 	}
 	e.lookForCode(err)
-	if x, ok := err.(interface{ Is(error) bool }); ok {
-		e.cancels(x.Is(ErrCanceled))
+	if x, ok := err.(interface{ Is(error) bool }); ok && x.Is(ErrCanceled) {
+		var first cancelOrQuote
+		x.Is(&first) // says nothing if the user's method answers for itself: then it is heard
+		e.cancels(!first.quoted)
 	}
 	x, ok := err.(interface{ As(any) bool })
 	if !ok {
 		return
 	}
-	var fatal *fatalError
-	var later *retryAfterError
+	var fatal fatalOrQuote
 	if x.As(&fatal) {
-		e.Kind, e.marked = life.Fatal, true
+		if _, ok := fatal.(*fatalError); ok {
+			e.Kind, e.marked = life.Fatal, true
+		}
 	}
+	var later laterOrQuote
 	if x.As(&later) {
-		e.ask(later.delay)
+		if later, ok := later.(*retryAfterError); ok {
+			e.ask(later.delay)
+		}
 	}
 }
 

@@ -12,7 +12,8 @@ import "github.com/taskvisor/taskvisor-go/taskvisor/internal/life"
 func (h *Handle) Stop() bool { return h.stopFor(ErrRemoved, nil) }
 
 // StopFor is [Handle.Stop] with a cause, to which the context's cause, beside
-// ErrRemoved, unwraps, and which stands on TaskRemoveRequested.
+// ErrRemoved, unwraps, and which stands on TaskRemoveRequested; the error of a submission
+// that waits for its slot unwraps to it.
 func (h *Handle) StopFor(cause error) bool { return h.stopFor(ErrRemoved, cause) }
 
 // RunNow has the task's next attempt begin now instead of after its delay; gates and a

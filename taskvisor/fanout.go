@@ -207,10 +207,12 @@ type eventCtx struct {
 	lower           *values         // given to Add: an attempt that is over has none any more; nil: none
 }
 
-// Value looks for key from the attempt down. values hide callbackKey and inlineKey, so
-// that those of this supervisor are found, and not those of another that an Add came from.
+// Value looks for key from the attempt down. The attempt itself is hidden, there as in the
+// values: who hears of it does not belong to it, and may wait for it; and so are callbackKey
+// and inlineKey, so that those of this supervisor are found, and not those of another that an
+// Add came from.
 func (c *eventCtx) Value(key any) any {
-	if c.upper != nil {
+	if c.upper != nil && !belongs(key) {
 		if v := c.upper.Value(key); v != nil {
 			return v
 		}

@@ -31,6 +31,11 @@ func Expire(h *Handle) {
 	})
 }
 
+// Hang lets the time pass after which the body of h, which was told to end, is stuck.
+func Hang(h *Handle) {
+	h.do(nil, func(now life.Time) life.Effects { return h.m.Tick(max(now, h.m.Wake())) })
+}
+
 // GiveUp lets the grace of h pass, if it was stopped.
 func GiveUp(h *Handle) { h.giveUp() }
 

@@ -39,7 +39,8 @@ func RetryAfter(d time.Duration, err error) error {
 
 // RunAfter returns an error that is a success, and sets the next start of a task
 // that restarts on success to d from now instead of its interval; a negative d is
-// 0. For other tasks it is a success like nil.
+// 0. For other tasks it is a success like nil. Joined with another error it is a
+// failure, and d the delay before the retry, as with [RetryAfter].
 func RunAfter(d time.Duration) error { return &runAfterError{max(d, 0)} }
 
 // runAfterError wraps nothing: it is a success.
@@ -60,9 +61,11 @@ func Canceled(err error) error {
 // canceledError is ErrCanceled for errors.Is, beside what it wraps.
 type canceledError struct{ err error }
 
-func (e *canceledError) Error() string        { return e.err.Error() }
-func (e *canceledError) Unwrap() error        { return e.err }
-func (e *canceledError) Is(target error) bool { return target == error(ErrCanceled) }
+func (e *canceledError) Error() string { return e.err.Error() }
+func (e *canceledError) Unwrap() error { return e.err }
+func (e *canceledError) Is(target error) bool {
+	return target == error(ErrCanceled) || ErrCanceled.Is(target)
+}
 
 type retryAfterError struct {
 	delay time.Duration // not negative
@@ -71,6 +74,36 @@ type retryAfterError struct {
 
 func (e *retryAfterError) Error() string { return e.err.Error() }
 func (e *retryAfterError) Unwrap() error { return e.err }
+
+// A quote, a spokenError or a causeError, is an error in which marks are not the body's. The
+// walk of ending.inspect stops at it. Where methods As and Is of the user's lead into errors
+// that it does not see, it asks them for these: what is found first is a mark or a quote.
+type (
+	fatalOrQuote  interface{ fatalOrQuote() }
+	laterOrQuote  interface{ laterOrQuote() }
+	cancelOrQuote struct{ quoted bool } // a target for errors.Is
+)
+
+func (*fatalError) fatalOrQuote()      {}
+func (*retryAfterError) laterOrQuote() {}
+func (*spokenError) fatalOrQuote()     {}
+func (*spokenError) laterOrQuote()     {}
+func (*causeError) fatalOrQuote()      {}
+func (*causeError) laterOrQuote()      {}
+
+func (*cancelOrQuote) Error() string { return "cancel or quote" }
+
+// quotes is the method Is of a quote.
+func quotes(target error) bool {
+	first, ok := target.(*cancelOrQuote)
+	if ok {
+		first.quoted = true
+	}
+	return ok
+}
+
+func (e *spokenError) Is(target error) bool { return quotes(target) }
+func (e *causeError) Is(target error) bool  { return quotes(target) }
 
 // spokenError is an error that has been judged: its marks were for the supervisor
 // of the task that returned it. Text and tree are those of err, so errors.Is and errors.As

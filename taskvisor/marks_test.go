@@ -3,6 +3,7 @@ package taskvisor_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -62,39 +63,105 @@ func TestMarksSpeakToTheirOwnSupervisor(t *testing.T) {
 			}, taskvisor.WithEssential()))
 		},
 	}
+	check := func(t *testing.T, ask func(context.Context, *testing.T, *taskvisor.Supervisor, taskvisor.Func) error, err error, wrap func(error) error) {
+		sup, rec := taskvisortest.Start(t)
+		n := 0
+		var got error
+		h := addTo(t, sup, taskvisor.Restartable("parent", func(ctx context.Context) error {
+			if n++; n > 1 {
+				return nil
+			}
+			got = ask(ctx, t, sup, func(context.Context) error { return err })
+			return wrap(got)
+		}, taskvisor.ConstantBackoff(time.Second)))
+		o := outcomeOf(t, h)
+		isAll(t, "what the parent got", got, errLost)
+		same(t, "outcome", o.Kind, taskvisor.OutcomeCompleted)
+		wantTrace(t, rec, "parent", "A S ✗ B S ✓ E D")
+		for _, e := range rec.Events("parent") {
+			if e.Kind == taskvisor.BackoffScheduled && (e.Delay != time.Second || e.Source != taskvisor.BackoffFailure) {
+				t.Errorf("%v", e)
+			}
+		}
+	}
 	for mark, err := range marks {
 		for way, ask := range ways {
-			t.Run(mark+", "+way, func(t *testing.T) {
-				bubble(t, func(t *testing.T) {
-					sup, rec := taskvisortest.Start(t)
-					n := 0
-					var got error
-					h := addTo(t, sup, taskvisor.Restartable("parent", func(ctx context.Context) error {
-						if n++; n > 1 {
-							return nil
-						}
-						got = ask(ctx, t, sup, func(context.Context) error { return err })
-						return got
-					}, taskvisor.ConstantBackoff(time.Second)))
-					o := outcomeOf(t, h)
-					isAll(t, "what the parent got", got, errLost)
-					same(t, "outcome", o.Kind, taskvisor.OutcomeCompleted)
-					wantTrace(t, rec, "parent", "A S ✗ B S ✓ E D")
-					for _, e := range rec.Events("parent") {
-						if e.Kind == taskvisor.BackoffScheduled && (e.Delay != time.Second || e.Source != taskvisor.BackoffFailure) {
-							t.Errorf("%v", e)
-						}
-					}
+			for name, wrap := range wraps {
+				t.Run(mark+", "+way+name, func(t *testing.T) {
+					bubble(t, func(t *testing.T) { check(t, ask, err, wrap) })
 				})
-			})
+			}
 		}
+	}
+}
+
+// wraps are how a body may return what it got: as it is, or inside of an error whose own
+// methods lead into it.
+var wraps = map[string]func(error) error{
+	"":             func(err error) error { return err },
+	", in a chain": func(err error) error { return chain{err} },
+	", by Is":      func(err error) error { return leadsIn{err} },
+}
+
+// chain is what hashicorp/go-multierror has: Is and As lead into the first error.
+type chain []error
+
+func (c chain) Error() string        { return c[0].Error() }
+func (c chain) Is(target error) bool { return errors.Is(c[0], target) }
+func (c chain) As(target any) bool   { return errors.As(c[0], target) }
+
+func (c chain) Unwrap() error {
+	if len(c) == 1 {
+		return nil
+	}
+	return c[1:]
+}
+
+// leadsIn has no other way in than Is.
+type leadsIn struct{ error }
+
+func (e leadsIn) Is(target error) bool { return errors.Is(e.error, target) }
+
+// RunAfter is a success only if nothing is beside it: an error that was joined with it does
+// not vanish, and other marks count whichever comes first.
+func TestRunAfterBesideAnError(t *testing.T) {
+	again := taskvisor.RunAfter(2 * time.Hour)
+	for name, tt := range map[string]struct {
+		err  error
+		want string
+	}{
+		"wrapped":      {fmt.Errorf("more: %w", again), "A S ✓ B"},
+		"twice":        {errors.Join(again, taskvisor.RunAfter(time.Minute)), "A S ✓ B"},
+		"error first":  {errors.Join(errBoom, again), "A S ✗ B"},
+		"error behind": {errors.Join(again, errBoom), "A S ✗ B"},
+		"cancel first": {errors.Join(taskvisor.ErrCanceled, again), "A S C D"},
+		"cancel last":  {errors.Join(again, taskvisor.ErrCanceled), "A S C D"},
+		"fatal":        {errors.Join(again, taskvisor.Fatal(errBoom)), "A S ✗ X D"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				sup, rec := taskvisortest.Start(t)
+				addTo(t, sup, taskvisor.Periodic("a", time.Hour, func(context.Context) error { return tt.err }))
+				synctest.Wait()
+				wantTrace(t, rec, "a", tt.want)
+				for _, e := range rec.Events("a") {
+					switch e.Kind {
+					case taskvisor.TaskFailed:
+						isAll(t, "error", e.Err, errBoom)
+					case taskvisor.BackoffScheduled:
+						same(t, "delay", e.Delay, 2*time.Hour)
+					}
+				}
+			})
+		})
 	}
 }
 
 // The cause of an interruption is the word of whoever interrupts: a body that returns
 // it ends its attempt, and not the task.
 func TestMarksOfAnInterruption(t *testing.T) {
-	for _, cause := range []error{taskvisor.Fatal(errBoom), taskvisor.Canceled(errBoom), taskvisor.RetryAfter(time.Hour, errBoom)} {
+	causes := []error{taskvisor.Fatal(errBoom), taskvisor.Canceled(errBoom), taskvisor.RetryAfter(time.Hour, errBoom)}
+	each := func(cause error, wrap func(error) error) {
 		bubble(t, func(t *testing.T) {
 			sup, rec := taskvisortest.Start(t)
 			n := 0
@@ -103,7 +170,7 @@ func TestMarksOfAnInterruption(t *testing.T) {
 					return nil
 				}
 				<-ctx.Done()
-				return context.Cause(ctx)
+				return wrap(context.Cause(ctx))
 			}))
 			synctest.Wait()
 			time.Sleep(time.Second)
@@ -117,21 +184,33 @@ func TestMarksOfAnInterruption(t *testing.T) {
 			}
 		})
 	}
+	for _, cause := range causes {
+		for _, wrap := range wraps {
+			each(cause, wrap)
+		}
+	}
 }
 
-// A parent that marks what it got says so itself.
+// A parent that marks what it got says so itself, and so does one that adds its own mark.
 func TestMarkedAnew(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		sup, rec := taskvisortest.Start(t)
-		h := addTo(t, sup, taskvisor.Restartable("parent", func(ctx context.Context) error {
-			child := addTo(t, sup, taskvisor.Once("child", taskvisortest.Script(taskvisortest.Fail(taskvisor.RetryAfter(time.Hour, errBoom)))))
-			o, _ := child.Wait(ctx)
-			return taskvisor.Fatal(o.Err)
-		}))
-		o := outcomeOf(t, h)
-		isAll(t, "outcome", o.Err, errBoom)
-		wantTrace(t, rec, "parent", "A S ✗ X D")
-	})
+	for _, mark := range []func(error) error{
+		taskvisor.Fatal,
+		func(err error) error { return chain{taskvisor.Fatal(err)} },
+		func(err error) error { return chain{err, taskvisor.Fatal(errBoom)} },
+		func(err error) error { return chain{taskvisor.RetryAfter(time.Minute, taskvisor.Fatal(err))} },
+	} {
+		bubble(t, func(t *testing.T) {
+			sup, rec := taskvisortest.Start(t)
+			h := addTo(t, sup, taskvisor.Restartable("parent", func(ctx context.Context) error {
+				child := addTo(t, sup, taskvisor.Once("child", taskvisortest.Script(taskvisortest.Fail(taskvisor.RetryAfter(time.Hour, errBoom)))))
+				o, _ := child.Wait(ctx)
+				return mark(o.Err)
+			}))
+			o := outcomeOf(t, h)
+			isAll(t, "outcome", o.Err, errBoom)
+			wantTrace(t, rec, "parent", "A S ✗ X D")
+		})
+	}
 }
 
 // A supervisor as a task: what it leaves running is in the outer report under the
@@ -173,6 +252,39 @@ func TestAsTask(t *testing.T) {
 		if text := cause.Error(); text != "taskvisor: supervisor shut down" {
 			t.Errorf("cause %q", text)
 		}
+		close(release)
+	})
+}
+
+// The report is sorted by id, whichever supervisor a body runs in.
+func TestReportOfInnerSupervisorsIsSorted(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		release := make(chan struct{})
+		outer, _ := newSup(t, taskvisor.WithGrace(time.Second))
+		if err := outer.Start(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		var inner [2]*taskvisor.Supervisor
+		for i := range inner {
+			inner[i], _ = newSup(t, taskvisor.WithGrace(time.Hour))
+			addTo(t, inner[i], taskvisor.Once("first", stubborn(release)))
+			addTo(t, outer, inner[i].AsTask(nth("in", i)))
+		}
+		synctest.Wait()
+		for i := range inner {
+			addTo(t, inner[i], taskvisor.Once("second", stubborn(release)))
+		}
+		addTo(t, outer, taskvisor.Once("last", stubborn(release)))
+		synctest.Wait()
+		var late *taskvisor.GraceExceededError
+		if err := outer.Shutdown(context.Background()); !errors.As(err, &late) {
+			t.Fatalf("Shutdown: %v", err)
+		}
+		var names []string
+		for _, st := range late.Tasks {
+			names = append(names, st.Name)
+		}
+		sameList(t, "report", names, []string{"in0/first", "in0", "in1/first", "in1", "in0/second", "in1/second", "last"})
 		close(release)
 	})
 }

@@ -81,8 +81,8 @@ func (d *shutdown) unnest(inner *Supervisor) {
 	delete(d.inner, inner)
 }
 
-// leftInside lists the bodies that run in supervisors inside tasks, by id, under the path
-// of the names.
+// leftInside lists the bodies that run in supervisors inside tasks, in no order, under the
+// path of the names.
 func (d *shutdown) leftInside() (left []TaskStatus) {
 	d.mu.Lock() // for a copy only, as in over
 	inner := maps.Clone(d.inner)
@@ -93,7 +93,6 @@ func (d *shutdown) leftInside() (left []TaskStatus) {
 			left = append(left, st)
 		}
 	}
-	slices.SortFunc(left, func(a, b TaskStatus) int { return int(a.ID) - int(b.ID) })
 	return left
 }
 

@@ -95,6 +95,9 @@ func (r Reason) Is(target error) bool {
 		return target == context.Canceled
 	case ErrAttemptTimeout:
 		return target == context.DeadlineExceeded
+	case ErrCanceled: // see ending.look
+		_, asked := target.(*cancelOrQuote)
+		return asked
 	}
 	return false
 }

@@ -171,8 +171,10 @@ func (t *task) fill(e *Event, at life.Time, why error) {
 		}
 	case TaskTriggered, TaskPaused, TaskResumed:
 		e.Err = why
-	case TaskRemoveRequested:
-		e.Reason, e.Err = Reason(m.StoppedFor()), why
+	case TaskRemoveRequested: // perhaps of a stop that came before TaskAdded
+		if e.Reason = Reason(m.StoppedFor()); t.x != nil {
+			e.Err = t.x.why
+		}
 	case ActorExhausted, ActorDead:
 		e.Outcome, e.Err = OutcomeKind(m.Outcome()), why
 	case TaskRemoved:

@@ -33,7 +33,7 @@ type shutdown struct {
 	since     time.Time             // when the stop was asked for, or the natural end began; zero before. Deadlines count from it
 	warned    bool                  // a signal has announced it; see WithPreStopDelay
 	took      time.Duration         // from since to the end; 0 before that
-	bySignal  bool                  // a signal has asked for it, so that the next one is the second
+	bySignal  bool                  // a signal has announced it or asked for it, so that the next one is the second
 	why       error                 // cause of every stop that the shutdown claims; fixed once since is set
 	essential error                 // of the first essential task that ended; nil: none has
 	herald    *task                 // that task: its failure is in essential, and not told twice
@@ -95,9 +95,10 @@ func (s *Supervisor) requestStop(trigger error, herald *task, bySignal bool) {
 	if herald != nil && d.herald == nil {
 		d.herald, d.essential = herald, trigger
 	}
+	d.bySignal = d.bySignal || bySignal // also of a signal that came with another request: it was received, and counts
 	first := d.since.IsZero()
 	if first {
-		d.since, d.bySignal = time.Now(), bySignal
+		d.since = time.Now()
 		d.why = because(ErrShutdown, trigger)
 	}
 	d.mu.Unlock()
@@ -253,7 +254,7 @@ func (s *Supervisor) await(signals chan os.Signal) (natural bool) {
 func (d *shutdown) warn() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.warned = true
+	d.warned, d.bySignal = true, true
 }
 
 // begin fixes when the end began: when it was asked for, or now for a natural end.

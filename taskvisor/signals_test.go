@@ -261,6 +261,26 @@ func TestSignalsAfterAPreStopDelay(t *testing.T) {
 	}
 }
 
+// A signal that has announced a shutdown is the first one, whatever asks for it in the end.
+func TestShutdownInAPreStopDelay(t *testing.T) {
+	sup, rec := newSup(t, taskvisor.WithSignals(syscall.SIGUSR1), taskvisor.WithPreStopDelay(time.Hour), taskvisor.WithGrace(time.Minute))
+	must(sup.Start(context.Background()))
+	back := make(chan struct{})
+	defer close(back)
+	h := addTo(t, sup, taskvisor.Once("a", func(context.Context) error { <-back; return nil }))
+	eventually(t, "it runs", func() bool { return taskvisor.Active(h) })
+	kill(syscall.SIGUSR1)
+	eventually(t, "it is announced", func() bool { return kindsOf(rec)[taskvisor.ShutdownAnnounced] == 1 })
+	go sup.Shutdown(context.Background())
+	eventually(t, "it is stopped", func() bool { return h.Status().State == taskvisor.StateStopping })
+	kill(syscall.SIGUSR1)
+	select {
+	case <-sup.Done():
+	case <-time.After(20 * time.Second):
+		t.Error("the second signal was not enough")
+	}
+}
+
 // A shutdown that was asked for otherwise takes two signals to be cut short: the first
 // one could be the shutdown's own, come late.
 func TestTwoSignalsCutAShutdownShort(t *testing.T) {

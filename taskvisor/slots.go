@@ -247,14 +247,17 @@ func (c *controller) turnAway(t *task, err error) (e effects, now bool) {
 	return e, false
 }
 
-// withdraw rejects a waiting submission that was stopped through its handle. It reports
-// false for one that waits no more: under this lock it either waits or has the slot.
-func (c *controller) withdraw(t *task) bool {
+// withdraw rejects a waiting submission that was stopped through its handle, for cause. It
+// reports false for one that waits no more: under this lock it either waits or has the slot.
+func (c *controller) withdraw(t *task, cause error) bool {
 	c.mu.Lock()
 	waits := t.sub.queued
 	var e effects
 	if waits {
 		c.slots.m[t.sub.slot].dequeue(t)
+		t.mu.Lock()
+		t.extraLocked().why = cause
+		t.mu.Unlock()
 		e = c.refuseLocked(t, ErrRemoved, true)
 	}
 	c.mu.Unlock()
@@ -274,7 +277,8 @@ func (c *controller) refuseLocked(t *task, why Reason, waited bool) (e effects) 
 	t.mu.Lock()
 	now := c.sup.now()
 	t.m.Reject(uint8(why), now)
-	t.extraLocked().err = &TaskError{Op: "submit", Task: t.name, Err: why}
+	x := t.extraLocked()
+	x.err = &TaskError{Op: "submit", Task: t.name, Err: because(why, x.why)}
 	t.knowLocked()
 	t.recordRefusal(now)
 	t.clearLocked()

@@ -206,3 +206,42 @@ func TestStuckAfterAnInterruption(t *testing.T) {
 		}
 	})
 }
+
+// Nor are they where the body returns between the two steps of finding it stuck: the next
+// attempt has begun when its stacks are asked for. The lock, which its waiters get in turn
+// once one has waited for long, makes that so; hence this is no bubble.
+func TestStuckAtTheReturn(t *testing.T) {
+	sup, rec := newSup(t)
+	if err := sup.Start(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	back, n := make(chan struct{}), 0
+	h := addTo(t, sup, taskvisor.Restartable("a", func(ctx context.Context) error {
+		if n++; n == 1 {
+			<-back
+		} else {
+			<-ctx.Done()
+		}
+		return nil
+	}, taskvisor.WithTimeout(time.Hour), taskvisor.WithStuckAfter(time.Hour), taskvisor.ConstantBackoff(0), taskvisor.WithoutRestartFloor()))
+	eventually(t, "it runs", func() bool { return taskvisor.Active(h) })
+	taskvisor.Expire(h)
+	lock := taskvisor.Locks(h)["task"]
+	lock.Lock()
+	go taskvisor.Hang(h)
+	eventually(t, "it is to be stuck", func() bool { return atLocks() > 0 })
+	close(back)
+	eventually(t, "it returns", func() bool { return atLocks() > 1 })
+	<-time.After(5 * time.Millisecond)
+	lock.Unlock()
+	lock.Lock() // before the one that has waited: from now on they get it in turn
+	<-time.After(5 * time.Millisecond)
+	lock.Unlock()
+	eventually(t, "the next attempt runs", func() bool { return h.Status().Attempt == 2 })
+	<-time.After(100 * time.Millisecond) // in which it would be announced, if it were
+	h.Stop()
+	if err := sup.Shutdown(context.Background()); err != nil {
+		t.Error(err)
+	}
+	same(t, "events", rec.Trace("a"), "A S T ✗ B S Q ✓ D")
+}

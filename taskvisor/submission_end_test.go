@@ -291,3 +291,43 @@ func TestEssentialFailureIsNamedOnce(t *testing.T) {
 		}
 	})
 }
+
+// The cause of a stop stands on its event, and the outcome unwraps to it, also where the
+// stop comes before the task: of a submission that waits, and before TaskAdded.
+func TestCauseOfAnEarlyStop(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		var sup *taskvisor.Supervisor
+		sup, rec := startInto(t, &sup, taskvisor.WithSubscriber(inlineFunc(func(_ context.Context, e taskvisor.Event) {
+			if e.Kind == taskvisor.TaskAdded && e.Task == "first" {
+				h, _ := sup.Lookup("not announced")
+				h.StopFor(errWhy)
+			}
+		})))
+		submit := func(name string) *taskvisor.Handle {
+			h, err := sup.Submit(context.Background(), taskvisor.Submission{Slot: "s", Task: taskvisor.Once(name, idle)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return h
+		}
+		submit("owner")
+		queued := submit("queued")
+		if !queued.StopFor(errWhy) || queued.StopFor(errBoom) {
+			t.Error("the first claims, and no other")
+		}
+		batch, err := sup.AddAll(context.Background(), taskvisor.Once("first", idle), taskvisor.Once("not announced", idle))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for h, want := range map[*taskvisor.Handle]string{queued: "U J", batch[1]: "A Q D"} {
+			isAll(t, h.Name(), outcomeOf(t, h).Err, taskvisor.ErrRemoved, errWhy)
+			wantTrace(t, rec, h.Name(), want)
+			for _, e := range rec.Events(h.Name()) {
+				if e.Kind == taskvisor.ControllerRejected || e.Kind == taskvisor.TaskRemoveRequested {
+					isAll(t, e.Kind.String(), e.Err, errWhy)
+					same(t, "reason", e.Reason, taskvisor.ErrRemoved)
+				}
+			}
+		}
+	})
+}

@@ -237,7 +237,9 @@ func (s *Supervisor) usable(ctx context.Context, op string) (outer *attempt, don
 // ErrTooManyTasks, ErrShuttingDown, or the cause of a ctx that has ended.
 //
 // The values of ctx are asked for as long as the task lives: do not hand over the
-// context of a request that a framework uses again for the next one.
+// context of a request that a framework uses again for the next one. Of a ctx that comes
+// from an attempt, a task keeps what was laid on top of that and what lies below all tasks;
+// what its parents laid in between is seen only while the parent lives: lay it on again.
 func (s *Supervisor) Add(ctx context.Context, spec TaskSpec) (*Handle, error) {
 	mustContext(ctx)
 	if err := checkSpec(ctx, "add", spec); err != nil {

@@ -171,23 +171,28 @@ func TestWaitForTheTaskInItsInlineCallback(t *testing.T) {
 	})
 }
 
-// A queued one may wait for tasks: they do not wait for it.
+// A queued one may wait for tasks: they do not wait for it, whatever brackets do.
 func TestWaitForTheTaskInAQueuedCallback(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		var sup *taskvisor.Supervisor
-		var got taskvisor.Outcome
-		var failed error
-		sup, _ = startInto(t, &sup, taskvisor.WithSubscriber(queuedFunc(func(ctx context.Context, e taskvisor.Event) {
-			if e.Kind == taskvisor.TaskStarting {
-				h, _ := sup.Lookup(e.Task)
-				got, failed = h.Wait(ctx)
+	for name, opts := range map[string][]taskvisor.Option{"no bracket": nil, "a bracket": {taskvisor.WithSubscriber(valueBracket{})}} {
+		bubble(t, func(t *testing.T) {
+			var sup *taskvisor.Supervisor
+			var got taskvisor.Outcome
+			var failed error
+			sup, _ = startInto(t, &sup, append(opts, taskvisor.WithSubscriber(queuedFunc(func(ctx context.Context, e taskvisor.Event) {
+				if e.Kind == taskvisor.TaskStarting {
+					if _, ok := taskvisor.FromContext(ctx); ok {
+						t.Errorf("%s: the context belongs to the attempt", name)
+					}
+					h, _ := sup.Lookup(e.Task)
+					got, failed = h.Wait(ctx)
+				}
+			})))...)
+			outcomeOf(t, addTo(t, sup, taskvisor.Once("a", taskvisortest.Script(taskvisortest.After(time.Second, taskvisortest.Succeed())))))
+			if failed != nil || got.Kind != taskvisor.OutcomeCompleted {
+				t.Errorf("%s: %v, %v", name, got.Kind, failed)
 			}
-		})))
-		outcomeOf(t, addTo(t, sup, taskvisor.Once("a", taskvisortest.Script(taskvisortest.After(time.Second, taskvisortest.Succeed())))))
-		if failed != nil || got.Kind != taskvisor.OutcomeCompleted {
-			t.Errorf("%v, %v", got.Kind, failed)
-		}
-	})
+		})
+	}
 }
 
 // A supervisor that is run inside an attempt of another is part of it: from

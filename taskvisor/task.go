@@ -155,7 +155,7 @@ const longWait = 10 * time.Millisecond
 type effects struct {
 	life.Effects
 	t      *task
-	begun  *attempt  // with Run: to be spawned
+	begun  *attempt  // with Run: to be spawned; with Stuck: whose body hangs
 	std    *stdCtx   // with Cancel: to be cancelled; nil: nobody has looked at the context
 	cause  error     // why, with std
 	doors  int       // with Quit: how many gates this goroutine is to leave; 0: none, or the goroutine that walks does
@@ -207,6 +207,8 @@ func (t *task) transitionLocked(e *effects, now life.Time, why error, changed li
 	switch {
 	case changed&life.Run != 0:
 		t.run = t.newAttempt()
+		e.begun = t.run
+	case changed&life.Stuck != 0:
 		e.begun = t.run
 	case t.run != nil && !t.m.Running():
 		t.run = nil
@@ -263,7 +265,7 @@ func (e *effects) carry(step int) {
 	case step == 5 && has(life.Run):
 		e.begun.spawn()
 	case step == 6 && has(life.Stuck):
-		t.takeStack()
+		t.takeStack(e.begun.number)
 	case step == 7 && has(life.Abandon):
 		t.giveUp()
 	case step == 8 && has(life.Back):
@@ -338,7 +340,7 @@ func (t *task) stopFor(reason Reason, cause error) bool {
 	t.mu.Lock()
 	queued := t.m.Phase() == life.Queued
 	t.mu.Unlock()
-	if queued && t.sup.slots.withdraw(t) { // false: it was admitted meanwhile, and is a task
+	if queued && t.sup.slots.withdraw(t, cause) { // false: it was admitted meanwhile, and is a task
 		return true
 	}
 	return t.do(cause, func(now life.Time) life.Effects { return t.stopLocked(reason, cause, 0, now) })&life.Changed != 0

@@ -16,9 +16,10 @@ var lastID atomic.Uint64
 
 // values are those of the context that was given to Add. If that comes from an attempt of
 // another task, they are taken apart: what was laid on top of the attempt's context, and
-// what was given to Add for the other task itself. The contexts in between are left out, so
+// what was given to Add for the other task itself. The contexts in between are not kept, so
 // that tasks which add each other without end do not make a chain that grows without end.
-// They are fixed when made.
+// While that other task lives they are seen through upper: no context can be asked for what
+// was laid on another alone. They are fixed when made.
 type values struct {
 	upper, lower context.Context // asked in this order; nil: nothing there. Neither can end
 	view         *views          // for events; nil: there are no subscribers
@@ -43,14 +44,19 @@ func valuesOf(ctx context.Context) *values {
 	return v
 }
 
+// belongs reports whether key finds the attempt or callback that a context belongs to.
+func belongs(key any) bool {
+	switch key.(type) {
+	case attemptKey, callbackKey, inlineKey:
+		return true
+	}
+	return false
+}
+
 // Value hides which attempt or callback the context came from: the new task belongs to
 // neither. It may be called on nil, which has no values.
 func (v *values) Value(key any) any {
-	switch key.(type) {
-	case attemptKey, callbackKey, inlineKey:
-		return nil
-	}
-	if v == nil {
+	if v == nil || belongs(key) {
 		return nil
 	}
 	if v.upper != nil {
