@@ -3,7 +3,6 @@ package taskvisor_test
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"go/ast"
@@ -384,38 +383,4 @@ func TestTableOfTheWheel(t *testing.T) {
 			}
 		}
 	})
-}
-
-// What a task's option changes is shown by its policy, in logs and in JSON.
-func TestEveryOptionIsShown(t *testing.T) {
-	shown := map[string]taskvisor.TaskOption{
-		"After": taskvisor.After("x"), "BoundTo": taskvisor.BoundTo("x"), "WithEssential": taskvisor.WithEssential(),
-		"WithGate": taskvisor.WithGate(taskvisor.NewLimit("x", 1)), "WithGrace": taskvisor.WithGrace(77 * time.Second),
-		"WithIdleTimeout": taskvisor.WithIdleTimeout(77 * time.Second), "WithInitialDelay": taskvisor.WithInitialDelay(0, 77*time.Second),
-		"WithKind": taskvisor.WithKind("x"), "WithMaxRetries": taskvisor.WithMaxRetries(77), "WithReadiness": taskvisor.WithReadiness(),
-		"WithReleaseOnAbandon": taskvisor.WithReleaseOnAbandon(), "WithResetAfter": taskvisor.WithResetAfter(77 * time.Second),
-		"WithStartPaused": taskvisor.WithStartPaused(), "WithStuckAfter": taskvisor.WithStuckAfter(77 * time.Second),
-		"WithTimeout": taskvisor.WithTimeout(77 * time.Second), "WithoutRecover": taskvisor.WithoutRecover(),
-		"WithoutRestartFloor": taskvisor.WithoutRestartFloor(), "RestartPolicy": taskvisor.RestartAlways(77 * time.Second),
-		"BackoffPolicy": taskvisor.ConstantBackoff(77 * time.Second),
-	}
-	plain, err := json.Marshal(taskvisor.Restartable("a", noWork))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for name := range tableOf(t, "unless an option says otherwise. Of a task:") {
-		option, ok := shown[name]
-		if !ok {
-			t.Errorf("nobody has tried %s", name)
-			continue
-		}
-		spec := taskvisor.Restartable("a", noWork, option)
-		text, err := json.Marshal(spec)
-		if err != nil || bytes.Equal(text, plain) {
-			t.Errorf("%s does not show: %s, %v", name, text, err)
-		}
-		if spec.LogValue().String() == taskvisor.Restartable("a", noWork).LogValue().String() {
-			t.Errorf("%s does not show in logs", name)
-		}
-	}
 }

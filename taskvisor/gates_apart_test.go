@@ -2,6 +2,7 @@ package taskvisor_test
 
 import (
 	"context"
+	"fmt"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -216,6 +217,29 @@ func TestBatchBeginsWhole(t *testing.T) {
 		same(t, "events", kinds, " task_added task_added task_starting task_starting")
 		if err := sup.Shutdown(context.Background()); err != nil {
 			t.Error(err)
+		}
+	})
+}
+
+// Tasks with equal options share a policy; those of which the gates or the dependencies
+// differ do not, of whatever type the gates are.
+func TestPoliciesAreSharedByEquals(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		sup, _ := taskvisortest.Start(t)
+		shut, open := taskvisor.NewLimit("shut", 0), taskvisor.NewLimit("open", 9)
+		addTo(t, sup, taskvisor.Restartable("first", untilDone, taskvisor.WithReadiness()))
+		for i, tt := range []struct {
+			option taskvisor.TaskOption
+			gate   string
+		}{
+			{taskvisor.WithGate(shut), "shut"}, {taskvisor.WithGate(shut), "shut"}, {taskvisor.WithGate(open), ""},
+			{taskvisor.WithGate(open, shut), "shut"}, {taskvisor.WithGate(shut, open), "shut"}, {taskvisor.WithGate(open), ""},
+			{taskvisor.WithGate(oddGate{}), ""}, {taskvisor.WithGate(oddGate{}), ""}, // cannot be compared
+			{taskvisor.After("first"), "after"}, {taskvisor.After(), ""}, {taskvisor.BoundTo("first"), "after"}, {taskvisor.After("first"), "after"},
+		} {
+			h := addTo(t, sup, taskvisor.Restartable(nth("t", i), untilDone, tt.option))
+			synctest.Wait()
+			same(t, fmt.Sprint(i, " waits at"), h.Status().Gate, tt.gate)
 		}
 	})
 }

@@ -386,26 +386,3 @@ func TestReadiness(t *testing.T) {
 		}
 	})
 }
-
-// Tasks with equal options share a policy; those of which the gates or the dependencies
-// differ do not, of whatever type the gates are.
-func TestPoliciesAreSharedByEquals(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		sup, _ := taskvisortest.Start(t)
-		shut, open := taskvisor.NewLimit("shut", 0), taskvisor.NewLimit("open", 9)
-		addTo(t, sup, taskvisor.Restartable("first", untilDone, taskvisor.WithReadiness()))
-		for i, tt := range []struct {
-			option taskvisor.TaskOption
-			gate   string
-		}{
-			{taskvisor.WithGate(shut), "shut"}, {taskvisor.WithGate(shut), "shut"}, {taskvisor.WithGate(open), ""},
-			{taskvisor.WithGate(open, shut), "shut"}, {taskvisor.WithGate(shut, open), "shut"}, {taskvisor.WithGate(open), ""},
-			{taskvisor.WithGate(oddGate{}), ""}, {taskvisor.WithGate(oddGate{}), ""}, // cannot be compared
-			{taskvisor.After("first"), "after"}, {taskvisor.After(), ""}, {taskvisor.BoundTo("first"), "after"}, {taskvisor.After("first"), "after"},
-		} {
-			h := addTo(t, sup, taskvisor.Restartable(nth("t", i), untilDone, tt.option))
-			synctest.Wait()
-			same(t, fmt.Sprint(i, " waits at"), h.Status().Gate, tt.gate)
-		}
-	})
-}
