@@ -106,9 +106,9 @@ const maxTree = 1 << 20
 // again reports whether the tree ends in RunAfter wherever it ends: an error beside one is
 // not to vanish in a success.
 //
-// It does not call itself: the stack for a tree of a million errors is
-// 256 MB, and where a collection of garbage sees such a stack, the runtime gives megabytes
-// to every goroutine that begins until the next.
+// It does not call itself: the stack for a tree of a million errors is 256 MB, and where a
+// collection of garbage sees such a stack, the runtime gives megabytes to every goroutine
+// that begins until the next.
 func (e *ending) inspect(err error) (again bool) {
 	failed := false       // an error that wraps none is not RunAfter
 	var branches []branch // still to be walked, the nearest last; none is empty

@@ -43,7 +43,9 @@ func (t *task) leave(e *effects) {
 	t.mu.Unlock()
 	t.blame()
 	s.reg.retire(t, running, alive)
-	e.next = next.admit()
+	if next.t != nil { // admit needs more stack than a goroutine begins with: mostly there is nobody
+		e.next = next.admit()
+	}
 }
 
 // goneLocked reports whether the task is gone for everybody else: its outcome is decided, or
